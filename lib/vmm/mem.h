@@ -1,0 +1,98 @@
+#ifndef VMM_MEM_H
+#define VMM_MEM_H
+/*
+ * Guest-physical memory.  All RAM and ROM of a VM lies in one memfd, mapped
+ * MAP_SHARED once, contiguously, at mem->hva; engines map pieces of the same
+ * memfd elsewhere (windows).  RAM: [0, min(size, 3 GiB)), the rest from 4 GiB.
+ *
+ * Every store into guest memory that is not a store of translated code goes
+ * through mem_write()/mem_dirty(), so that engines drop code translated from
+ * that page and see page-table changes.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define PAGE_SHIFT	12
+#define PAGE_SIZE	4096ull
+#define PAGE_MASK	(~(PAGE_SIZE - 1))
+#define MEM_LOW_MAX	(3ull << 30)
+#define MEM_HIGH_BASE	(4ull << 30)
+#define MEM_SIZE_MIN	(1ull << 20)
+#define MEM_SIZE_MAX	(64ull << 30)
+
+/* Per-page flags, index: page number in the memfd (hva offset >> 12). */
+enum mem_pflag {
+	MEM_PF_CODE = 1,	/* an engine has code of this page: writes must be told */
+	MEM_PF_PT = 2,		/* a traced page-table page: the same */
+	MEM_PF_ROM = 4,		/* writes are ignored */
+	MEM_PF_DIRTY = 8,	/* written since the dirty log was last read */
+};
+#define MEM_PF_SLOWWRITE (MEM_PF_CODE | MEM_PF_PT | MEM_PF_ROM)
+
+struct mem_slot {
+	uint64_t gpa, len;	/* bytes, page aligned */
+	uint64_t off;		/* in the memfd */
+	bool rom;
+};
+
+#define MEM_SLOTS 8
+
+struct mem {
+	int fd;			/* the memfd */
+	uint8_t *hva;		/* all of it */
+	uint64_t len;		/* of the memfd, bytes */
+	uint64_t ram_size;	/* what the guest was given */
+	struct mem_slot slot[MEM_SLOTS];
+	unsigned nslots;
+	_Atomic uint8_t *pflags;	/* one a page of the memfd */
+	/* Called by mem_dirty() before it returns, when a page with CODE or PT is hit. */
+	void (*on_write)(void *ptr, uint64_t gpa, uint64_t len);
+	void *on_write_ptr;
+};
+
+/*
+ * Allocate guest memory.
+ *
+ * ram        bytes, multiple of 4 KiB, MEM_SIZE_MIN..MEM_SIZE_MAX
+ * rom        bytes to reserve for ROMs added later (0 is fine)
+ * Returns    a mem to be freed by mem_free, or NULL with *e set
+ */
+struct mem *mem_new(uint64_t ram, uint64_t rom, struct err *e);
+void mem_free(struct mem *m);
+
+/* Map a ROM image at gpa (page aligned, padded with 0xff at its start so that
+ * it ends at gpa + len); RAM that lay there is hidden.  0 or -errno. */
+int mem_add_rom(struct mem *m, uint64_t gpa, uint64_t len, const void *image,
+		uint64_t image_len, struct err *e);
+
+/* The slot that holds gpa, or NULL (MMIO, hole). */
+const struct mem_slot *mem_slot_find(const struct mem *m, uint64_t gpa);
+
+/* Offset in the memfd of gpa, or UINT64_MAX where there is no memory. */
+static inline uint64_t mem_off(const struct mem *m, uint64_t gpa)
+{
+	const struct mem_slot *s = &m->slot[0];
+
+	if (gpa - s->gpa < s->len)
+		return s->off + (gpa - s->gpa);
+	s = mem_slot_find(m, gpa);
+	return s ? s->off + (gpa - s->gpa) : UINT64_MAX;
+}
+
+/* Host pointer to [gpa, gpa+len), or NULL when not all of it is memory in one
+ * piece.  For reading; to write, call mem_dirty() afterwards. */
+void *mem_ptr(const struct mem *m, uint64_t gpa, uint64_t len);
+
+/* Copy out of, into guest memory across slots.  Bytes outside memory read as
+ * 0xff and writes there or to ROM are dropped.  Returns false if any was. */
+bool mem_read(const struct mem *m, uint64_t gpa, void *buf, uint64_t len);
+bool mem_write(struct mem *m, uint64_t gpa, const void *buf, uint64_t len);
+
+/* A store was made by other than translated code. */
+void mem_dirty(struct mem *m, uint64_t gpa, uint64_t len);
+#endif

@@ -1,0 +1,43 @@
+#ifndef VMM_TLB_H
+#define VMM_TLB_H
+/*
+ * The software TLB: guest-linear page -> host address, used by the interpreter
+ * in C and by translated code in line (lib/bt knows this layout).
+ *
+ * An access hits when the tag of its kind equals the page of the address; tags
+ * that must not hit hold TLB_NOTAG.  wtag is set only when a plain store needs
+ * no one told: page writable for this mode, D set, RAM without MEM_PF_SLOWWRITE.
+ * Device memory never hits.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TLB_BITS	10
+#define TLB_SIZE	(1u << TLB_BITS)
+#define TLB_NOTAG	(~0ull)
+
+enum tlb_mode {
+	TLB_KERNEL,	/* CPL < 3; SMAP, when on, forbids user pages */
+	TLB_USER,	/* CPL 3 */
+	TLB_KERNEL_AC,	/* CPL < 3 and EFLAGS.AC with SMAP on */
+	TLB_MODES
+};
+
+struct tlb_entry {
+	uint64_t rtag, wtag, xtag;
+	uint64_t addend;	/* host address = linear address + addend */
+};
+
+struct tlb {
+	struct tlb_entry e[TLB_MODES][TLB_SIZE];
+	uint8_t global[TLB_MODES][TLB_SIZE];	/* entry survives MOV CR3 */
+	bool large;		/* some entry came from a page above 4 KiB */
+};
+
+void tlb_flush(struct tlb *t);			/* everything */
+void tlb_flush_nonglobal(struct tlb *t);	/* MOV CR3 with PGE */
+void tlb_flush_page(struct tlb *t, uint64_t gva);	/* INVLPG */
+/* Make stores to the host page at hva slow again (it became CODE or PT). */
+void tlb_protect_hva(struct tlb *t, const void *hva);
+#endif

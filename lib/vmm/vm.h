@@ -1,0 +1,114 @@
+#ifndef VMM_VM_H
+#define VMM_VM_H
+/*
+ * A virtual machine as engines and devices see it, and its virtual CPUs.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/err.h"
+#include "vmm/bus.h"
+#include "vmm/irq.h"
+#include "vmm/mem.h"
+#include "vmm/timer.h"
+#include "vmm/tlb.h"
+#include "vmm/trace.h"
+#include "x86/cpu.h"
+#include "x86/cpuid.h"
+
+#define VM_CPUS_MAX 8
+
+/* Requests to a vCPU, set by anyone with vcpu_request(), taken at safepoints. */
+enum vcpu_req {
+	VCPU_REQ_INTR = 1,	/* the interrupt controller has something: ask it */
+	VCPU_REQ_NMI = 2,
+	VCPU_REQ_INIT = 4,
+	VCPU_REQ_SIPI = 8,
+	VCPU_REQ_TIMER = 16,	/* run the timer queue (vCPU 0) */
+	VCPU_REQ_STOP = 32,	/* leave run() with VCPU_EXIT_STOP; stays set */
+	VCPU_REQ_FLUSH = 64,	/* memory layout changed: drop TLB and windows */
+};
+
+/* Why engine_ops.run() returned. */
+enum vcpu_exit {
+	VCPU_EXIT_STOP,		/* VCPU_REQ_STOP */
+	VCPU_EXIT_REQ,		/* TIMER, INIT or SIPI: the caller handles it */
+	VCPU_EXIT_HLT,		/* halted with nothing pending */
+	VCPU_EXIT_SHUTDOWN,	/* triple fault */
+	VCPU_EXIT_ERROR,	/* the engine cannot go on: v->err says why */
+};
+
+struct vm;
+struct vcpu;
+
+struct engine_ops {
+	const char *name;
+	/* Can this host, this process run it?  0 or -errno with *e. */
+	int (*probe)(struct vm *vm, struct err *e);
+	int (*vm_create)(struct vm *vm, struct err *e);	/* after memory is set up */
+	void (*vm_destroy)(struct vm *vm);
+	int (*create)(struct vcpu *v, struct err *e);	/* on the vCPU's own thread */
+	void (*destroy)(struct vcpu *v);
+	/* Run until one of vcpu_exit; PIO and MMIO go to vm->bus inside. */
+	enum vcpu_exit (*run)(struct vcpu *v);
+	/* State outside run(): v->cpu is made current, and taken over. */
+	void (*sync_out)(struct vcpu *v);
+	void (*sync_in)(struct vcpu *v);
+	/* Make a run() under way on another thread look at v->req soon
+	 * (async-signal-safe; also called from the kick signal's handler). */
+	void (*kick)(struct vcpu *v);
+	void (*print_stats)(struct vm *vm, void (*put)(void *ptr, const char *name,
+			    uint64_t value), void *ptr);
+};
+
+struct vcpu {
+	struct x86_cpu cpu;
+	struct tlb tlb;		/* soft TLB of interp and bt */
+	_Atomic uint32_t req;	/* enum vcpu_req */
+	unsigned id;
+	struct vm *vm;
+	pthread_t thread;
+	void *engine;		/* the engine's own state */
+	uint8_t sipi_vector;
+	/* The interrupt controller in front of this vCPU; vm->lock is taken by
+	 * the functions.  ack returns the vector, or -1 when it was spurious. */
+	bool (*intr_pending)(void *ptr);
+	int (*intr_ack)(void *ptr);
+	void *intr_ptr;
+	void *lapic;		/* lib/dev; for MSR and CR8 access: hooks below */
+	uint64_t (*apic_rdmsr)(void *lapic, uint32_t msr, bool *ok);
+	void (*apic_wrmsr)(void *lapic, uint32_t msr, uint64_t val, bool *ok);
+	uint8_t (*apic_tpr)(void *lapic);		/* CR8 */
+	void (*apic_set_tpr)(void *lapic, uint8_t cr8);
+	struct err err;
+	uint64_t insns;		/* instructions executed, where the engine counts */
+};
+
+struct vm {
+	struct mem *mem;
+	struct bus bus;
+	struct irq irq;
+	struct timerq timers;
+	pthread_mutex_t lock;	/* all devices */
+	struct vcpu *vcpu[VM_CPUS_MAX];
+	unsigned ncpus;
+	const struct engine_ops *engine;
+	void *engine_vm;	/* the engine's per-VM state */
+	const void *engine_opts;	/* the engine's own options, e.g. struct bt_opts */
+	struct x86_model model;
+	struct trace trace;
+	/* Set by devices, acted on by lib/pc: */
+	_Atomic bool want_reset, want_poweroff;
+	_Atomic int debug_exit;	/* -1, or the process exit code asked for */
+};
+
+/* Set request bits and kick the vCPU if it runs.  Any thread, async-signal-safe. */
+void vcpu_request(struct vcpu *v, uint32_t bits);
+
+/* The guest's TSC now. */
+static inline uint64_t vcpu_tsc(const struct vcpu *v)
+{
+	return __builtin_ia32_rdtsc() + (uint64_t)v->cpu.tsc_offset;
+}
+#endif
