@@ -24,7 +24,7 @@ CMDS := $(notdir $(wildcard cmd/*))
 PROGS := $(CMDS:%=$(BIN)/%)
 UNIT := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*.c)))
 
-all: $(PROGS)
+all: $(LIB) $(PROGS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

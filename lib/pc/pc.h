@@ -1,0 +1,58 @@
+#ifndef PC_H
+#define PC_H
+/*
+ * The machine: a 440BX/PIIX4 PC as VMware presents it, assembled from lib/dev
+ * around one engine, booted and run to its end.
+ */
+
+#include <signal.h>
+
+#include "base/err.h"
+#include "bt/bt.h"
+#include "vmm/vm.h"
+
+enum pc_accel { PC_ACCEL_AUTO, PC_ACCEL_KVM, PC_ACCEL_BT, PC_ACCEL_INTERP };
+
+struct pc_config {
+	const char *kernel, *initrd, *append;	/* NULL: none */
+	const char *bios;			/* flat ROM image */
+	uint64_t memory;			/* bytes */
+	unsigned cpus;
+	enum pc_accel accel;
+	const char *serial;	/* stdio none file:F unix:S pty */
+	bool debug_exit;
+	double timeout_s;	/* 0: none */
+	bool no_reboot;
+	struct bt_opts bt;
+	unsigned trace_kinds;
+	FILE *trace_out;
+	void (*say)(const char *line);	/* progress for -v, NULL: silent */
+};
+
+enum pc_end {
+	PC_END_POWEROFF,	/* guest powered off, ^A x, SIGTERM/SIGINT */
+	PC_END_RESET,		/* guest reset with no_reboot */
+	PC_END_DEBUG_EXIT,	/* code is the process exit code */
+	PC_END_TIMEOUT,
+	PC_END_CRASH,		/* triple fault; report holds the registers */
+	PC_END_ERROR,		/* the engine failed: err */
+};
+
+struct pc;
+
+/* Check the configuration, open and load everything.  NULL with *e set:
+ * -EINVAL usage, -EBADMSG/-ENOTSUP bad input, -ENOENT, -EACCES. */
+struct pc *pc_new(const struct pc_config *cfg, struct err *e);
+
+/* Run to the end.  code: for PC_END_DEBUG_EXIT. */
+enum pc_end pc_run(struct pc *pc, int *code, struct err *e);
+
+/* Ask a running machine to end; async-signal-safe. */
+void pc_stop(struct pc *pc);
+
+/* Registers and disassembly of vCPU 0, for crash reports. */
+void pc_dump(struct pc *pc, FILE *out);
+
+struct vm *pc_vm(struct pc *pc);
+void pc_free(struct pc *pc);
+#endif
