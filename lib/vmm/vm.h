@@ -5,6 +5,7 @@
  */
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "base/err.h"
@@ -39,6 +40,15 @@ enum vcpu_exit {
 	VCPU_EXIT_ERROR,	/* the engine cannot go on: v->err says why */
 };
 
+/*
+ * The kick signal, for engines whose run() sits in a system call or cannot look
+ * at v->req.  lib/pc installs its handler (SA_SIGINFO | SA_ONSTACK) and leaves it
+ * unblocked in vCPU threads.  Sent with the vCPU as its value, so that the
+ * handler knows whose engine_ops.kick to call: pthread_sigqueue(v->thread,
+ * VCPU_KICK_SIGNAL, (union sigval){ .sival_ptr = v }).
+ */
+#define VCPU_KICK_SIGNAL (SIGRTMIN + 1)
+
 struct vm;
 struct vcpu;
 
@@ -65,7 +75,8 @@ struct engine_ops {
 struct vcpu {
 	struct x86_cpu cpu;
 	struct tlb tlb;		/* soft TLB of interp and bt */
-	_Atomic uint32_t req;	/* enum vcpu_req */
+	_Atomic uint32_t req;	/* enum vcpu_req; a halted vCPU sleeps in a futex on it */
+	_Atomic bool sleeping;	/* it does: vcpu_request() has to FUTEX_WAKE */
 	unsigned id;
 	struct vm *vm;
 	pthread_t thread;
@@ -105,6 +116,13 @@ struct vm {
 
 /* Set request bits and kick the vCPU if it runs.  Any thread, async-signal-safe. */
 void vcpu_request(struct vcpu *v, uint32_t bits);
+
+/* All vCPUs leave run(): a device has set one of the want_* flags. */
+static inline void vm_stop(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		vcpu_request(vm->vcpu[i], VCPU_REQ_STOP);
+}
 
 /* The guest's TSC now. */
 static inline uint64_t vcpu_tsc(const struct vcpu *v)
