@@ -10,6 +10,25 @@
 
 extern const struct engine_ops interp_engine;
 
+/*
+ * What interp_step() needs: a decode cache and thunks for vector instructions.
+ * The interpreter engine makes them itself; another engine calls these, per VM
+ * after memory is set up, then per vCPU.  0 or -ENOMEM..; destroy takes absent
+ * ones.
+ */
+int interp_vm_create(struct vm *vm, struct err *e);
+void interp_vm_destroy(struct vm *vm);
+int interp_vcpu_create(struct vcpu *v, struct err *e);
+void interp_vcpu_destroy(struct vcpu *v);
+
+/*
+ * Guest memory [gpa, gpa+len) was written: forget instructions decoded from it.
+ * Whoever owns mem->on_write calls this from there.  Returns true when the
+ * interpreter has no instructions of these pages any more, so that, as far as
+ * it is concerned, MEM_PF_CODE may be cleared.
+ */
+bool interp_code_written(struct vm *vm, uint64_t gpa, uint64_t len);
+
 enum interp_result {
 	INTERP_OK,		/* one instruction retired, or an exception delivered */
 	INTERP_HLT,		/* cpu.halted was set */

@@ -81,6 +81,7 @@ struct vcpu {
 	struct vm *vm;
 	pthread_t thread;
 	void *engine;		/* the engine's own state */
+	void *interp;		/* the interpreter's, whatever the engine: interp.h */
 	uint8_t sipi_vector;
 	/* The interrupt controller in front of this vCPU; vm->lock is taken by
 	 * the functions.  ack returns the vector, or -1 when it was spurious. */
@@ -106,6 +107,7 @@ struct vm {
 	unsigned ncpus;
 	const struct engine_ops *engine;
 	void *engine_vm;	/* the engine's per-VM state */
+	void *interp;		/* the interpreter's, whatever the engine: interp.h */
 	const void *engine_opts;	/* the engine's own options, e.g. struct bt_opts */
 	struct x86_model model;
 	struct trace trace;
