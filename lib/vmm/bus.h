@@ -3,8 +3,9 @@
 /*
  * Port I/O and memory-mapped I/O dispatch.  Handlers run on the vCPU's thread
  * with vm->lock held (bus_* takes it).  off is relative to the range's base;
- * size is 1, 2, 4 (MMIO also 8).  Unclaimed reads give all ones, unclaimed
- * writes are dropped.  An access that spans two ranges is split into bytes.
+ * size is 1, 2, 4 (MMIO also 8) and off is a multiple of it in the address
+ * space: an access that is misaligned or leaves its range is split into bytes.
+ * Unclaimed reads give all ones, unclaimed writes are dropped.
  */
 
 #include <pthread.h>
@@ -27,8 +28,8 @@ struct bus_range {
 
 struct bus {
 	pthread_mutex_t *lock;	/* the VM's; NULL in unit tests */
-	struct bus_range pio[BUS_RANGES], mmio[BUS_RANGES];
-	unsigned npio, nmmio;
+	struct bus_range pio[BUS_RANGES], mmio[BUS_RANGES];	/* len 0: free */
+	unsigned npio, nmmio;	/* entries to look at */
 	struct bus_range *pio_map[65536];	/* one a port */
 };
 

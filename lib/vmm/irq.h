@@ -4,6 +4,9 @@
  * Interrupt lines from devices to controllers.  A line (GSI 0-23) fans out to
  * the 8259 pair (0-15) and the IOAPIC; controllers register themselves.
  * All calls need vm->lock.
+ *
+ * Lines 0-15 are the ISA interrupts; as on all PCs, line 0 (the 8254) is wired
+ * to pin 2 of the IOAPIC and line 2 (the 8259 cascade) to none.
  */
 
 #include <stdbool.h>

@@ -20,9 +20,17 @@ struct timer {
 struct timerq {
 	struct timer *all;
 	uint64_t next_ns;	/* earliest deadline, UINT64_MAX when none */
-	void (*rearm)(void *ptr, uint64_t next_ns);	/* next_ns changed */
+	uint64_t armed_ns;	/* what rearm was last told, while in the future */
+	bool running;		/* in timerq_run(): rearm waits for its end */
+	/* Set the host's timer.  Told of deadlines that come nearer only: one
+	 * that moves away costs no system call but one early timerq_run(), so
+	 * the host's timer must be followed by a timerq_run(). */
+	void (*rearm)(void *ptr, uint64_t next_ns);
 	void *rearm_ptr;
 };
+
+/* How many timers one timerq_run() fires before the guest runs again. */
+#define TIMERQ_BURST 32
 
 void timerq_init(struct timerq *q);
 void timer_add(struct timerq *q, struct timer *t,
@@ -30,6 +38,7 @@ void timer_add(struct timerq *q, struct timer *t,
 void timer_set(struct timerq *q, struct timer *t, uint64_t deadline_ns);
 void timer_stop(struct timerq *q, struct timer *t);
 
-/* Run what is due; a timer is disarmed before its fn is called. */
+/* Run what is due, earliest first, at most TIMERQ_BURST of it (next_ns is then
+ * still due); a timer is disarmed before its fn is called. */
 void timerq_run(struct timerq *q, uint64_t now_ns);
 #endif

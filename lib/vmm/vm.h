@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "vmm/bus.h"
 #include "vmm/irq.h"
@@ -76,7 +77,7 @@ struct vcpu {
 	struct x86_cpu cpu;
 	struct tlb tlb;		/* soft TLB of interp and bt */
 	_Atomic uint32_t req;	/* enum vcpu_req; a halted vCPU sleeps in a futex on it */
-	_Atomic bool sleeping;	/* it does: vcpu_request() has to FUTEX_WAKE */
+	_Atomic bool sleeping;	/* it does: vcpu_request() has to FUTEX_WAKE_PRIVATE */
 	unsigned id;
 	struct vm *vm;
 	pthread_t thread;
@@ -103,6 +104,7 @@ struct vm {
 	struct irq irq;
 	struct timerq timers;
 	pthread_mutex_t lock;	/* all devices */
+	uint64_t (*now_ns)(void);	/* the clock of devices; NULL: clock_ns */
 	struct vcpu *vcpu[VM_CPUS_MAX];
 	unsigned ncpus;
 	const struct engine_ops *engine;
@@ -124,6 +126,12 @@ static inline void vm_stop(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		vcpu_request(vm->vcpu[i], VCPU_REQ_STOP);
+}
+
+/* The time that devices and their deadlines go by. */
+static inline uint64_t vm_now_ns(const struct vm *vm)
+{
+	return __builtin_expect(!!vm->now_ns, 0) ? vm->now_ns() : clock_ns();
 }
 
 /* The guest's TSC now. */

@@ -1,0 +1,294 @@
+#include "vmm/mem.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define VGA_HOLE_BASE	0xa0000ull
+#define VGA_HOLE_END	0xc0000ull
+#define HUGE_SIZE	(2ull << 20)
+#define ROM_MAX		(64ull << 20)
+
+/* The biggest slot goes first, where mem_off() looks. */
+static void slots_order(struct mem *m)
+{
+	unsigned big = 0;
+	struct mem_slot s;
+
+	for (unsigned i = 1; i < m->nslots; i++)
+		if (m->slot[i].len > m->slot[big].len)
+			big = i;
+	s = m->slot[0];
+	m->slot[0] = m->slot[big];
+	m->slot[big] = s;
+}
+
+static void slot_put(struct mem *m, uint64_t gpa, uint64_t len, uint64_t off, bool rom)
+{
+	m->slot[m->nslots++] = (struct mem_slot){
+		.gpa = gpa, .len = len, .off = off, .rom = rom };
+}
+
+/* Map the memfd at a multiple of 2 MiB, so that huge pages can back it. */
+static void *map_aligned(int fd, uint64_t len)
+{
+	uint8_t *p = mmap(NULL, len + HUGE_SIZE, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t pad;
+	void *m;
+
+	if (p == MAP_FAILED)
+		return MAP_FAILED;
+	pad = -(uintptr_t)p & (HUGE_SIZE - 1);
+	m = mmap(p + pad, len, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+	if (m == MAP_FAILED) {
+		munmap(p, len + HUGE_SIZE);
+		return MAP_FAILED;
+	}
+	if (pad)
+		munmap(p, pad);
+	munmap(p + pad + len, HUGE_SIZE - pad);
+	madvise(m, len, MADV_HUGEPAGE);	/* only a wish */
+	return m;
+}
+
+static int mem_map(struct mem *m, struct err *e)
+{
+	m->fd = memfd_create("ring1-ram", MFD_CLOEXEC);
+	if (m->fd < 0)
+		return err_sys(e, -errno, "cannot create guest memory");
+	if (ftruncate(m->fd, (off_t)m->len))
+		return err_sys(e, -ENOMEM, "cannot size guest memory to %" PRIu64
+			       " MiB", m->len >> 20);
+	m->hva = map_aligned(m->fd, m->len);
+	if (m->hva == MAP_FAILED) {
+		m->hva = NULL;
+		return err_sys(e, -ENOMEM, "cannot map %" PRIu64
+			       " MiB of guest memory", m->len >> 20);
+	}
+	m->pflags = calloc(m->len >> PAGE_SHIFT, sizeof(*m->pflags));
+	if (!m->pflags)
+		return err_sys(e, -ENOMEM, "cannot allocate page flags");
+	return 0;
+}
+
+struct mem *mem_new(uint64_t ram, uint64_t rom, struct err *e)
+{
+	uint64_t low = ram < MEM_LOW_MAX ? ram : MEM_LOW_MAX;
+	struct mem *m;
+
+	if (ram < MEM_SIZE_MIN || ram > MEM_SIZE_MAX || ram & ~PAGE_MASK) {
+		err_set(e, -EINVAL, "guest memory of %" PRIu64 " bytes is not a multiple"
+			" of 4 KiB between 1 MiB and 64 GiB", ram);
+		return NULL;
+	}
+	if (rom > ROM_MAX || rom & ~PAGE_MASK) {
+		err_set(e, -EINVAL, "ROM space of %" PRIu64 " bytes is not a multiple"
+			" of 4 KiB up to 64 MiB", rom);
+		return NULL;
+	}
+	m = calloc(1, sizeof(*m));
+	if (!m) {
+		err_sys(e, -ENOMEM, "cannot allocate guest memory");
+		return NULL;
+	}
+	m->ram_size = ram;
+	m->len = ram + rom;
+	if (mem_map(m, e)) {
+		mem_free(m);
+		return NULL;
+	}
+	slot_put(m, VGA_HOLE_END, low - VGA_HOLE_END, VGA_HOLE_END, false);
+	slot_put(m, 0, VGA_HOLE_BASE, 0, false);
+	if (ram > low)
+		slot_put(m, MEM_HIGH_BASE, ram - low, low, false);
+	slots_order(m);
+	return m;
+}
+
+void mem_free(struct mem *m)
+{
+	if (!m)
+		return;
+	if (m->hva)
+		munmap(m->hva, m->len);
+	if (m->fd >= 0)
+		close(m->fd);
+	free((void *)m->pflags);
+	free(m);
+}
+
+/* How many slots there will be when [gpa, end) is cut out of all. */
+static unsigned slots_after_cut(const struct mem *m, uint64_t gpa, uint64_t end)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < m->nslots; i++) {
+		const struct mem_slot *s = &m->slot[i];
+		uint64_t s_end = s->gpa + s->len;
+
+		if (s_end <= gpa || s->gpa >= end)
+			n++;
+		else
+			n += (s->gpa < gpa) + (s_end > end);
+	}
+	return n;
+}
+
+static void slots_cut(struct mem *m, uint64_t gpa, uint64_t end)
+{
+	struct mem_slot old[MEM_SLOTS];
+	unsigned n = m->nslots;
+
+	memcpy(old, m->slot, sizeof(old));
+	m->nslots = 0;
+	for (unsigned i = 0; i < n; i++) {
+		const struct mem_slot *s = &old[i];
+		uint64_t s_end = s->gpa + s->len;
+
+		if (s_end <= gpa || s->gpa >= end) {
+			m->slot[m->nslots++] = *s;
+			continue;
+		}
+		if (s->gpa < gpa)
+			slot_put(m, s->gpa, gpa - s->gpa, s->off, s->rom);
+		if (s_end > end)
+			slot_put(m, end, s_end - end, s->off + (end - s->gpa), s->rom);
+	}
+}
+
+/* Where the unused part of the ROM space begins. */
+static uint64_t rom_free_off(const struct mem *m)
+{
+	uint64_t off = m->ram_size;
+
+	for (unsigned i = 0; i < m->nslots; i++)
+		if (m->slot[i].rom && m->slot[i].off + m->slot[i].len > off)
+			off = m->slot[i].off + m->slot[i].len;
+	return off;
+}
+
+int mem_add_rom(struct mem *m, uint64_t gpa, uint64_t len, const void *image,
+		uint64_t image_len, struct err *e)
+{
+	uint64_t off = rom_free_off(m);
+
+	if (!len || (gpa | len) & ~PAGE_MASK || gpa + len < gpa || image_len > len)
+		return err_set(e, -EINVAL, "ROM of %" PRIu64 " bytes does not fit %#"
+			       PRIx64 "+%#" PRIx64, image_len, gpa, len);
+	if (len > m->len - off)
+		return err_set(e, -ENOSPC, "no ROM space left for %#" PRIx64, gpa);
+	if (slots_after_cut(m, gpa, gpa + len) + 1 > MEM_SLOTS)
+		return err_set(e, -ENOSPC, "too many pieces of memory");
+	memset(m->hva + off, 0xff, len - image_len);
+	if (image_len)
+		memcpy(m->hva + off + (len - image_len), image, image_len);
+	for (uint64_t p = off >> PAGE_SHIFT; p < (off + len) >> PAGE_SHIFT; p++)
+		m->pflags[p] |= MEM_PF_ROM;
+	slots_cut(m, gpa, gpa + len);
+	slot_put(m, gpa, len, off, true);
+	slots_order(m);
+	return 0;
+}
+
+const struct mem_slot *mem_slot_find(const struct mem *m, uint64_t gpa)
+{
+	for (unsigned i = 0; i < m->nslots; i++)
+		if (gpa - m->slot[i].gpa < m->slot[i].len)
+			return &m->slot[i];
+	return NULL;
+}
+
+void *mem_ptr(const struct mem *m, uint64_t gpa, uint64_t len)
+{
+	const struct mem_slot *s = mem_slot_find(m, gpa);
+
+	if (!s || len > s->len - (gpa - s->gpa))
+		return NULL;
+	return m->hva + s->off + (gpa - s->gpa);
+}
+
+/* Bytes from gpa to the end of its slot, or of the hole before the next one,
+ * but at most len. */
+static uint64_t run_len(const struct mem *m, const struct mem_slot *s, uint64_t gpa,
+			uint64_t len)
+{
+	uint64_t n = len;
+
+	if (s)
+		return n < s->len - (gpa - s->gpa) ? n : s->len - (gpa - s->gpa);
+	for (unsigned i = 0; i < m->nslots; i++)
+		if (m->slot[i].gpa - gpa < n)
+			n = m->slot[i].gpa - gpa;
+	return n;
+}
+
+bool mem_read(const struct mem *m, uint64_t gpa, void *buf, uint64_t len)
+{
+	uint8_t *p = buf;
+	bool all = true;
+
+	while (len) {
+		const struct mem_slot *s = mem_slot_find(m, gpa);
+		uint64_t n = run_len(m, s, gpa, len);
+
+		if (s) {
+			memcpy(p, m->hva + s->off + (gpa - s->gpa), n);
+		} else {
+			memset(p, 0xff, n);
+			all = false;
+		}
+		p += n;
+		gpa += n;
+		len -= n;
+	}
+	return all;
+}
+
+bool mem_write(struct mem *m, uint64_t gpa, const void *buf, uint64_t len)
+{
+	const uint8_t *p = buf;
+	bool all = true;
+
+	while (len) {
+		const struct mem_slot *s = mem_slot_find(m, gpa);
+		uint64_t n = run_len(m, s, gpa, len);
+
+		if (s && !s->rom) {
+			memcpy(m->hva + s->off + (gpa - s->gpa), p, n);
+			mem_dirty(m, gpa, n);
+		} else {
+			all = false;
+		}
+		p += n;
+		gpa += n;
+		len -= n;
+	}
+	return all;
+}
+
+void mem_dirty(struct mem *m, uint64_t gpa, uint64_t len)
+{
+	while (len) {
+		uint64_t n = PAGE_SIZE - (gpa & ~PAGE_MASK);
+		uint64_t off = mem_off(m, gpa);
+
+		if (n > len)
+			n = len;
+		if (off != UINT64_MAX) {
+			_Atomic uint8_t *f = &m->pflags[off >> PAGE_SHIFT];
+			uint8_t old = atomic_load(f);
+
+			if (!(old & MEM_PF_DIRTY))
+				atomic_fetch_or(f, MEM_PF_DIRTY);
+			if (old & (MEM_PF_CODE | MEM_PF_PT) && m->on_write)
+				m->on_write(m->on_write_ptr, gpa, n);
+		}
+		gpa += n;
+		len -= n;
+	}
+}
