@@ -32,7 +32,8 @@ struct tlb_entry {
 struct tlb {
 	struct tlb_entry e[TLB_MODES][TLB_SIZE];
 	uint8_t global[TLB_MODES][TLB_SIZE];	/* entry survives MOV CR3 */
-	bool large;		/* some entry came from a page above 4 KiB */
+	/* Entries from pages above 4 KiB lie in here: INVLPG inside drops all. */
+	uint64_t large_lo, large_hi;	/* first byte, last byte; lo > hi: none */
 };
 
 void tlb_flush(struct tlb *t);			/* everything */

@@ -50,6 +50,9 @@ enum vcpu_exit {
  */
 #define VCPU_KICK_SIGNAL (SIGRTMIN + 1)
 
+/* What the guest flushed: MOV CR0/CR4, MOV CR3, INVLPG. */
+enum vcpu_flush { VCPU_FLUSH_ALL, VCPU_FLUSH_NONGLOBAL, VCPU_FLUSH_PAGE };
+
 struct vm;
 struct vcpu;
 
@@ -94,6 +97,9 @@ struct vcpu {
 	void (*apic_wrmsr)(void *lapic, uint32_t msr, uint64_t val, bool *ok);
 	uint8_t (*apic_tpr)(void *lapic);		/* CR8 */
 	void (*apic_set_tpr)(void *lapic, uint8_t cr8);
+	/* NULL, or told after v->tlb was flushed for the guest: the translator
+	 * keeps more caches.  gva: the page, for VCPU_FLUSH_PAGE. */
+	void (*on_tlb_flush)(struct vcpu *v, uint64_t gva, int what);
 	struct err err;
 	uint64_t insns;		/* instructions executed, where the engine counts */
 };

@@ -68,6 +68,9 @@
 #define X86_EFER_LMA	(1u << 10)
 #define X86_EFER_NXE	(1u << 11)
 
+/* MAXPHYADDR of the guest: page-table bits from here up to 51 are reserved. */
+#define X86_PHYS_BITS	40
+
 /* Exception vectors. */
 enum x86_vector {
 	X86_EXC_DE = 0, X86_EXC_DB = 1, X86_EXC_NMI = 2, X86_EXC_BP = 3, X86_EXC_OF = 4,

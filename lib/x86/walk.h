@@ -9,6 +9,9 @@
 
 enum x86_walk_access { X86_WALK_R, X86_WALK_W, X86_WALK_X };
 
+/* Whose access it is.  AC: of CPL < 3 with EFLAGS.AC, which lifts SMAP. */
+enum x86_walk_priv { X86_WALK_SUPER, X86_WALK_USER, X86_WALK_SUPER_AC };
+
 /* What a walk needs of memory.  Entries are naturally aligned.  cmpxchg returns
  * false when the entry changed meanwhile (the walk then starts again). */
 struct x86_walk_mem {
@@ -34,12 +37,14 @@ struct x86_walk {
 /*
  * Translate a linear address; sets A, and D for writes, as the processor does.
  *
- * user       the access has user privilege (CPL 3, not an implicit
- *            supervisor access)
+ * priv       accesses to descriptor tables and TSSs are X86_WALK_SUPER at any
+ *            CPL
  * Returns    X86_OK with *w filled, or X86_FAULT with c->exc set to the #PF
+ *            (#GP(0) for an address that is not canonical)
  */
 int x86_walk(struct x86_cpu *c, const struct x86_walk_mem *m, uint64_t gva,
-	     enum x86_walk_access access, bool user, struct x86_walk *w);
+	     enum x86_walk_access access, enum x86_walk_priv priv,
+	     struct x86_walk *w);
 
 /* The same without side effects (no A/D, no exception); false: not mapped. */
 bool x86_walk_peek(const struct x86_cpu *c, const struct x86_walk_mem *m,
