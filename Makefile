@@ -51,6 +51,8 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 
 unit: $(UNIT)
 
+include tests/bench/rules.mk
+
 clean:
 	rm -rf build build-san bin
 

@@ -1,0 +1,19 @@
+# The benchmark's programs: vb runs natively and as a guest's init, so it is a
+# static i386 program whatever the rest is built with.
+BENCH := $(BUILD)/bench/vb $(BUILD)/bench/stamp
+
+$(BUILD)/bench/vb: $(sort $(wildcard tests/bench/vb*.c)) tests/bench/vb.h
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) -m32 -O2 -static -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow \
+		-Wno-unused-parameter $(if $(WERROR),-Werror) -o $@ $(filter %.c,$^)
+
+$(BUILD)/bench/stamp: tests/bench/stamp.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) -D_GNU_SOURCE -std=gnu11 -Wall -Wextra -Wshadow $(CFLAGS) -o $@ $<
+
+bench-tools: $(BENCH)
+
+bench: all bench-tools
+	tests/bench/run
+
+.PHONY: bench bench-tools
