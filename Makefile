@@ -1,5 +1,11 @@
 # ring1: one non-recursive Makefile.
-# make, check, soak, bench, fuzz, install; SAN=1 V=1 WERROR=1; BUILD=dir BIN=dir
+#   make              bin/vmrun
+#   make check        unit tests, lint, bats (at most 15 minutes on 2 cores)
+#   make demo         boot Debian's own i386 kernel to a shell (SMOKE=1: without a terminal)
+#   make soak bench fuzz     the long runs
+#   make install DESTDIR= PREFIX=/usr/local
+# SAN=1: with ASan and UBSan, in build-san.  WERROR=1.  V=1: show the commands.
+VERSION = 0.2
 PREFIX ?= /usr/local
 BUILD ?= build$(if $(SAN),-san)
 BIN ?= $(if $(SAN),$(BUILD)/bin,bin)
@@ -12,7 +18,7 @@ R_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes
 	$(if $(WERROR),-Werror) $(if $(SAN),-fsanitize=address$(comma)undefined \
 	-fno-omit-frame-pointer -fno-sanitize=alignment)
 comma := ,
-LDLIBS = -lcapstone -ljansson -lpthread
+LDLIBS = -lcapstone -lpthread
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 
@@ -20,7 +26,7 @@ LIB_C := $(sort $(wildcard lib/*/*.c))
 LIB_S := $(sort $(wildcard lib/*/*.S))
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_S:%.S=$(BUILD)/%.o)
 LIB := $(BUILD)/libring1.a
-CMDS := $(notdir $(wildcard cmd/*))
+CMDS := $(if $(wildcard lib/pc/pc.c),$(notdir $(patsubst %/main.c,%,$(wildcard cmd/*/main.c))))
 PROGS := $(CMDS:%=$(BIN)/%)
 UNIT := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*.c)))
 
@@ -33,6 +39,8 @@ $(BUILD)/%.o: %.c
 $(BUILD)/%.o: %.S
 	@mkdir -p $(@D)
 	$(call say,AS,$<)$(CC) $(CPPFLAGS) $(R_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/cmd/%.o: CPPFLAGS += -DRING1_VERSION='"$(VERSION)"'
 
 $(LIB): $(LIB_O)
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $(LIB_O)
@@ -51,10 +59,23 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 
 unit: $(UNIT)
 
-include tests/bench/rules.mk
+include $(wildcard tests/*/rules.mk)
+# What a person runs sets up its machine first, then builds with all the flags given.
+check:
+	$(Q)./setup --check >/dev/null || ./setup
+	$(Q)$(MAKE) --no-print-directory all unit
+	$(Q)BUILD=$(BUILD) BIN=$(BIN) CC="$(CC)" SAN=$(SAN) tests/run
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 755 $(PROGS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	for c in $(CMDS); do install -m 644 share/completions/ring1.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c || exit 1; done
 
 clean:
 	rm -rf build build-san bin
 
-.PHONY: all unit clean
+.PHONY: all unit check install clean
 -include $(LIB_O:.o=.d) $(wildcard $(BUILD)/cmd/*/*.d $(BUILD)/tests/unit/*.d)

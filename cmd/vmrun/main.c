@@ -1,0 +1,45 @@
+/* vmrun: run virtual machines in the foreground.  The table of its commands. */
+#include <stdio.h>
+
+#include <capstone/capstone.h>
+
+#include "vmrun.h"
+
+static void version(bool verbose)
+{
+	int major, minor;
+
+	printf("vmrun %s\n", RING1_VERSION);
+	if (!verbose)
+		return;
+	cs_version(&major, &minor);
+	printf("capstone: %d.%d\n", major, minor);
+	run_print_engines();
+}
+
+static const struct cli_cmd cmds[] = {
+	{
+		"run", run_main,
+		"[--kernel K [--initrd I] [--append S]] [--bios F] [--memory 512M]\n"
+		"[--cpus 1] [--accel auto|kvm|bt|interp]\n"
+		"[--serial stdio|none|file:F|unix:S|pty] [--debug-exit]\n"
+		"[--timeout S] [--stats[=json]] [--verify]\n"
+		"[--trace KINDS[:FILE]] [--no-reboot] [--bt-form mixed|soft|window]\n"
+		"[-v]",
+		"Boot a kernel or a ROM image and run the machine to its end.",
+		run_opts,
+	},
+	{ NULL },
+};
+
+static const struct cli_tool vmrun = {
+	.name = "vmrun",
+	.help = "Runs virtual machines: one process each, in the foreground.",
+	.cmds = cmds,
+	.version = version,
+};
+
+int main(int argc, char **argv)
+{
+	return cli_main(&vmrun, argc, argv);
+}

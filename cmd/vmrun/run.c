@@ -1,0 +1,242 @@
+/* vmrun run: boot a machine and run it to its end. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "kvm/kvm.h"
+#include "pc/pc.h"
+#include "vmrun.h"
+
+enum { STATS_OFF, STATS_TEXT, STATS_JSON };
+
+struct run_args {
+	const char *kernel, *initrd, *append, *bios, *serial, *trace;
+	uint64_t memory;
+	unsigned cpus;
+	int accel, bt_form, stats;
+	double timeout_s;
+	bool debug_exit, verify, no_reboot, verbose;
+};
+
+#define AT(field) offsetof(struct run_args, field)
+
+const struct cli_opt run_opts[] = {
+	{ "kernel", 0, CLI_STRING, "K", AT(kernel), 0, 0,
+	  "Linux bzImage, or Multiboot 1 or 2 kernel" },
+	{ "initrd", 0, CLI_STRING, "I", AT(initrd), 0, 0,
+	  "initial RAM disk; Multiboot: modules A[,B...]" },
+	{ "append", 0, CLI_STRING, "S", AT(append), 0, 0, "kernel command line" },
+	{ "bios", 0, CLI_STRING, "F", AT(bios), 0, 0,
+	  "ROM image, started at the reset vector" },
+	{ "memory", 0, CLI_SIZE, "SIZE", AT(memory), MEM_SIZE_MIN, MEM_SIZE_MAX,
+	  "guest memory, 1M to 64G (default 512M)" },
+	{ "cpus", 0, CLI_NUMBER, "N", AT(cpus), 1, VM_CPUS_MAX,
+	  "virtual CPUs (default 1)" },
+	{ "accel", 0, CLI_CHOICE, "auto|kvm|bt|interp", AT(accel), 0, 0,
+	  "what runs the guest's code (default auto)" },
+	{ "serial", 0, CLI_STRING, "WHERE", AT(serial), 0, 0,
+	  "the first serial port: stdio (default; ^A x ends the\n"
+	  "machine), none, file:F, unix:S or pty" },
+	{ "debug-exit", 0, CLI_FLAG, NULL, AT(debug_exit), 0, 0,
+	  "a byte v written to port 0xf4 ends with (v << 1) | 1" },
+	{ "timeout", 0, CLI_SECONDS, "S", AT(timeout_s), 0, 1000000000,
+	  "stop after S seconds with exit code 124" },
+	{ "stats", 0, CLI_OPTIONAL, "json", AT(stats), 0, 0,
+	  "at the end, counters of the engine on stderr" },
+	{ "verify", 0, CLI_FLAG, NULL, AT(verify), 0, 0,
+	  "bt: in lock-step with the interpreter" },
+	{ "trace", 0, CLI_STRING, "KINDS[:FILE]", AT(trace), 0, 0,
+	  "trace units,exits,mmu,irq (default file: stderr)" },
+	{ "no-reboot", 0, CLI_FLAG, NULL, AT(no_reboot), 0, 0,
+	  "end when the guest resets" },
+	{ "bt-form", 0, CLI_CHOICE, "mixed|soft|window", AT(bt_form), 0, 0,
+	  "bt: how guest memory is accessed (default mixed)" },
+	{ "verbose", 'v', CLI_FLAG, NULL, AT(verbose), 0, 0, "say what is done" },
+	{ NULL },
+};
+
+/* The machine that SIGTERM and SIGINT stop. */
+static struct pc *running;
+static struct cli *run_cli;
+
+static void on_stop(int sig)
+{
+	pc_stop(running);
+}
+
+static void say(const char *line)
+{
+	cli_say(run_cli, "%s", line);
+}
+
+/* "units,irq:FILE" -> kinds and an open file. */
+static int parse_trace(const char *s, struct pc_config *cfg, struct err *e)
+{
+	static const char *const names[] = { "units", "exits", "mmu", "irq" };
+	static const unsigned kinds[] = { TRACE_UNITS, TRACE_EXITS, TRACE_MMU, TRACE_IRQ };
+	const char *colon = strchr(s, ':');
+	size_t end = colon ? (size_t)(colon - s) : strlen(s);
+
+	for (size_t at = 0; at <= end;) {
+		size_t n = strcspn(s + at, ",:"), i;
+
+		for (i = 0; i < 4; i++)
+			if (strlen(names[i]) == n && !memcmp(s + at, names[i], n))
+				break;
+		if (i == 4)
+			return err_set(e, -EINVAL, "--trace: %.*s: not one of units,exits,mmu,irq",
+				       (int)(n < 40 ? n : 40), s + at);
+		cfg->trace_kinds |= kinds[i];
+		at += n + 1;
+	}
+	cfg->trace_out = colon ? fopen(colon + 1, "we") : stderr;
+	if (!cfg->trace_out)
+		return err_sys(e, -errno, "--trace: %s", colon + 1);
+	return 0;
+}
+
+/* What the options table cannot know. */
+static int check_args(const struct run_args *a, struct err *e)
+{
+	if (!a->kernel && !a->bios)
+		return err_set(e, -EINVAL, "nothing to boot: --kernel or --bios is needed");
+	if (a->kernel && a->bios)
+		return err_set(e, -EINVAL, "--bios: not together with --kernel");
+	if ((a->initrd || a->append) && !a->kernel)
+		return err_set(e, -EINVAL, "--%s: needs --kernel",
+			       a->initrd ? "initrd" : "append");
+	if (a->memory % PAGE_SIZE)
+		return err_set(e, -EINVAL, "--memory: not a multiple of 4k");
+	if (a->verify && a->accel != PC_ACCEL_BT && a->accel != PC_ACCEL_AUTO)
+		return err_set(e, -EINVAL, "--verify: only with --accel bt");
+	return 0;
+}
+
+struct stats_out {
+	bool json;
+	unsigned n;
+};
+
+static void put_stat(void *ptr, const char *name, uint64_t value)
+{
+	struct stats_out *s = ptr;
+
+	if (s->json)
+		fprintf(stderr, "%s\"%s\":%" PRIu64, s->n++ ? "," : "{", name, value);
+	else
+		fprintf(stderr, "%-32s %" PRIu64 "\n", name, value);
+}
+
+static void print_stats(struct pc *pc, bool json, uint64_t run_ns)
+{
+	struct vm *vm = pc_vm(pc);
+	struct stats_out s = { .json = json };
+
+	put_stat(&s, "run_ns", run_ns);
+	if (vm->engine->print_stats)
+		vm->engine->print_stats(vm, put_stat, &s);
+	if (json)
+		fprintf(stderr, "}\n");
+}
+
+static int end_code(struct cli *c, struct pc *pc, enum pc_end end, int code,
+		    const struct err *e)
+{
+	switch (end) {
+	case PC_END_POWEROFF:
+	case PC_END_RESET:
+		return CLI_DONE;
+	case PC_END_DEBUG_EXIT:
+		return code;
+	case PC_END_TIMEOUT:
+		cli_say(c, "timed out");
+		return CLI_TIMEOUT;
+	case PC_END_CRASH:
+		cli_say(c, "the guest crashed: triple fault");
+		pc_dump(pc, stderr);
+		return CLI_FAILED;
+	case PC_END_ERROR:
+		break;
+	}
+	cli_say(c, "%s", e->msg);
+	pc_dump(pc, stderr);
+	return CLI_FAILED;
+}
+
+static int run_machine(struct cli *c, const struct run_args *a, const struct pc_config *cfg)
+{
+	struct sigaction sa = { .sa_handler = on_stop, .sa_flags = SA_RESTART };
+	struct err e = { 0 };
+	int code = 0;
+	uint64_t start;
+	enum pc_end end;
+
+	running = pc_new(cfg, &e);
+	if (!running)
+		return cli_fail(c, &e);
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	start = clock_ns();
+	end = pc_run(running, &code, &e);
+	code = end_code(c, running, end, code, &e);
+	if (a->stats != STATS_OFF)
+		print_stats(running, a->stats == STATS_JSON, clock_ns() - start);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	pc_free(running);
+	return code;
+}
+
+int run_main(struct cli *c, int argc, char **argv)
+{
+	struct run_args a = { .memory = 512ull << 20, .cpus = 1, .serial = "stdio" };
+	struct pc_config cfg = { 0 };
+	struct err e = { 0 };
+	int rc = cli_parse(c, &a, &argc, argv);
+
+	if (rc >= 0)
+		return rc;
+	if (argc) {
+		cli_say(c, "%s: unexpected operand (a kernel is given with --kernel)", argv[0]);
+		return CLI_USAGE;
+	}
+	rc = check_args(&a, &e);
+	if (!rc && a.trace)
+		rc = parse_trace(a.trace, &cfg, &e);
+	if (rc)
+		return cli_fail(c, &e);
+	run_cli = c;
+	cfg.kernel = a.kernel;
+	cfg.initrd = a.initrd;
+	cfg.append = a.append;
+	cfg.bios = a.bios;
+	cfg.memory = a.memory;
+	cfg.cpus = a.cpus;
+	cfg.accel = (enum pc_accel)a.accel;
+	cfg.serial = a.serial;
+	cfg.debug_exit = a.debug_exit;
+	cfg.timeout_s = a.timeout_s;
+	cfg.no_reboot = a.no_reboot;
+	cfg.bt.form = (enum bt_form)a.bt_form;
+	cfg.bt.verify = a.verify;
+	cfg.say = a.verbose ? say : NULL;
+	rc = run_machine(c, &a, &cfg);
+	if (cfg.trace_out && cfg.trace_out != stderr && fclose(cfg.trace_out) && rc == CLI_DONE) {
+		cli_say(c, "--trace: %s", strerror(errno));
+		rc = CLI_FAILED;
+	}
+	return rc;
+}
+
+void run_print_engines(void)
+{
+	struct err e = { 0 };
+
+	printf("kvm: %s\n", kvm_probe_stock(&e) ? e.msg : "yes");
+}
