@@ -1,0 +1,28 @@
+# Bare-metal guests: each tests/guest/NAME.S with the runtime becomes a flat image,
+# a 64 KiB ROM (NAME.rom) and a Multiboot kernel (NAME.elf).
+GUEST_RT := tests/guest/rt
+GUEST_B := $(BUILD)/tests/guest
+GUESTS := $(patsubst tests/guest/%.S,$(GUEST_B)/%,$(sort $(wildcard tests/guest/*.S)))
+GUEST_AS = $(CC) -m32 -c -Itests/guest
+
+$(GUEST_B)/%.o: tests/guest/%.S $(GUEST_RT)/guest.inc
+	@mkdir -p $(@D)
+	$(call say,AS,$<)$(GUEST_AS) -o $@ $<
+
+$(GUEST_B)/%.bin: $(GUEST_B)/rt/runtime.o $(GUEST_B)/%.o $(GUEST_RT)/guest.ld
+	$(call say,LD,$@)$(LD) -m elf_i386 --no-warn-rwx-segments -T $(GUEST_RT)/guest.ld \
+		-o $(@:.bin=.img) $(filter %.o,$^) && objcopy -O binary $(@:.bin=.img) $@
+
+$(GUEST_B)/%.rom: $(GUEST_B)/%.bin $(GUEST_RT)/rom.S
+	$(call say,ROM,$@)$(GUEST_AS) -DPAYLOAD='"$<"' -o $@.o $(GUEST_RT)/rom.S && \
+		objcopy -O binary -j .text $@.o $@
+
+$(GUEST_B)/%.elf: $(GUEST_B)/%.bin $(GUEST_RT)/multiboot.S
+	$(call say,ELF,$@)$(GUEST_AS) -DPAYLOAD='"$<"' -o $@.o $(GUEST_RT)/multiboot.S && \
+		$(LD) -m elf_i386 --no-warn-rwx-segments -Ttext 0x100000 -o $@ $@.o
+
+guests: $(GUESTS:=.rom) $(GUESTS:=.elf)
+all: guests
+
+.PHONY: guests
+.SECONDARY: $(GUESTS:=.o) $(GUESTS:=.bin)

@@ -1,0 +1,65 @@
+#!/usr/bin/env bats
+# Bare-metal guests (tests/guest) under every engine: each checks itself against
+# the processor manual, and all engines must print the same.  RING1_ORACLE=1 also
+# runs them under QEMU's translator and shows (only shows) where that differs.
+
+bats_require_minimum_version 1.5.0
+
+PASS=129	# (0x40 << 1) | 1
+
+setup_file() {
+	cd "$BATS_TEST_DIRNAME/.." || return 1
+	export VMRUN=${BIN:-bin}/vmrun GUESTS=${BUILD:-build}/tests/guest
+	[ -x "$VMRUN" ] || { echo "no $VMRUN: run make" >&2; return 1; }
+}
+
+# run_guest ENGINE IMAGE [OPTION...]: output in $BATS_TEST_TMPDIR/ENGINE
+run_guest() {
+	local engine=$1 image=$2 rc=0 how=--bios
+	shift 2
+	case $image in *.elf) how=--kernel ;; esac
+	timeout 90 "$VMRUN" run $how "$image" --memory 64M --serial stdio --debug-exit \
+		--timeout 60 --no-reboot --accel "${engine%%-*}" "$@" \
+		>"$BATS_TEST_TMPDIR/$engine" 2>"$BATS_TEST_TMPDIR/err" </dev/null || rc=$?
+	if [ $rc -ne ${WANT:-$PASS} ]; then
+		echo "$engine: exit $rc, wanted ${WANT:-$PASS}"
+		grep -B1 -A3 -E 'WANTED|unexpected' "$BATS_TEST_TMPDIR/$engine"
+		cat "$BATS_TEST_TMPDIR/err"
+		return 1
+	fi
+}
+
+same() {
+	diff "$BATS_TEST_TMPDIR/$1" "$BATS_TEST_TMPDIR/$2" ||
+		{ echo "$1 and $2 differ"; return 1; }
+}
+
+oracle() {
+	[ -n "${RING1_ORACLE-}" ] && command -v qemu-system-i386 >/dev/null || return 0
+	timeout 60 qemu-system-i386 -accel tcg -cpu max -m 64 -bios "$1" -display none \
+		-serial stdio -monitor none -device isa-debug-exit,iobase=0xf4 \
+		-no-reboot </dev/null >"$BATS_TEST_TMPDIR/qemu" 2>/dev/null
+	diff "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/qemu" | sed "s/^/# /" >&3
+}
+
+# The guest under the interpreter and the translator in each of its forms.
+guest() {
+	run_guest interp "$GUESTS/$1.rom"
+	oracle "$GUESTS/$1.rom"
+	local form
+	for form in soft window mixed; do
+		run_guest bt-$form "$GUESTS/$1.rom" --bt-form $form
+		same interp bt-$form
+	done
+}
+
+@test "exceptions: vectors, error codes, order, double fault by task gate" {
+	guest exceptions
+}
+
+@test "a guest started as a Multiboot kernel prints what it prints as a ROM" {
+	run_guest interp "$GUESTS/exceptions.rom"
+	mv "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/rom"
+	run_guest interp "$GUESTS/exceptions.elf"
+	same interp rom
+}
