@@ -120,6 +120,8 @@ struct x86_exc {
 	uint8_t vector;
 	bool has_error;
 	bool soft;		/* INT n, INT3, INTO: rip already behind it */
+	bool at_rip;		/* cpu.rip is right already: traps, and faults
+				 * in the new task of a task switch */
 	uint32_t error;
 	uint64_t cr2;		/* for #PF */
 };

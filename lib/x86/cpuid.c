@@ -309,6 +309,8 @@ void x86_cpuid(const struct x86_model *m, const struct x86_cpu *c,
 	uint32_t r[4];
 
 	memset(out, 0, 16);
+	if (leaf != 4 && leaf != 7 && leaf != 0xb && leaf != 0xd)
+		sub = 0;	/* ECX does not matter */
 	if ((leaf & 0xffffff00) == HV_LEAF) {
 		leaf_hv(m, leaf, out);
 		return;
