@@ -66,6 +66,11 @@ check:
 	$(Q)$(MAKE) --no-print-directory all unit
 	$(Q)BUILD=$(BUILD) BIN=$(BIN) CC="$(CC)" SAN=$(SAN) tests/run
 
+demo:
+	$(Q)./setup --check >/dev/null || ./setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BIN=$(BIN) SMOKE=$(SMOKE) ACCEL=$(ACCEL) share/demo/run
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
@@ -77,5 +82,5 @@ install: all
 clean:
 	rm -rf build build-san bin
 
-.PHONY: all unit check install clean
+.PHONY: all unit check demo install clean
 -include $(LIB_O:.o=.d) $(wildcard $(BUILD)/cmd/*/*.d $(BUILD)/tests/unit/*.d)
