@@ -1,0 +1,46 @@
+# Loaded by the bats files.
+# shellcheck shell=bash
+bats_require_minimum_version 1.5.0
+bats_load_library bats-support
+bats_load_library bats-assert
+
+cd "$BATS_TEST_DIRNAME/.." || exit 1
+VMRUN=$(realpath "${BIN:-bin}/vmrun")
+
+# vmrun ARG...: for at most LIMIT seconds, through the command in AS.
+AS=()
+vmrun() { "${AS[@]}" timeout -k 5 "${LIMIT:-60}" "$VMRUN" "$@" </dev/null; }
+
+# From here to the end of the test vmrun runs as another user, who owns nothing;
+# $other is a folder that this user can read.
+as_other() {
+	command -v setpriv >/dev/null || skip "no setpriv"
+	other=$(mktemp -d /tmp/vmrun-test.XXXXXX)
+	chmod 755 "$other"
+	install -m 755 "$VMRUN" "$other/vmrun"
+	VMRUN=$other/vmrun
+	AS=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+}
+
+teardown() { [ -z "${other-}" ] || rm -rf "$other"; }
+
+# fails CODE PATTERN ARG...: vmrun ARG... exits with CODE, prints nothing but
+# one line on stderr, and that line matches the extended regular expression.
+fails() {
+	local code=$1 pattern=$2
+	shift 2
+	run "-$code" --separate-stderr vmrun "$@"
+	assert_output ''
+	# shellcheck disable=SC2154
+	assert_equal "${#stderr_lines[@]}" 1
+	assert_regex "${stderr_lines[0]}" "^vmrun: $pattern\$"
+}
+
+# guest WHAT...: the fetched guest's path in $guest.
+guest() {
+	# shellcheck disable=SC2034
+	guest=$(tests/guest/fetch "$@" 2>"$BATS_TEST_TMPDIR/fetch") || {
+		cat "$BATS_TEST_TMPDIR/fetch"
+		return 1
+	}
+}

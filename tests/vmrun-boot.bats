@@ -1,0 +1,42 @@
+#!/usr/bin/env bats
+# Debian's own kernels, not rebuilt, boot to a user land that works.
+# shellcheck disable=SC2154
+load helper
+
+setup_file() {
+	cd "$BATS_TEST_DIRNAME/.." || return 1
+	tests/guest/mkinitramfs "$BATS_FILE_TMPDIR/initramfs.gz"
+}
+
+# boots FLAVOUR ENGINE SECONDS WHAT: WHAT, smoke or selftest, passes and the guest
+# powers off.
+boots() {
+	local log=$BATS_TEST_TMPDIR/console
+	guest "$1"
+	LIMIT=$(($3 + 10)) vmrun run --kernel "$guest" --initrd "$BATS_FILE_TMPDIR/initramfs.gz" \
+		--append "console=ttyS0 panic=1 ring1=$4" --no-reboot --accel "$2" --timeout "$3" \
+		>"$log" || { echo "exit $?"; tail -n 30 "$log"; return 1; }
+	tr -d '\r' <"$log" >"$log.text"
+	tail -n 30 "$log.text"
+	grep -qx 'RING1 GUEST UP' "$log.text"
+	[ "$4" != selftest ] || grep -qx 'RING1 SELFTEST OK' "$log.text"
+	grep -q 'Hypervisor detected: VMware' "$log.text"
+	grep -q 'reboot: Power down' "$log.text"
+}
+
+@test "686 under the translator runs the self-test" { boots 686 bt 120 selftest; }
+@test "686-pae under the translator runs the self-test" { boots 686-pae bt 120 selftest; }
+@test "amd64 under the interpreter comes up" { boots amd64 interp 300 smoke; }
+
+@test "make demo SMOKE=1 boots to the end without a terminal" {
+	run -0 make -s demo SMOKE=1 BIN="${BIN:-bin}" BUILD="${BUILD:-build}"
+	assert_line --regexp '^Linux ring1 6\.[^ ]+-686 '
+	assert_line --regexp '^RING1 GUEST UP'
+	assert_line --regexp '^demo: booted in [0-9.]+ s'
+}
+
+@test "the demo without a terminal says so" {
+	guest 686
+	run -2 --separate-stderr share/demo/run </dev/null
+	assert_equal "$stderr" "demo: standard input is no terminal (make demo SMOKE=1 needs none)"
+}

@@ -1,0 +1,162 @@
+#!/usr/bin/env bats
+# How a machine ends, and what vmrun's exit code says about it.  The guests are
+# ROMs of a few bytes at the reset vector, under the interpreter and the translator.
+# shellcheck disable=SC2154
+load helper
+
+# rom BYTES: a 64 KiB ROM whose reset vector holds BYTES (at most 16, as \xNN).
+rom() {
+	rom=$BATS_TEST_TMPDIR/rom
+	{
+		head -c 65520 /dev/zero
+		# shellcheck disable=SC2059
+		{ printf "$1"; head -c 16 /dev/zero; } | head -c 16
+	} >"$rom"
+}
+
+HALT='\xfa\xf4\xeb\xfc'			# cli; 1: hlt; jmp 1b
+LOOP='\xeb\xfe'				# 1: jmp 1b
+EXIT_41='\xb0\x41\xe6\xf4\xf4'		# mov al, 0x41; out 0xf4, al; hlt
+CRASH='\x0f\x01\x1e\x00\x00\xcd\x03'	# lidt [0] (zeroes); int 3
+RESET='\xb0\xfe\xe6\x64\xf4'		# mov al, 0xfe; out 0x64, al; hlt
+HELLO='\xba\xf8\x03\xb0\x48\xee\xb0\x49\xee\xf4'	# "HI" to the serial port
+
+engines() { for engine in interp bt; do "$@"; done; }
+
+# background ARG...: vmrun in the background, as $pid.
+background() {
+	"$VMRUN" "$@" </dev/null >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" 3>&- &
+	pid=$!
+}
+
+teardown() { [ -z "${pid-}" ] || kill -KILL "$pid" 2>/dev/null || return 0; }
+
+# wait_for TEXT FILE: for at most 20 seconds.
+wait_for() {
+	local end=$((SECONDS + 20))
+	until grep -q "$1" "$2" 2>/dev/null; do
+		[ $SECONDS -lt $end ] || { echo "no '$1' in $2"; return 1; }
+		read -rt 0.05 <> <(:) || :
+	done
+}
+
+@test "the guest's code at the debug-exit port is the exit code" {
+	rom "$EXIT_41"
+	exits() { run -131 vmrun run --bios "$rom" --debug-exit --accel "$engine"; }
+	engines exits
+	# Without the option there is no such port: the guest just halts.
+	run -124 vmrun run --bios "$rom" --timeout 1 --accel interp
+}
+
+@test "--timeout ends a machine that halts, and one that loops, with 124" {
+	times_out() {
+		local guest
+		for guest in "$HALT" "$LOOP"; do
+			rom "$guest"
+			SECONDS=0
+			fails 124 'run: timed out.*' run --bios "$rom" --timeout 0.5 --accel "$engine"
+			[ $SECONDS -le 5 ]
+		done
+	}
+	engines times_out
+}
+
+@test "a triple fault ends with 1, with registers and disassembly on stderr" {
+	rom "$CRASH"
+	crashes() {
+		run -1 --separate-stderr vmrun run --bios "$rom" --accel "$engine"
+		assert_output ''
+		assert_regex "${stderr_lines[0]}" '^vmrun: run: .*triple fault'
+		assert_regex "$stderr" '[Ee]?[Ii][Pp]'
+		assert_regex "$stderr" 'int'
+	}
+	engines crashes
+}
+
+@test "SIGTERM, SIGINT and SIGHUP stop a machine cleanly" {
+	stops() {
+		local guest sig
+		for guest in "$HALT" "$LOOP"; do
+			rom "$guest"
+			for sig in TERM INT HUP; do
+				background run -v --bios "$rom" --accel "$engine"
+				wait_for "$engine" "$BATS_TEST_TMPDIR/err"
+				SECONDS=0
+				kill -$sig "$pid"
+				wait "$pid"
+				[ $SECONDS -le 5 ]
+			done
+		done
+	}
+	engines stops
+}
+
+@test "a reset starts the guest again, with --no-reboot it ends with 0" {
+	rom "$RESET"
+	resets() {
+		run -0 vmrun run --bios "$rom" --no-reboot --accel "$engine"
+		run -124 vmrun run --bios "$rom" --timeout 1 --accel "$engine"
+	}
+	engines resets
+}
+
+@test "the serial port leads to stdout, a file, a socket or nowhere" {
+	rom "$HELLO"
+	leads() {
+		local t=$BATS_TEST_TMPDIR
+		run -124 --separate-stderr vmrun run --bios "$rom" --timeout 0.5 --accel "$engine"
+		assert_output HI
+		run -124 --separate-stderr vmrun run --bios "$rom" --timeout 0.5 --serial none --accel "$engine"
+		assert_output ''
+		run -124 --separate-stderr vmrun run --bios "$rom" --timeout 0.5 \
+			--serial "file:$t/file" --accel "$engine"
+		assert_output ''
+		assert_equal "$(cat "$t/file")" HI
+	}
+	engines leads
+}
+
+@test "^A x at the terminal ends the machine and the terminal is as it was" {
+	command -v script >/dev/null || skip "no script(1)"
+	rom "$HALT"
+	ends() {
+		local t=$BATS_TEST_TMPDIR rc=0
+		cat >"$t/session" <<-END
+			stty -a >$t/before
+			$VMRUN run --bios $rom --accel $engine --timeout 20
+			echo "code \$?"
+			stty -a >$t/after
+		END
+		rm -f "$t/typed"
+		mkfifo "$t/keys"
+		timeout 40 script -qec "bash $t/session" /dev/null <"$t/keys" >"$t/typed" 3>&- &
+		pid=$!
+		exec 7>"$t/keys"
+		wait_for . "$t/before"
+		local end=$((SECONDS + 20))
+		until [ -s "$t/after" ]; do
+			printf '\001x' >&7
+			read -rt 0.2 <> <(:) || :
+			[ $SECONDS -lt $end ] || break
+		done
+		exec 7>&-
+		wait "$pid" || rc=$?
+		cat "$t/typed"
+		rm "$t/keys"
+		grep -q 'code 0' "$t/typed"
+		diff "$t/before" "$t/after"
+	}
+	engines ends
+}
+
+@test "--stats counts, in lines or as one JSON object" {
+	rom "$EXIT_41"
+	counts() {
+		run -131 --separate-stderr vmrun run --bios "$rom" --debug-exit --stats --accel "$engine"
+		assert_regex "${stderr_lines[0]}" '^run_ns +[0-9]+$'
+		run -131 --separate-stderr vmrun run --bios "$rom" --debug-exit --stats=json --accel "$engine"
+		assert_equal "${#stderr_lines[@]}" 1
+		assert_regex "$stderr" '^\{"run_ns":[0-9]+(,"[a-z0-9_]+":[0-9]+)*\}$'
+	}
+	engines counts
+}

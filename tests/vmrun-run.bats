@@ -1,0 +1,162 @@
+#!/usr/bin/env bats
+# What vmrun says to wrong input: one clear line each, and the right exit code.
+# shellcheck disable=SC2154
+load helper
+
+# The kernel of a multiboot test guest: a good one, which ends by itself.
+good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
+
+@test "without a command it shows its usage on stderr" {
+	run -2 --separate-stderr vmrun
+	assert_output ''
+	assert_regex "$stderr" "^usage: vmrun "
+}
+
+@test "--help and run -h go to stdout" {
+	run -0 --separate-stderr vmrun --help
+	assert_line --regexp "^  run +Boot a kernel"
+	assert_equal "$stderr" ''
+	run -0 --separate-stderr vmrun run -h
+	assert_line --regexp "^usage: vmrun run "
+	assert_line --regexp "^ +--memory SIZE"
+	run -0 vmrun run --memory 64M --help
+	assert_line --regexp "^usage: vmrun run "
+}
+
+@test "--version says the version, with -v what can be used here" {
+	run -0 vmrun --version
+	assert_output --regexp '^vmrun [0-9.]+$'
+	run -0 vmrun --version -v
+	assert_line --regexp '^capstone: '
+	assert_line --regexp '^kvm: '
+	fails 2 '--version: x: only -v may follow' --version x
+}
+
+@test "a full standard output is an error" {
+	run -1 --separate-stderr bash -c "'$VMRUN' --help >/dev/full"
+	assert_equal "$stderr" "vmrun: standard output: No space left on device"
+}
+
+@test "it starts with standard descriptors closed" {
+	run -2 bash -c "'$VMRUN' run --kernel /etc/passwd --memory 1 <&- >&- 2>&-"
+}
+
+@test "unknown commands and options" {
+	fails 2 'fly: unknown command .*' fly
+	fails 2 'run: --fly: unknown option .*' run --fly
+	fails 2 'run: --mem: unknown option .*' run --mem 64M
+	fails 2 'run: -q: unknown option .*' run -q
+	fails 2 'run: --verify=1: unknown option .*|run: --verify: takes no argument' run --verify=1
+	fails 2 'run: --memory: needs an argument' run --memory
+	fails 2 'run: vmlinuz: unexpected operand .*' run vmlinuz
+	fails 2 'run: --x: unexpected operand .*' run -- --x
+}
+
+@test "nothing to boot, or what does not go together" {
+	fails 2 'run: nothing to boot: .*' run
+	fails 2 'run: --initrd: needs --kernel' run --initrd /etc/passwd --bios x
+	fails 2 'run: --append: needs --kernel' run --append x --bios x
+	fails 2 'run: --bios: not together with --kernel' run --kernel x --bios x
+	fails 2 'run: --verify: only with --accel bt' run --kernel x --accel interp --verify
+}
+
+@test "memory sizes that are none, or out of range" {
+	good
+	for size in '' 12X M -1 1.5 0x100000 512MB; do
+		fails 2 "run: --memory: $size: not a size .*" run --kernel "$kernel" --memory "$size"
+	done
+	for size in 0 512 1023k 65G 64T; do
+		fails 2 "run: --memory: $size: out of range \(1M to 64G\)" \
+			run --kernel "$kernel" --memory "$size"
+	done
+	fails 2 'run: --memory: 99999999999T: too large' run --kernel "$kernel" --memory 99999999999T
+	fails 2 'run: --memory: not a multiple of 4k' run --kernel "$kernel" --memory 1048577
+}
+
+@test "numbers, seconds and choices out of range" {
+	good
+	fails 2 'run: --cpus: 0: out of range .*' run --kernel "$kernel" --cpus 0
+	fails 2 'run: --cpus: 4096: out of range .*' run --kernel "$kernel" --cpus 4096
+	fails 2 'run: --cpus: two: not a number' run --kernel "$kernel" --cpus two
+	fails 2 'run: --timeout: soon: not a number of seconds' run --kernel "$kernel" --timeout soon
+	fails 2 'run: --timeout: 0: out of range .*' run --kernel "$kernel" --timeout 0
+	fails 2 'run: --timeout: -1: not a number of seconds' run --kernel "$kernel" --timeout -1
+	fails 2 'run: --accel: tcg: not one of auto\|kvm\|bt\|interp' run --kernel "$kernel" --accel tcg
+	fails 2 'run: --stats: xml: not one of json' run --kernel "$kernel" --stats=xml
+	fails 2 'run: --trace: all: not one of units,exits,mmu,irq' run --kernel "$kernel" --trace all
+	fails 2 'run: --trace: : not one of units,exits,mmu,irq' run --kernel "$kernel" --trace units,
+	fails 4 'run: --trace: /nowhere/f: No such file or directory' \
+		run --kernel "$kernel" --trace mmu:/nowhere/f
+}
+
+@test "files that are missing, folders, empty, or no kernels" {
+	local t=$BATS_TEST_TMPDIR
+	for o in kernel bios; do
+		fails 4 'run: .*/nowhere: No such file or directory' run --$o /nowhere
+		fails 3 'run: .*/tmp: Is a directory' run --$o /tmp
+		: >"$t/empty"
+		fails 3 "run: .*$t/empty: .*" run --$o "$t/empty"
+	done
+	fails 3 'run: .*/etc/passwd: .*' run --kernel /etc/passwd
+	fails 3 'run: .*bash: .*' run --kernel "$(realpath /bin/bash)"
+	head -c 100000 /dev/zero >"$t/zero"
+	fails 3 "run: .*$t/zero: .*" run --kernel "$t/zero"
+	head -c 100000 /dev/urandom >"$t/random"
+	fails 3 "run: .*$t/random: .*" run --kernel "$t/random"
+	fails 3 'run: .*/dev/zero: .*' run --kernel /dev/zero
+	good
+	fails 4 'run: .*/nowhere: No such file or directory' run --kernel "$kernel" --initrd /nowhere
+}
+
+@test "a truncated kernel is refused at every length" {
+	guest 686
+	local n t=$BATS_TEST_TMPDIR/cut
+	for n in 1 511 512 514 600 1024 4096 20000 1000000 5000000; do
+		head -c $n "$guest" >"$t"
+		fails 3 "run: .*$t: .*" run --kernel "$t"
+	done
+}
+
+@test "a kernel that does not fit into the memory given" {
+	guest 686
+	fails 2 'run: .*memory.*' run --kernel "$guest" --memory 4M
+}
+
+@test "files without permission" {
+	[ "$(id -u)" -eq 0 ] || skip "not root: cannot become another user"
+	as_other
+	install -m 600 /etc/passwd "$other/secret"
+	fails 5 "run: .*$other/secret: Permission denied" run --kernel "$other/secret"
+	fails 5 "run: .*$other/secret: Permission denied" run --bios "$other/secret"
+	good
+	install -m 644 "$kernel" "$other/kernel"
+	fails 5 "run: .*$other/secret: Permission denied" \
+		run --kernel "$other/kernel" --initrd "$other/secret"
+	fails 5 "run: .*$other/log: Permission denied" \
+		run --kernel "$other/kernel" --serial "file:$other/log"
+	fails 5 "run: --trace: $other/log: Permission denied" \
+		run --kernel "$other/kernel" --trace "irq:$other/log"
+}
+
+@test "no permission on /dev/kvm: kvm is refused, auto takes another engine" {
+	[ -e /dev/kvm ] || skip "no /dev/kvm here"
+	[ "$(id -u)" -eq 0 ] || skip "not root: cannot become another user"
+	[ "$(stat -c %A /dev/kvm | cut -c 8-9)" != rw ] || skip "every user may use /dev/kvm"
+	good
+	as_other
+	install -m 644 "$kernel" "$other/kernel"
+	fails 5 'run: .*/dev/kvm: .*[Pp]ermission denied.*' run --accel kvm --kernel "$other/kernel"
+	run -129 --separate-stderr vmrun run -v --debug-exit --kernel "$other/kernel" --timeout 50
+	assert_regex "$stderr" 'vmrun: run: .*(bt|interp)'
+}
+
+@test "serial ports that cannot be" {
+	good
+	fails 2 "run: .*parallel.*" run --kernel "$kernel" --serial parallel
+	fails 4 'run: .*/nowhere/f: No such file or directory' run --kernel "$kernel" --serial file:/nowhere/f
+	fails 4 'run: .*/nowhere/s: No such file or directory' run --kernel "$kernel" --serial unix:/nowhere/s
+	fails 2 'run: .*too long.*' run --kernel "$kernel" --serial "unix:/tmp/$(printf 'x%.0s' {1..200})"
+	: >"$BATS_TEST_TMPDIR/there"
+	fails 6 "run: .*$BATS_TEST_TMPDIR/there: Address already in use" \
+		run --kernel "$kernel" --serial "unix:$BATS_TEST_TMPDIR/there"
+}
