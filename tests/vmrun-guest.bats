@@ -57,6 +57,10 @@ guest() {
 	guest exceptions
 }
 
+@test "paging: faults, A and D, large pages, NX, SMEP, SMAP, the TLB, 2-level and PAE" {
+	guest paging
+}
+
 @test "a guest started as a Multiboot kernel prints what it prints as a ROM" {
 	run_guest interp "$GUESTS/exceptions.rom"
 	mv "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/rom"

@@ -2,7 +2,7 @@
  * Every exception without paging: vector, error code, saved EIP, which comes
  * first, and what happens when delivery itself fails.  SDM vol. 3, chapter 6.
  */
-#include "rt/guest.inc"
+#include "guest.inc"
 
 	.equ	SEL_NP,   TEST_SEL + 0x00	/* data, not present */
 	.equ	SEL_CODE, TEST_SEL + 0x08	/* execute only */

@@ -3,13 +3,13 @@
 GUEST_RT := tests/guest/rt
 GUEST_B := $(BUILD)/tests/guest
 GUESTS := $(patsubst tests/guest/%.S,$(GUEST_B)/%,$(sort $(wildcard tests/guest/*.S)))
-GUEST_AS = $(CC) -m32 -c -Itests/guest
+GUEST_AS = $(CC) -m32 -c -Itests/guest -Itests/guest/rt
 
 $(GUEST_B)/%.o: tests/guest/%.S $(GUEST_RT)/guest.inc
 	@mkdir -p $(@D)
 	$(call say,AS,$<)$(GUEST_AS) -o $@ $<
 
-$(GUEST_B)/%.bin: $(GUEST_B)/rt/runtime.o $(GUEST_B)/%.o $(GUEST_RT)/guest.ld
+$(GUEST_B)/%.bin: $(GUEST_B)/rt/runtime.o $(GUEST_B)/rt/paging.o $(GUEST_B)/%.o $(GUEST_RT)/guest.ld
 	$(call say,LD,$@)$(LD) -m elf_i386 --no-warn-rwx-segments -T $(GUEST_RT)/guest.ld \
 		-o $(@:.bin=.img) $(filter %.o,$^) && objcopy -O binary $(@:.bin=.img) $@
 
@@ -25,4 +25,4 @@ guests: $(GUESTS:=.rom) $(GUESTS:=.elf)
 all: guests
 
 .PHONY: guests
-.SECONDARY: $(GUESTS:=.o) $(GUESTS:=.bin)
+.SECONDARY: $(GUEST_B)/rt/runtime.o $(GUEST_B)/rt/paging.o $(GUESTS:=.o) $(GUESTS:=.bin)
