@@ -127,7 +127,8 @@ struct x86_insn {
 	int64_t disp;		/* sign-extended; for moffs the whole address */
 	int64_t imm, imm2;
 
-	/* Offsets in bytes from the first prefix, 0 where absent. */
+	/* Offsets in bytes from the first prefix, 0 where absent; opcode_off is that
+	 * of the last opcode byte, imm_len the sum when there are two. */
 	uint8_t opcode_off, modrm_off, disp_off, disp_len, imm_off, imm_len;
 };
 
