@@ -53,6 +53,9 @@ void pc_stop(struct pc *pc);
 /* Registers and disassembly of vCPU 0, for crash reports. */
 void pc_dump(struct pc *pc, FILE *out);
 
+/* The path of the terminal of --serial pty, else NULL. */
+const char *pc_serial_name(const struct pc *pc);
+
 struct vm *pc_vm(struct pc *pc);
 void pc_free(struct pc *pc);
 #endif

@@ -1,0 +1,54 @@
+/* Which engine runs the machine. */
+#include "pc/machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "interp/interp.h"
+
+struct accel {
+	enum pc_accel accel;
+	const struct engine_ops *ops;
+};
+
+/* In the order in which auto tries them. */
+static const struct accel accels[] = {
+	{ PC_ACCEL_INTERP, &interp_engine },
+};
+
+#define ACCELS (sizeof(accels) / sizeof(accels[0]))
+
+static void say(struct pc *pc, const char *what, const char *why)
+{
+	char line[300];
+
+	if (!pc->cfg.say)
+		return;
+	snprintf(line, sizeof(line), "accel: %s%s%s", what, why ? ": " : "", why ? why : "");
+	pc->cfg.say(line);
+}
+
+static int try_one(struct pc *pc, const struct accel *a, struct err *e)
+{
+	int rc = a->ops->probe ? a->ops->probe(&pc->vm, e) : 0;
+
+	return rc ? err_in(e, rc, a->ops->name) : 0;
+}
+
+const struct engine_ops *accel_choose(struct pc *pc, struct err *e)
+{
+	struct err why = { 0 };
+
+	err_set(e, -ENOTSUP, "this engine is not part of this build");
+	for (unsigned i = 0; i < ACCELS; i++) {
+		if (pc->cfg.accel != PC_ACCEL_AUTO && pc->cfg.accel != accels[i].accel)
+			continue;
+		if (!try_one(pc, &accels[i], &why)) {
+			say(pc, accels[i].ops->name, NULL);
+			return accels[i].ops;
+		}
+		*e = why;
+		say(pc, "not", why.msg);
+	}
+	return NULL;
+}

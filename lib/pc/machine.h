@@ -1,0 +1,72 @@
+#ifndef PC_MACHINE_H
+#define PC_MACHINE_H
+/*
+ * The machine from the inside: what pc.c, run.c and devices.c share.
+ *
+ * Threads: one a vCPU, and the caller of pc_run(), which is the main loop.  A
+ * vCPU thread lives until pc_free(): between runs it is parked, so that what
+ * engines keep per thread survives a reset.
+ */
+
+#include <pthread.h>
+#include <time.h>
+
+#include "pc/boot.h"
+#include "pc/chardev.h"
+#include "pc/pc.h"
+
+enum pc_boot { PC_BOOT_LINUX };
+
+/* What vCPU threads are to do. */
+enum pc_phase { PC_PARK, PC_RUN, PC_QUIT };
+
+struct pc_thread {
+	struct pc *pc;
+	struct vcpu *v;
+	bool started;		/* pthread_create() was called */
+	bool created;		/* engine_ops.create() went well */
+	bool parked;
+	bool wait_sipi;		/* an application processor after INIT */
+	enum vcpu_exit exit;	/* why it parked */
+};
+
+/* Devices in the order in which they are made and reset. */
+enum pc_dev {
+	PC_DEV_PIC, PC_DEV_PIT, PC_DEV_RTC, PC_DEV_LAPIC, PC_DEV_IOAPIC,
+	PC_DEV_HPET, PC_DEV_UART, PC_DEV_COUNT
+};
+
+struct pc {
+	struct vm vm;
+	struct pc_config cfg;
+	struct boot_request rq;
+	enum pc_boot boot;
+	struct linux_image lx;
+	void *dev[PC_DEV_COUNT];	/* NULL: not there */
+	struct chardev *serial;
+
+	int wake_fd;			/* eventfd: the main loop has something to do */
+	_Atomic bool stop;		/* pc_stop() */
+	pthread_mutex_t run_lock;	/* phase, threads' parked and exit */
+	pthread_cond_t run_cond;
+	enum pc_phase phase;
+	struct pc_thread thread[VM_CPUS_MAX];
+	timer_t timer;			/* kicks vCPU 0's thread */
+	bool have_timer, vm_created;
+	struct err err;
+};
+
+/* accel.c: the engine for cfg->accel, probed.  NULL with *e set. */
+const struct engine_ops *accel_choose(struct pc *pc, struct err *e);
+
+/* devices.c: make, reset, free all of them. */
+int devices_new(struct pc *pc, struct err *e);
+void devices_reset(struct pc *pc);
+void devices_free(struct pc *pc);
+
+/* pc.c: the state at power-on: processors, devices, images. */
+void pc_reset(struct pc *pc);
+
+/* run.c: end the vCPU threads. */
+void run_quit(struct pc *pc);
+#endif
