@@ -61,6 +61,14 @@ guest() {
 	guest paging
 }
 
+@test "smc: code that changes itself and code that is changed" {
+	guest smc
+}
+
+@test "strings: faults in the middle, directions, wrap-around, limits" {
+	guest strings
+}
+
 @test "a guest started as a Multiboot kernel prints what it prints as a ROM" {
 	run_guest interp "$GUESTS/exceptions.rom"
 	mv "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/rom"
