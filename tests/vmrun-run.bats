@@ -29,6 +29,8 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	run -0 vmrun --version -v
 	assert_line --regexp '^capstone: '
 	assert_line --regexp '^kvm: '
+	assert_line --regexp '^bt: '
+	assert_line 'interp: yes'
 	fails 2 '--version: x: only -v may follow' --version x
 }
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "kvm/kvm.h"
 #include "pc/pc.h"
 #include "vmrun.h"
 
@@ -234,9 +233,12 @@ int run_main(struct cli *c, int argc, char **argv)
 	return rc;
 }
 
+static void print_engine(void *ptr, const char *name, const char *why)
+{
+	printf("%s: %s\n", name, why ? why : "yes");
+}
+
 void run_print_engines(void)
 {
-	struct err e = { 0 };
-
-	printf("kvm: %s\n", kvm_probe_stock(&e) ? e.msg : "yes");
+	pc_engines(print_engine, NULL);
 }

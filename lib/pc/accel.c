@@ -52,3 +52,14 @@ const struct engine_ops *accel_choose(struct pc *pc, struct err *e)
 	}
 	return NULL;
 }
+
+void pc_engines(void (*put)(void *ptr, const char *name, const char *why), void *ptr)
+{
+	for (unsigned i = 0; i < ACCELS; i++) {
+		const struct engine_ops *ops = accels[i].ops;
+		struct err e = { 0 };
+		int rc = ops->probe ? ops->probe(NULL, &e) : 0;
+
+		put(ptr, ops->name, rc ? e.msg : NULL);
+	}
+}

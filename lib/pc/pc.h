@@ -57,5 +57,9 @@ void pc_dump(struct pc *pc, FILE *out);
 const char *pc_serial_name(const struct pc *pc);
 
 struct vm *pc_vm(struct pc *pc);
+
+/* For each engine of this build: can it run here?  why is NULL, or the reason
+ * why not. */
+void pc_engines(void (*put)(void *ptr, const char *name, const char *why), void *ptr);
 void pc_free(struct pc *pc);
 #endif

@@ -58,7 +58,8 @@ struct vcpu;
 
 struct engine_ops {
 	const char *name;
-	/* Can this host, this process run it?  0 or -errno with *e. */
+	/* Can this host, this process run it?  vm may be NULL: no machine in
+	 * particular.  0 or -errno with *e. */
 	int (*probe)(struct vm *vm, struct err *e);
 	int (*vm_create)(struct vm *vm, struct err *e);	/* after memory is set up */
 	void (*vm_destroy)(struct vm *vm);
