@@ -16,6 +16,9 @@
  *   remembers to ask again when they do.
  * - When more is pending behind the one acknowledged, VCPU_REQ_INTR is set
  *   again by intr_ack(); what priorities hold back comes with the EOI.
+ * - apic_rdmsr and apic_wrmsr take IA32_APIC_BASE (0x1b), IA32_TSC_DEADLINE
+ *   (0x6e0) and 0x800-0x8ff; *ok false: #GP.  IA32_APIC_BASE is also kept in
+ *   v->cpu.apic_base, for CPUID.  The APIC page cannot be moved (#GP).
  * - NMI, INIT and SIPI are requests of their own; INIT resets the LAPIC here,
  *   the vCPU is reset by whoever runs it; sipi_vector is set before SIPI.
  * The functions in struct vcpu take vm->lock; the rest is called with it held.
