@@ -74,9 +74,6 @@ demo:
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)BIN=$(BIN) SMOKE=$(SMOKE) ACCEL=$(ACCEL) share/demo/run
 
-soak: all
-	$(Q)BUILD=$(BUILD) BIN=$(BIN) tests/soak
-
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
@@ -88,5 +85,5 @@ install: all
 clean:
 	rm -rf build build-san bin
 
-.PHONY: all unit check demo soak install clean
+.PHONY: all unit check demo install clean
 -include $(LIB_O:.o=.d) $(wildcard $(BUILD)/cmd/*/*.d $(BUILD)/tests/unit/*.d)

@@ -14,6 +14,6 @@ $(BUILD)/bench/stamp: tests/bench/stamp.c
 bench-tools: $(BENCH)
 
 bench: all bench-tools
-	tests/bench/run
+	$(Q)BUILD=$(BUILD) BIN=$(BIN) tests/bench/run
 
 .PHONY: bench bench-tools

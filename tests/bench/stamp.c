@@ -1,18 +1,19 @@
 /*
  * stamp: run a command and put times before the lines that it prints.
  *
- *	stamp [-t SECONDS] COMMAND [ARG...]
+ *	stamp [-t SECONDS] [-u TEXT] COMMAND [ARG...]
  *
  * Each line of the command's standard output becomes
  *	WALL CPU LINE
  * with the seconds from the start to its end, and the CPU seconds that the
  * process had used by then (all its threads): what counts where the machine is shared.  The
  * last line is `WALL CPU stamp: exit CODE` (128 + signal, 124: out of time).
- * Standard input is empty.  Carriage returns are dropped.
+ * With -u, the command is ended by SIGTERM as soon as TEXT (at most
+ * 128 characters) has appeared, and CODE is then 0; if it never does, it is not.
+ * Standard input is open and silent.  Carriage returns are dropped.
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -35,18 +36,18 @@ static double clock_s(clockid_t id)
 
 static pid_t start(char **argv, int *out)
 {
-	int p[2], null;
+	int p[2], in[2];
 	pid_t pid;
 
-	if (pipe(p) < 0 || (pid = fork()) < 0) {
+	if (pipe(p) < 0 || pipe(in) < 0 || (pid = fork()) < 0) {
 		perror("stamp");
 		exit(1);
 	}
 	if (pid == 0) {
-		null = open("/dev/null", O_RDONLY);
-		dup2(null, 0);
+		dup2(in[0], 0);
 		dup2(p[1], 1);
-		close(null);
+		close(in[0]);
+		close(in[1]);
 		close(p[0]);
 		close(p[1]);
 		setpgid(0, 0);
@@ -55,13 +56,28 @@ static pid_t start(char **argv, int *out)
 		_exit(127);
 	}
 	close(p[1]);
+	close(in[0]);	/* the other end stays open until we end */
 	*out = p[0];
 	return pid;
 }
 
+enum ending { ENDED, FOUND, LATE };
+
 /* A line as far as it has come; over-long ones are broken. */
 static char line[1024];
 static size_t line_len;
+
+/* The last characters, for -u: lines do not matter there. */
+static char tail[128];
+
+static bool tail_ends(const char *text, char c)
+{
+	size_t n = strlen(text);
+
+	memmove(tail, tail + 1, sizeof(tail) - 1);
+	tail[sizeof(tail) - 1] = c;
+	return n <= sizeof(tail) && !memcmp(tail + sizeof(tail) - n, text, n);
+}
 
 static void line_end(double began, clockid_t cpu)
 {
@@ -70,8 +86,9 @@ static void line_end(double began, clockid_t cpu)
 	line_len = 0;
 }
 
-/* Pass lines on until the output ends.  Returns false when time ran out. */
-static bool pass_lines(int in, clockid_t cpu, double began, double limit)
+/* Pass lines on until the output ends, has had `until`, or it is late. */
+static enum ending pass_lines(int in, clockid_t cpu, double began, double limit,
+			      const char *until)
 {
 	char buf[4096];
 
@@ -81,49 +98,74 @@ static bool pass_lines(int in, clockid_t cpu, double began, double limit)
 		ssize_t n;
 
 		if (left <= 0)
-			return false;
+			return LATE;
 		if (poll(&p, 1, left * 1000 + 1) <= 0)
 			continue;
 		n = read(in, buf, sizeof(buf));
 		if (n <= 0)
-			return true;
+			return ENDED;
 		for (ssize_t i = 0; i < n; i++) {
-			if (buf[i] != '\n' && buf[i] != '\r')
+			if (buf[i] != '\n' && buf[i] != '\r' && buf[i])
 				line[line_len++] = buf[i];
 			if (buf[i] == '\n' || line_len == sizeof(line))
 				line_end(began, cpu);
+			if (until && tail_ends(until, buf[i]))
+				return FOUND;
 		}
 		fflush(stdout);
 	}
 }
 
+/* Ask it to end; after `patience` seconds do not ask. */
+static void stop(pid_t pid, int out, double patience)
+{
+	double until = clock_s(CLOCK_MONOTONIC) + patience;
+	struct pollfd p = { .fd = out, .events = POLLIN };
+	char buf[4096];
+
+	kill(-pid, SIGTERM);
+	while (clock_s(CLOCK_MONOTONIC) < until)
+		if (poll(&p, 1, 100) > 0 && read(out, buf, sizeof(buf)) <= 0)
+			return;
+	kill(-pid, SIGKILL);
+}
+
 int main(int argc, char **argv)
 {
+	const char *until = NULL;
 	double limit = 3600, began;
+	enum ending ending;
 	struct rusage use;
-	bool in_time;
 	int c, out, status = 0;
 	clockid_t cpu;
 	pid_t pid;
 
-	while ((c = getopt(argc, argv, "+t:")) == 't')
-		limit = atof(optarg);
+	while ((c = getopt(argc, argv, "+t:u:")) == 't' || c == 'u') {
+		if (c == 't')
+			limit = atof(optarg);
+		else
+			until = optarg;
+	}
 	if (c != -1 || optind >= argc) {
-		fprintf(stderr, "usage: stamp [-t seconds] command [arg ...]\n");
+		fprintf(stderr, "usage: stamp [-t seconds] [-u text] command [arg ...]\n");
 		return 2;
 	}
 	began = clock_s(CLOCK_MONOTONIC);
 	pid = start(argv + optind, &out);
 	if (clock_getcpuclockid(pid, &cpu) != 0)
 		cpu = CLOCK_MONOTONIC;
-	in_time = pass_lines(out, cpu, began, limit);
+	ending = pass_lines(out, cpu, began, limit, until);
 	if (line_len)
 		line_end(began, cpu);
-	if (!in_time)
+	if (ending == FOUND)
+		stop(pid, out, 5);
+	else if (ending == LATE)
 		kill(-pid, SIGKILL);
 	while (wait4(pid, &status, 0, &use) < 0 && errno == EINTR)
 		;
-	c = !in_time ? 124 : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	c = ending == LATE ? 124 : ending == FOUND ? 0 :
+		WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
+		WEXITSTATUS(status) ? WEXITSTATUS(status) : until ? 1 : 0;
 	printf("%.4f %.4f stamp: exit %d\n", clock_s(CLOCK_MONOTONIC) - began,
 	       use.ru_utime.tv_sec + use.ru_stime.tv_sec +
 	       (use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6, c);
