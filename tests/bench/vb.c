@@ -40,7 +40,7 @@ static void guest_end(void)
 
 void vb_fail(const char *what)
 {
-	printf("vb: FAILED: %s (%s)\n", what, strerror(errno));
+	printf("vb: FAILED: %s%s%s\n", what, errno ? ": " : "", errno ? strerror(errno) : "");
 	fflush(stdout);
 	if (getpid() == 1)
 		guest_end();

@@ -135,10 +135,13 @@ static uint32_t sha256_run(uint64_t passes)
 			0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
 			0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 		};
+		/* the padding: a one, zeros, and TEXT_BYTES * 8 */
+		static const uint8_t end[64] = { [0] = 0x80, [61] = 0x08 };
 
 		memcpy(h, start, sizeof(h));
 		for (int i = 0; i < TEXT_BYTES; i += 64)
 			sha_block(h, text + i);
+		sha_block(h, end);
 	}
 	return h[0];
 }

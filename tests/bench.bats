@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# The benchmark measures what it says: the program, the clock, the table.
+# shellcheck disable=SC2154
+load helper
+
+setup_file() {
+	cd "$BATS_TEST_DIRNAME/.." || return 1
+	make -s bench-tools BUILD="${BUILD:-build}"
+}
+
+bench() { "${BUILD:-build}/bench/$1" "${@:2}"; }
+
+@test "vb's tests give the results that are known beforehand" {
+	run -0 bench vb -t 0.001 sort sha256 crc32 matrix matsse memcpy repmovs call smc
+	# crc32 and sha256 were computed by other programs, fib(22) by hand
+	assert_line --regexp '^vb crc32 [0-9.e+]+ [0-9.e+]+ MB/s 6c709b1f$'
+	assert_line --regexp '^vb sha256 [0-9.e+]+ [0-9.e+]+ MB/s 3ebf4887$'
+	assert_line --regexp '^vb call [0-9.e+]+ [0-9.e+]+ ns 0000452f$'
+	assert_equal "$(grep -E 'matrix|matsse' <<<"$output" | cut -d' ' -f6 | uniq | wc -l)" 1
+	assert_equal "$(grep -E 'memcpy|repmovs' <<<"$output" | cut -d' ' -f6 | uniq | wc -l)" 1
+	assert_equal "${#lines[@]}" 9
+}
+
+@test "vb's system tests run" {
+	run -0 bench vb -t 0.001 getpid pipe fork exec mmap signal
+	assert_equal "${#lines[@]}" 6
+}
+
+@test "vb says which test failed" {
+	run -1 bench vb -t 0.001 -b /nonexistent -d "$BATS_TEST_TMPDIR" gzip
+	assert_line 'vb: FAILED: gzip: busybox did not run'
+	assert_equal "$(ls "$BATS_TEST_TMPDIR")" ""
+}
+
+@test "stamp puts times before lines, and passes the exit code on" {
+	run -3 bench stamp sh -c 'echo one; sleep 0.3; echo two; exit 3'
+	assert_line --index 0 --regexp '^0\.[01][0-9]* 0\.0[0-9]* one$'
+	assert_line --index 1 --regexp '^0\.[3-9][0-9]* 0\.0[0-9]* two$'
+	assert_line --index 2 --regexp '^0\.[3-9][0-9]* 0\.0[0-9]* stamp: exit 3$'
+}
+
+@test "stamp ends what takes too long, or has said what was waited for" {
+	run -124 bench stamp -t 0.3 sleep 60
+	run -0 bench stamp -t 30 -u 'lo wor' sh -c 'printf "hello world"; sleep 60'
+	run -1 bench stamp -t 30 -u never echo nothing
+}
+
+@test "the table's ratios are of times, and the goals are judged" {
+	cat >"$BATS_TEST_TMPDIR/samples" <<-END
+		1 native sort 10 10 ns a
+		1 tcg sort 30 30 ns a
+		1 bt sort 12 12 ns a
+		1 native crc32 400 400 MB/s b
+		1 tcg crc32 200 200 MB/s b
+		1 bt crc32 160 160 MB/s b
+		1 tcg boot:686 5 5 s -
+		1 bt boot:686 2 2 s -
+	END
+	run -0 awk -v engine=bt -f tests/bench/table.awk "$BATS_TEST_TMPDIR/samples"
+	assert_line '| sort | ns | 10 | 30 | 12 | **1.20** | 3.00 | 0.40 |'
+	assert_line '| crc32 | MB/s | 400 | 200 | 160 | **2.50** | 2.00 | 1.25 |'
+	assert_line 'goal: nothing slower than TCG: FAIL: crc32 1.25'
+	assert_line "goal: boot:686 in at most half of TCG's time: 0.40 PASS"
+	assert_line 'results are the same everywhere: PASS'
+	sed -i 's/^1 bt sort 12 12 ns a/1 bt sort 12 12 ns c/' "$BATS_TEST_TMPDIR/samples"
+	run -1 awk -v engine=bt -f tests/bench/table.awk "$BATS_TEST_TMPDIR/samples"
+	assert_line 'results are the same everywhere: FAIL: bt:sort'
+}
