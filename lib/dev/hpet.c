@@ -135,6 +135,26 @@ static bool timer_periodic(const struct hpet_timer *t)
 	return t->config & T_PERIODIC;
 }
 
+/* Ticks to the next match.  An accumulator that was passed while nobody looked
+ * is brought forward. */
+static uint64_t timer_left(struct hpet_timer *t, uint64_t now)
+{
+	uint64_t left = t->comparator - hpet_counter(t->h, now);
+	int64_t ahead = t->config & T_32BIT ? (int32_t)left : (int64_t)left;
+
+	if (ahead < 0 && timer_periodic(t) && t->period) {
+		uint64_t steps = (-(uint64_t)ahead - 1) / t->period + 1;
+
+		t->comparator += steps * t->period;
+		left += steps * t->period;
+	}
+	if (t->config & T_32BIT) {
+		t->comparator = (uint32_t)t->comparator;
+		left = (uint32_t)left;
+	}
+	return left;
+}
+
 /* Arm t for the next match after now.  Without T_ENABLE only the status bit
  * of a level timer would show: nobody waits for that, so it is not timed. */
 static void timer_arm(struct hpet_timer *t, uint64_t now)
@@ -146,9 +166,7 @@ static void timer_arm(struct hpet_timer *t, uint64_t now)
 		timer_stop(&h->vm->timers, &t->timer);
 		return;
 	}
-	left = t->comparator - hpet_counter(h, now);
-	if (t->config & T_32BIT)
-		left = (uint32_t)left;
+	left = timer_left(t, now);
 	t->due_ns = now + ticks_to_ns(left);
 	timer_set(&h->vm->timers, &t->timer, t->due_ns);
 }
