@@ -176,6 +176,8 @@ static int run_machine(struct cli *c, const struct run_args *a, const struct pc_
 	running = pc_new(cfg, &e);
 	if (!running)
 		return cli_fail(c, &e);
+	if (pc_serial_name(running))
+		cli_say(c, "serial port: %s", pc_serial_name(running));
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);

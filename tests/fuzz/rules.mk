@@ -6,7 +6,13 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(CPPFLAGS) $(R_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 
-fuzz-programs: $(FUZZ)
+$(BUILD)/tests/fuzz/soup.bin: tests/fuzz/soup.S
+	@mkdir -p $(@D)
+	$(call say,AS,$@)$(CC) -m32 -c -o $@.o $< && \
+		$(LD) -m elf_i386 -Ttext 0x100000 -e 0x100030 -o $@.elf $@.o && \
+		objcopy -O binary -j .text $@.elf $@
+
+fuzz-programs: $(FUZZ) $(BUILD)/tests/fuzz/soup.bin
 
 fuzz:
 	$(Q)$(MAKE) --no-print-directory SAN=1 fuzz-programs
