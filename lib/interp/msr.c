@@ -27,10 +27,6 @@ enum {
 	MSR_AMD64_DE_CFG = 0xc0011029,
 };
 
-#define APIC_BASE_BSP		0x100ull
-#define APIC_BASE_X2APIC	0x400ull
-#define APIC_BASE_ENABLE	0x800ull
-
 static bool has_long_msrs(const struct vcpu *v)
 {
 	return x86_model_has(&v->vm->model, X86_F_LM);
@@ -67,7 +63,7 @@ static bool is_mtrr_var(uint32_t msr)
 
 static bool is_apic(uint32_t msr)
 {
-	return msr == MSR_TSC_DEADLINE ||
+	return msr == MSR_APIC_BASE || msr == MSR_TSC_DEADLINE ||
 		(msr >= MSR_X2APIC && msr <= MSR_X2APIC_END);
 }
 
@@ -145,9 +141,6 @@ int msr_read(struct vcpu *v, uint32_t msr, uint64_t *val)
 		return X86_OK;
 	switch (msr) {
 	case MSR_TSC: *val = vcpu_tsc(v); break;
-	case MSR_APIC_BASE:
-		*val = c->apic_base | (v->id == 0 ? APIC_BASE_BSP : 0);
-		break;
 	case MSR_PATCH_LEVEL: *val = 0x01000000; break;
 	case MSR_MTRR_CAP: *val = 8 | 1 << 8 | 1 << 10; break;
 	case MSR_SYSENTER_CS: *val = c->sysenter_cs; break;
@@ -194,26 +187,6 @@ static int efer_write(struct vcpu *v, uint64_t val)
 	c->efer = val;
 	if (changed & X86_EFER_NXE)
 		sys_flush(v, VCPU_FLUSH_ALL, 0);
-	return X86_OK;
-}
-
-static int apic_base_write(struct vcpu *v, uint64_t val)
-{
-	struct x86_cpu *c = &v->cpu;
-	uint64_t valid = (1ull << X86_PHYS_BITS) - 0x1000;
-
-	valid |= APIC_BASE_BSP | APIC_BASE_ENABLE;
-	if (v->vm->model.x2apic)
-		valid |= APIC_BASE_X2APIC;
-	if (val & ~valid)
-		return raise_gp(c);
-	/* x2APIC mode is entered from and left to xAPIC or disabled only. */
-	if ((val & APIC_BASE_X2APIC) && !(val & APIC_BASE_ENABLE))
-		return raise_gp(c);
-	if ((c->apic_base & APIC_BASE_X2APIC) && (val & APIC_BASE_ENABLE) &&
-	    !(val & APIC_BASE_X2APIC))
-		return raise_gp(c);
-	c->apic_base = val & ~APIC_BASE_BSP;
 	return X86_OK;
 }
 
@@ -290,7 +263,6 @@ int msr_write(struct vcpu *v, uint32_t msr, uint64_t val)
 		return X86_OK;
 	switch (msr) {
 	case MSR_TSC: return tsc_write(v, val);
-	case MSR_APIC_BASE: return apic_base_write(v, val);
 	case MSR_PATCH_LEVEL:
 	case MSR_K7_HWCR:
 	case MSR_AMD64_DE_CFG:

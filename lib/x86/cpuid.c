@@ -24,6 +24,7 @@ static const struct bit {
 	{ 1, 0, ECX, 20, X86_F_SSE42 },
 	{ 1, 0, ECX, 22, X86_F_MOVBE },
 	{ 1, 0, ECX, 23, X86_F_POPCNT },
+	{ 1, 0, ECX, 24, X86_F_BASE },	/* TSC deadline mode of the APIC timer */
 	{ 1, 0, ECX, 25, X86_F_AES },
 	{ 1, 0, ECX, 26, X86_F_XSAVE },
 	{ 1, 0, ECX, 28, X86_F_AVX },
