@@ -1,0 +1,599 @@
+/*
+ * Frequent instructions, specialised by operand form and size.
+ *
+ * Each function handles the plain case: a flat segment and a TLB hit inside one
+ * page.  Anything else goes to the general function, which makes all checks,
+ * before anything has changed.
+ */
+
+#include <stddef.h>
+#include <string.h>
+
+#include "interp/core.h"
+
+_Static_assert(offsetof(struct x86_cpu, gpr) == 0 &&
+	       offsetof(struct x86_cpu, rip) == 8 * X86_RIP, "RIP follows the registers");
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+/* --- memory ------------------------------------------------------------------- */
+
+ALWAYS uint64_t reg_any(const struct x86_cpu *c, unsigned reg)
+{
+	return *(const uint64_t *)((const char *)c + 8 * reg);
+}
+
+ALWAYS uint64_t line_ea(const struct x86_cpu *c, const struct iline *e)
+{
+	uint64_t ea = e->disp;
+
+	if (e->bare)
+		return (ea + reg_any(c, e->base)) & e->amask;
+	if (e->base != X86_NOREG)
+		ea += reg_any(c, e->base);
+	if (e->index != X86_NOREG)
+		ea += c->gpr[e->index] << e->scale;
+	return ea & e->amask;
+}
+
+ALWAYS void *hit(uint64_t tag, uint64_t addend, uint64_t lin, unsigned sz)
+{
+	if (__builtin_expect(tag != (lin & PAGE_MASK) || (lin & 4095) > 4096 - sz, 0))
+		return NULL;
+	return (void *)(uintptr_t)(lin + addend);
+}
+
+/* The host address of the memory operand, or NULL: take the general way. */
+ALWAYS void *line_mem(struct vcpu *v, const struct iline *e, unsigned sz, bool write)
+{
+	struct interp *it = interp_of(v);
+	uint64_t lin = (it->base[e->seg] + line_ea(&v->cpu, e)) & it->lin_mask;
+	const struct tlb_entry *t = &it->tlb[lin >> 12 & (TLB_SIZE - 1)];
+
+	if (!((write ? it->flat_w : it->flat_r) >> e->seg & 1))
+		return NULL;
+	return hit(write ? t->wtag : t->rtag, t->addend, lin, sz);
+}
+
+ALWAYS uint64_t mem_get(const void *p, unsigned sz)
+{
+	uint64_t a = 0;
+
+	memcpy(&a, p, sz);
+	return a;
+}
+
+static int slow(struct vcpu *v, const struct iline *e)
+{
+	return e->exec(v, line_insn(interp_of(v), e));
+}
+
+static int slow_jump(struct vcpu *v, const struct iline *e)
+{
+	return slow(v, e) ? X86_FAULT : INTERP_JUMP;
+}
+
+/* --- arithmetic ----------------------------------------------------------------- */
+
+ALWAYS uint64_t alu(unsigned op, uint64_t a, uint64_t b, struct x86_cpu *c, unsigned sz)
+{
+	unsigned cin = c->rflags & X86_FL_CF;
+	uint64_t r;
+	uint32_t fl;
+
+	switch (op) {
+	case X86_ADD: r = fl_add(a, b, 0, sz, &fl); break;
+	case X86_ADC: r = fl_add(a, b, cin, sz, &fl); break;
+	case X86_SBB: r = fl_sub(a, b, cin, sz, &fl); break;
+	case X86_SUB: case X86_CMP: r = fl_sub(a, b, 0, sz, &fl); break;
+	case X86_OR: r = a | b; fl = fl_szp(r, sz); break;
+	case X86_AND: case X86_TEST: r = a & b; fl = fl_szp(r, sz); break;
+	default: r = a ^ b; fl = fl_szp(r, sz); break;
+	}
+	fl_set(c, X86_FL_ARITH, fl);
+	return r;
+}
+
+/* Five forms of an operation at one size; keep: the result is stored. */
+#define ALU_SIZE(op, sz, keep) \
+static int op##_rr_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct x86_cpu *c = &v->cpu; \
+	uint64_t r = alu(X86_##op, gpr_get(c, e->r0, sz), gpr_get(c, e->r1, sz), c, sz); \
+	if (keep) \
+		gpr_put(c, e->r0, sz, r); \
+	return X86_OK; \
+} \
+static int op##_ri_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct x86_cpu *c = &v->cpu; \
+	uint64_t r = alu(X86_##op, gpr_get(c, e->r0, sz), e->imm & sz_mask(sz), c, sz); \
+	if (keep) \
+		gpr_put(c, e->r0, sz, r); \
+	return X86_OK; \
+} \
+static int op##_rm_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct x86_cpu *c = &v->cpu; \
+	const void *p = line_mem(v, e, sz, false); \
+	uint64_t r; \
+	if (!p) \
+		return slow(v, e); \
+	r = alu(X86_##op, gpr_get(c, e->r0, sz), mem_get(p, sz), c, sz); \
+	if (keep) \
+		gpr_put(c, e->r0, sz, r); \
+	return X86_OK; \
+} \
+static int op##_mr_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct x86_cpu *c = &v->cpu; \
+	void *p = line_mem(v, e, sz, keep); \
+	uint64_t r; \
+	if (!p) \
+		return slow(v, e); \
+	r = alu(X86_##op, mem_get(p, sz), gpr_get(c, e->r1, sz), c, sz); \
+	if (keep) \
+		memcpy(p, &r, sz); \
+	return X86_OK; \
+} \
+static int op##_mi_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct x86_cpu *c = &v->cpu; \
+	void *p = line_mem(v, e, sz, keep); \
+	uint64_t r; \
+	if (!p) \
+		return slow(v, e); \
+	r = alu(X86_##op, mem_get(p, sz), e->imm & sz_mask(sz), c, sz); \
+	if (keep) \
+		memcpy(p, &r, sz); \
+	return X86_OK; \
+}
+
+#define ALU_ALL(op, keep) \
+	ALU_SIZE(op, 1, keep) ALU_SIZE(op, 2, keep) ALU_SIZE(op, 4, keep) ALU_SIZE(op, 8, keep)
+
+ALU_ALL(ADD, true)
+ALU_ALL(OR, true)
+ALU_ALL(ADC, true)
+ALU_ALL(SBB, true)
+ALU_ALL(AND, true)
+ALU_ALL(SUB, true)
+ALU_ALL(XOR, true)
+ALU_ALL(CMP, false)
+ALU_ALL(TEST, false)
+
+/* --- moves ------------------------------------------------------------------------ */
+
+#define MOV_SIZE(sz) \
+static int MOV_rr_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	gpr_put(&v->cpu, e->r0, sz, v->cpu.gpr[e->r1]); \
+	return X86_OK; \
+} \
+static int MOV_ri_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	gpr_put(&v->cpu, e->r0, sz, e->imm); \
+	return X86_OK; \
+} \
+static int MOV_rm_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	const void *p = line_mem(v, e, sz, false); \
+	if (!p) \
+		return slow(v, e); \
+	gpr_put(&v->cpu, e->r0, sz, mem_get(p, sz)); \
+	return X86_OK; \
+} \
+static int MOV_mr_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	void *p = line_mem(v, e, sz, true); \
+	if (!p) \
+		return slow(v, e); \
+	memcpy(p, &v->cpu.gpr[e->r1], sz); \
+	return X86_OK; \
+} \
+static int MOV_mi_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	void *p = line_mem(v, e, sz, true); \
+	if (!p) \
+		return slow(v, e); \
+	memcpy(p, &e->imm, sz); \
+	return X86_OK; \
+}
+
+MOV_SIZE(1)
+MOV_SIZE(2)
+MOV_SIZE(4)
+MOV_SIZE(8)
+
+/* movzx movsx movsxd from a source of sz bytes; the destination's is e->size. */
+#define EXTEND(sz) \
+static int MOVZX_rr_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	gpr_put(&v->cpu, e->r0, e->size, gpr_get(&v->cpu, e->r1, sz)); \
+	return X86_OK; \
+} \
+static int MOVZX_rm_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	const void *p = line_mem(v, e, sz, false); \
+	if (!p) \
+		return slow(v, e); \
+	gpr_put(&v->cpu, e->r0, e->size, mem_get(p, sz)); \
+	return X86_OK; \
+} \
+static int MOVSX_rr_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	gpr_put(&v->cpu, e->r0, e->size, (uint64_t)sz_sext(v->cpu.gpr[e->r1], sz)); \
+	return X86_OK; \
+} \
+static int MOVSX_rm_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	const void *p = line_mem(v, e, sz, false); \
+	if (!p) \
+		return slow(v, e); \
+	gpr_put(&v->cpu, e->r0, e->size, (uint64_t)sz_sext(mem_get(p, sz), sz)); \
+	return X86_OK; \
+}
+
+EXTEND(1)
+EXTEND(2)
+EXTEND(4)
+
+static int lea_4(struct vcpu *v, const struct iline *e)
+{
+	v->cpu.gpr[e->r0] = (uint32_t)line_ea(&v->cpu, e);
+	return X86_OK;
+}
+
+static int lea_8(struct vcpu *v, const struct iline *e)
+{
+	v->cpu.gpr[e->r0] = line_ea(&v->cpu, e);
+	return X86_OK;
+}
+
+/* --- one operand, shifts ------------------------------------------------------------ */
+
+#define ONE_OPERAND(sz) \
+static int INC_r_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct x86_cpu *c = &v->cpu; \
+	uint32_t fl; \
+	gpr_put(c, e->r0, sz, fl_add(gpr_get(c, e->r0, sz), 1, 0, sz, &fl)); \
+	fl_set(c, X86_FL_ARITH & ~X86_FL_CF, fl & ~X86_FL_CF); \
+	return X86_OK; \
+} \
+static int DEC_r_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct x86_cpu *c = &v->cpu; \
+	uint32_t fl; \
+	gpr_put(c, e->r0, sz, fl_sub(gpr_get(c, e->r0, sz), 1, 0, sz, &fl)); \
+	fl_set(c, X86_FL_ARITH & ~X86_FL_CF, fl & ~X86_FL_CF); \
+	return X86_OK; \
+} \
+static int SHL_ri_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct x86_cpu *c = &v->cpu; \
+	unsigned n = (unsigned)e->imm; \
+	uint64_t a = gpr_get(c, e->r0, sz), r = a << n & sz_mask(sz); \
+	unsigned cf = a >> (8 * sz - n) & 1, msb = r >> (8 * sz - 1) & 1; \
+	gpr_put(c, e->r0, sz, r); \
+	fl_set(c, X86_FL_ARITH, fl_szp(r, sz) | cf * X86_FL_CF | (cf ^ msb) * X86_FL_OF); \
+	return X86_OK; \
+} \
+static int SHR_ri_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct x86_cpu *c = &v->cpu; \
+	unsigned n = (unsigned)e->imm; \
+	uint64_t a = gpr_get(c, e->r0, sz), r = a >> n; \
+	unsigned cf = a >> (n - 1) & 1, msb = a >> (8 * sz - 1) & 1; \
+	gpr_put(c, e->r0, sz, r); \
+	fl_set(c, X86_FL_ARITH, fl_szp(r, sz) | cf * X86_FL_CF | msb * X86_FL_OF); \
+	return X86_OK; \
+} \
+static int SAR_ri_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct x86_cpu *c = &v->cpu; \
+	unsigned n = (unsigned)e->imm; \
+	int64_t a = sz_sext(c->gpr[e->r0], sz); \
+	uint64_t r = (uint64_t)(a >> n) & sz_mask(sz); \
+	unsigned cf = a >> (n - 1) & 1; \
+	gpr_put(c, e->r0, sz, r); \
+	fl_set(c, X86_FL_ARITH, fl_szp(r, sz) | cf * X86_FL_CF); \
+	return X86_OK; \
+}
+
+ONE_OPERAND(4)
+ONE_OPERAND(8)
+
+static int setcc_r(struct vcpu *v, const struct iline *e)
+{
+	gpr_put(&v->cpu, e->r0, 1, fl_cond((uint32_t)v->cpu.rflags, e->cond));
+	return X86_OK;
+}
+
+static int cmov_rr_4(struct vcpu *v, const struct iline *e)
+{
+	unsigned from = fl_cond((uint32_t)v->cpu.rflags, e->cond) ? e->r1 : e->r0;
+
+	v->cpu.gpr[e->r0] = (uint32_t)v->cpu.gpr[from];
+	return X86_OK;
+}
+
+static int cmov_rr_8(struct vcpu *v, const struct iline *e)
+{
+	if (fl_cond((uint32_t)v->cpu.rflags, e->cond))
+		v->cpu.gpr[e->r0] = v->cpu.gpr[e->r1];
+	return X86_OK;
+}
+
+static int nop(struct vcpu *v, const struct iline *e)
+{
+	return X86_OK;
+}
+
+/* --- stack ----------------------------------------------------------------------------- */
+
+/* The host address of sz bytes of stack at off. */
+ALWAYS void *stack_mem(struct interp *it, uint64_t off, unsigned sz, bool write)
+{
+	uint64_t lin = (it->base[X86_SS] + off) & it->lin_mask;
+	const struct tlb_entry *t = &it->tlb[lin >> 12 & (TLB_SIZE - 1)];
+
+	return hit(write ? t->wtag : t->rtag, t->addend, lin, sz);
+}
+
+ALWAYS bool push(struct vcpu *v, uint64_t val, unsigned sz)
+{
+	struct interp *it = interp_of(v);
+	uint64_t sp = (v->cpu.gpr[X86_RSP] - sz) & sz_mask(sz);
+	void *p = it->stack == sz ? stack_mem(it, sp, sz, true) : NULL;
+
+	if (!p)
+		return false;
+	memcpy(p, &val, sz);
+	v->cpu.gpr[X86_RSP] = sp;
+	return true;
+}
+
+ALWAYS bool pop(struct vcpu *v, uint64_t *val, unsigned sz)
+{
+	struct interp *it = interp_of(v);
+	uint64_t sp = v->cpu.gpr[X86_RSP] & sz_mask(sz);
+	const void *p = it->stack == sz ? stack_mem(it, sp, sz, false) : NULL;
+
+	if (!p)
+		return false;
+	*val = mem_get(p, sz);
+	v->cpu.gpr[X86_RSP] = (sp + sz) & sz_mask(sz);
+	return true;
+}
+
+/* May RIP become target without a look at CS? */
+ALWAYS bool near_ok(const struct x86_cpu *c, uint64_t target, unsigned sz)
+{
+	if (sz == 8)
+		return (int64_t)(target << 16) >> 16 == (int64_t)target;
+	return c->seg[X86_CS].limit == 0xffffffffu;
+}
+
+#define STACK(sz) \
+static int PUSH_r_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	return push(v, v->cpu.gpr[e->r0], sz) ? X86_OK : slow(v, e); \
+} \
+static int PUSH_i_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	return push(v, e->imm, sz) ? X86_OK : slow(v, e); \
+} \
+static int PUSH_m_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	const void *p = line_mem(v, e, sz, false); \
+	return p && push(v, mem_get(p, sz), sz) ? X86_OK : slow(v, e); \
+} \
+static int POP_r_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	uint64_t a; \
+	if (!pop(v, &a, sz)) \
+		return slow(v, e); \
+	v->cpu.gpr[e->r0] = a; \
+	return X86_OK; \
+} \
+static int LEAVE_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct interp *it = interp_of(v); \
+	uint64_t sp = v->cpu.gpr[X86_RBP] & sz_mask(sz); \
+	const void *p = it->stack == sz ? stack_mem(it, sp, sz, false) : NULL; \
+	if (!p) \
+		return slow(v, e); \
+	v->cpu.gpr[X86_RBP] = mem_get(p, sz); \
+	v->cpu.gpr[X86_RSP] = (sp + sz) & sz_mask(sz); \
+	return X86_OK; \
+} \
+static int CALL_rel_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	uint64_t target = (v->cpu.rip + e->imm) & sz_mask(sz); \
+	if (!near_ok(&v->cpu, target, sz) || !push(v, v->cpu.rip, sz)) \
+		return slow_jump(v, e); \
+	v->cpu.rip = target; \
+	return INTERP_JUMP; \
+} \
+static int RET_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	struct interp *it = interp_of(v); \
+	uint64_t sp = v->cpu.gpr[X86_RSP] & sz_mask(sz), target; \
+	const void *p = it->stack == sz ? stack_mem(it, sp, sz, false) : NULL; \
+	if (!p) \
+		return slow_jump(v, e); \
+	target = mem_get(p, sz); \
+	if (!near_ok(&v->cpu, target, sz)) \
+		return slow_jump(v, e); \
+	v->cpu.rip = target; \
+	v->cpu.gpr[X86_RSP] = (sp + sz) & sz_mask(sz); \
+	return INTERP_JUMP; \
+} \
+static int JMP_rel_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	uint64_t target = (v->cpu.rip + e->imm) & sz_mask(sz); \
+	if (!near_ok(&v->cpu, target, sz)) \
+		return slow_jump(v, e); \
+	v->cpu.rip = target; \
+	return INTERP_JUMP; \
+}
+
+STACK(4)
+STACK(8)
+
+/* One function a condition, so that the host predicts each apart. */
+#define JCC(cond) \
+static int jcc_##cond##_4(struct vcpu *v, const struct iline *e) \
+{ \
+	if (!fl_cond((uint32_t)v->cpu.rflags, cond)) \
+		return X86_OK; \
+	return JMP_rel_4(v, e); \
+} \
+static int jcc_##cond##_8(struct vcpu *v, const struct iline *e) \
+{ \
+	if (!fl_cond((uint32_t)v->cpu.rflags, cond)) \
+		return X86_OK; \
+	return JMP_rel_8(v, e); \
+}
+
+JCC(0) JCC(1) JCC(2) JCC(3) JCC(4) JCC(5) JCC(6) JCC(7)
+JCC(8) JCC(9) JCC(10) JCC(11) JCC(12) JCC(13) JCC(14) JCC(15)
+
+/* --- the choice -------------------------------------------------------------------------- */
+
+enum form { RR, RI, RM, MR, MI, FORMS };
+
+#define BY_SIZE(name) { name##_1, name##_2, name##_4, name##_8 }
+#define BY_FORM(op) { BY_SIZE(op##_rr), BY_SIZE(op##_ri), BY_SIZE(op##_rm), \
+		      BY_SIZE(op##_mr), BY_SIZE(op##_mi) }
+
+static line_fn *const two_operands[][FORMS][4] = {
+	[X86_ADD] = BY_FORM(ADD), [X86_OR] = BY_FORM(OR), [X86_ADC] = BY_FORM(ADC),
+	[X86_SBB] = BY_FORM(SBB), [X86_AND] = BY_FORM(AND), [X86_SUB] = BY_FORM(SUB),
+	[X86_XOR] = BY_FORM(XOR), [X86_CMP] = BY_FORM(CMP), [X86_TEST] = BY_FORM(TEST),
+	[X86_MOV] = BY_FORM(MOV),
+};
+
+#define JCC_ROW(n) { jcc_##n##_4, jcc_##n##_8 }
+static line_fn *const jcc[16][2] = {
+	JCC_ROW(0), JCC_ROW(1), JCC_ROW(2), JCC_ROW(3), JCC_ROW(4), JCC_ROW(5),
+	JCC_ROW(6), JCC_ROW(7), JCC_ROW(8), JCC_ROW(9), JCC_ROW(10), JCC_ROW(11),
+	JCC_ROW(12), JCC_ROW(13), JCC_ROW(14), JCC_ROW(15),
+};
+
+static int form_of(const struct x86_insn *in)
+{
+	unsigned a = in->o[0].kind, b = in->o[1].kind;
+
+	if (in->nops != 2)
+		return -1;
+	if (a == X86_O_GPR)
+		return b == X86_O_GPR ? RR : b == X86_O_IMM ? RI : b == X86_O_MEM ? RM : -1;
+	if (a == X86_O_MEM)
+		return b == X86_O_GPR ? MR : b == X86_O_IMM ? MI : -1;
+	return -1;
+}
+
+static unsigned size_index(unsigned sz)
+{
+	return sz == 1 ? 0 : sz == 2 ? 1 : sz == 4 ? 2 : 3;
+}
+
+static line_fn *pick_extend(const struct iline *e, const struct x86_insn *in, int form)
+{
+	static line_fn *const zx[2][3] = {
+		{ MOVZX_rr_1, MOVZX_rr_2, MOVZX_rr_4 }, { MOVZX_rm_1, MOVZX_rm_2, MOVZX_rm_4 } };
+	static line_fn *const sx[2][3] = {
+		{ MOVSX_rr_1, MOVSX_rr_2, MOVSX_rr_4 }, { MOVSX_rm_1, MOVSX_rm_2, MOVSX_rm_4 } };
+
+	if ((form != RR && form != RM) || in->o[1].size > 4)
+		return NULL;
+	return (in->op == X86_MOVZX ? zx : sx)[form == RM][size_index(in->o[1].size)];
+}
+
+static line_fn *pick_stack(struct iline *e, const struct x86_insn *in)
+{
+	bool wide = in->opsize == 8;
+
+	if (in->opsize < 4)
+		return NULL;
+	switch (in->op) {
+	case X86_LEAVE:
+		return wide ? LEAVE_8 : LEAVE_4;
+	case X86_RET:
+		return in->nops ? NULL : wide ? RET_8 : RET_4;
+	case X86_CALL:
+		return in->o[0].kind != X86_O_REL ? NULL : wide ? CALL_rel_8 : CALL_rel_4;
+	case X86_POP:
+		return in->o[0].kind != X86_O_GPR ? NULL : wide ? POP_r_8 : POP_r_4;
+	default:
+		break;
+	}
+	if (in->o[0].kind == X86_O_GPR)
+		return wide ? PUSH_r_8 : PUSH_r_4;
+	if (in->o[0].kind == X86_O_IMM)
+		return wide ? PUSH_i_8 : PUSH_i_4;
+	if (in->o[0].kind == X86_O_MEM && in->o[0].size == in->opsize)
+		return wide ? PUSH_m_8 : PUSH_m_4;
+	return NULL;
+}
+
+static line_fn *pick_one(const struct iline *e, const struct x86_insn *in, int form)
+{
+	bool wide = e->size == 8;
+
+	if (in->o[0].kind != X86_O_GPR)
+		return NULL;
+	if (in->op == X86_SETCC)
+		return setcc_r;
+	if (e->size < 4)
+		return NULL;
+	switch (in->op) {
+	case X86_INC: return wide ? INC_r_8 : INC_r_4;
+	case X86_DEC: return wide ? DEC_r_8 : DEC_r_4;
+	case X86_LEA: return wide ? lea_8 : lea_4;
+	case X86_CMOVCC: return form != RR ? NULL : wide ? cmov_rr_8 : cmov_rr_4;
+	default: break;
+	}
+	/* Shifts by a constant that is not 0 once it is cut to its size. */
+	if (form != RI || !e->imm || e->imm >= 8u * e->size)
+		return NULL;
+	switch (in->op) {
+	case X86_SHL: return wide ? SHL_ri_8 : SHL_ri_4;
+	case X86_SHR: return wide ? SHR_ri_8 : SHR_ri_4;
+	default: return wide ? SAR_ri_8 : SAR_ri_4;
+	}
+}
+
+line_fn *fast_pick(struct iline *e, const struct x86_insn *in)
+{
+	int form = form_of(in);
+
+	if (in->prefixes & X86_P_LOCK)
+		return NULL;
+	e->r0 = in->o[0].reg;
+	e->r1 = in->o[1].reg;
+	switch (in->op) {
+	case X86_ADD: case X86_OR: case X86_ADC: case X86_SBB: case X86_AND:
+	case X86_SUB: case X86_XOR: case X86_CMP: case X86_TEST: case X86_MOV:
+		return form < 0 ? NULL : two_operands[in->op][form][size_index(e->size)];
+	case X86_MOVZX: case X86_MOVSX: case X86_MOVSXD:
+		return pick_extend(e, in, form);
+	case X86_PUSH: case X86_POP: case X86_LEAVE: case X86_RET: case X86_CALL:
+		return pick_stack(e, in);
+	case X86_JMP:
+		if (in->o[0].kind != X86_O_REL || in->opsize < 4)
+			return NULL;
+		return in->opsize == 8 ? JMP_rel_8 : JMP_rel_4;
+	case X86_JCC:
+		return in->opsize < 4 ? NULL : jcc[in->cond & 15][in->opsize == 8];
+	case X86_INC: case X86_DEC: case X86_LEA: case X86_CMOVCC: case X86_SETCC:
+	case X86_SHL: case X86_SHR: case X86_SAR:
+		return pick_one(e, in, form);
+	case X86_NOP: case X86_ENDBR:
+		return nop;
+	default:
+		return NULL;
+	}
+}

@@ -1,0 +1,66 @@
+#ifndef INTERP_SIMD_H
+#define INTERP_SIMD_H
+/*
+ * x87, MMX, SSE and AVX by the host's own units: thunks (thunk.c), what is done
+ * around them (simd.c), and what is done in C (fpuenv.c, vmask.c).
+ */
+
+#include "interp/core.h"
+
+/* Offsets in the XSAVE area: SDM vol. 1, 13.4. */
+enum {
+	XS_FCW = 0, XS_FSW = 2, XS_FTW = 4, XS_FOP = 6, XS_FIP = 8, XS_FCS = 12,
+	XS_FDP = 16, XS_FDS = 20, XS_MXCSR = 24, XS_ST = 32, XS_XMM = 160,
+	XS_HEADER = 512, XS_YMMH = 576,
+};
+
+/* What a thunk is given in RDI, and gives back. */
+struct simd_frame {
+	uint64_t rax, rcx, rdx, flags;
+	void *mem;		/* the memory operand */
+	uint8_t *xsave;		/* the guest's state */
+	uint32_t mxcsr, mxcsr_out, mxcsr_host;
+	uint32_t unmasked;	/* MXCSR exception bits that would trap */
+};
+
+typedef void thunk_fn(struct simd_frame *f);
+
+#define THUNKS		1024u	/* slots and hash buckets */
+#define THUNK_BYTES	256u
+
+struct thunk {
+	uint64_t key;		/* 0: empty */
+	thunk_fn *fn;
+	bool fpu, mxcsr, gpr, flags;
+};
+
+struct simd {
+	uint8_t *rw, *rx;	/* THUNKS * THUNK_BYTES, one memory mapped twice */
+	unsigned used;
+	struct thunk hash[THUNKS];
+};
+
+/* thunk.c: the thunk for in, from the cache or made now. */
+const struct thunk *thunk_get(struct simd *s, const struct x86_insn *in);
+int thunk_create(struct simd *s, struct err *e);
+void thunk_destroy(struct simd *s);
+
+static inline uint16_t *fpu_u16(struct x86_cpu *c, unsigned off)
+{
+	return (uint16_t *)(c->xsave + off);
+}
+
+static inline uint32_t *fpu_u32(struct x86_cpu *c, unsigned off)
+{
+	return (uint32_t *)(c->xsave + off);
+}
+
+/* Upper halves of YMM are zero until XSTATE_BV says otherwise. */
+void simd_touch_ymm(struct x86_cpu *c);
+
+/* fpuenv.c */
+int fpu_env(struct vcpu *v, const struct x86_insn *in);
+/* vmask.c */
+int vec_masked(struct vcpu *v, const struct x86_insn *in);
+bool vec_is_masked(const struct x86_insn *in);
+#endif
