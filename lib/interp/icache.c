@@ -89,14 +89,14 @@ void icache_destroy(struct interp *it)
 	it->insns = NULL;
 }
 
+/* Lines are named by place in the memfd and die with a write there, so that a
+ * change of the memory layout only makes the page under RIP another one. */
 void icache_flush(struct vcpu *v)
 {
 	struct interp *it = interp_of(v);
 
 	it->tag = 0;
 	it->span = 0;
-	for (unsigned i = 0; i < ICACHE_ALL; i++)
-		it->lines[i].tag = 0;
 }
 
 /* --- the page under RIP ---------------------------------------------------- */

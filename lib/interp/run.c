@@ -224,8 +224,6 @@ enum interp_result interp_step(struct vcpu *v)
 	return step_careful(v, it);
 }
 
-/* --- requests ------------------------------------------------------------------ */
-
 /* Bits of v->req that something can be done about now. */
 static uint32_t actionable(const struct vcpu *v)
 {
@@ -236,51 +234,6 @@ static uint32_t actionable(const struct vcpu *v)
 	if (v->cpu.nmi_masked || v->cpu.inhibit)
 		req &= ~(uint32_t)VCPU_REQ_NMI;
 	return req;
-}
-
-static enum interp_result take_interrupt(struct vcpu *v)
-{
-	int vector;
-
-	atomic_fetch_and(&v->req, ~(uint32_t)VCPU_REQ_INTR);
-	if (!v->intr_pending || !v->intr_pending(v->intr_ptr))
-		return INTERP_OK;
-	vector = v->intr_ack(v->intr_ptr);
-	if (v->intr_pending(v->intr_ptr))
-		atomic_fetch_or(&v->req, VCPU_REQ_INTR);
-	return vector < 0 ? INTERP_OK : interp_interrupt(v, (uint8_t)vector);
-}
-
-bool interp_service_requests(struct vcpu *v, enum vcpu_exit *exit)
-{
-	enum interp_result r = INTERP_OK;
-	uint32_t req = actionable(v);
-
-	if (req & VCPU_REQ_FLUSH) {
-		atomic_fetch_and(&v->req, ~(uint32_t)VCPU_REQ_FLUSH);
-		tlb_flush(&v->tlb);
-		interp_state_changed(v);
-	}
-	if (req & VCPU_REQ_STOP) {
-		*exit = VCPU_EXIT_STOP;
-		return true;
-	}
-	if (req & (VCPU_REQ_TIMER | VCPU_REQ_INIT | VCPU_REQ_SIPI)) {
-		*exit = VCPU_EXIT_REQ;
-		return true;
-	}
-	if (req & VCPU_REQ_NMI) {
-		atomic_fetch_and(&v->req, ~(uint32_t)VCPU_REQ_NMI);
-		r = interp_interrupt(v, X86_EXC_NMI);
-	} else if (req & VCPU_REQ_INTR) {
-		r = take_interrupt(v);
-	}
-	if (r == INTERP_SHUTDOWN) {
-		*exit = VCPU_EXIT_SHUTDOWN;
-		return true;
-	}
-	interp_state_changed(v);
-	return false;
 }
 
 /* --- the loop ------------------------------------------------------------------- */
@@ -340,8 +293,11 @@ static enum vcpu_exit engine_run(struct vcpu *v)
 
 	derive(v, it);
 	for (;;) {
-		if (actionable(v) && interp_service_requests(v, &exit))
-			return exit;
+		if (actionable(v)) {
+			if (interp_service_requests(v, &exit))
+				return exit;
+			derive(v, it);
+		}
 		if (c->halted)
 			return VCPU_EXIT_HLT;
 		r = it->special ? step_careful(v, it) : run_fast(v, it);
