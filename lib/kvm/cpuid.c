@@ -7,7 +7,11 @@
 #include <sys/ioctl.h>
 
 #define ENTRIES_MAX	128
-#define HYPERVISOR	(1u << 31)	/* leaf 1 ECX: KVM does not list it everywhere */
+/* Leaf 1 ECX.  KVM does not list the first everywhere; the others need its own
+ * local APIC. */
+#define HYPERVISOR	(1u << 31)
+#define X2APIC		(1u << 21)
+#define TSC_DEADLINE	(1u << 24)
 
 /* The leaves of x86_cpuid(), each with its subleaves. */
 static const struct leaf {
@@ -52,7 +56,7 @@ static void restrict_to(struct kvm_cpuid_entry2 *d, const struct kvm_cpuid2 *can
 		return;
 	switch (d->function) {
 	case 1:
-		d->ecx &= s->ecx | HYPERVISOR;
+		d->ecx &= (s->ecx | HYPERVISOR) & ~(X2APIC | TSC_DEADLINE);
 		d->edx &= s->edx;
 		break;
 	case 7:

@@ -5,15 +5,19 @@
 #include <stdio.h>
 
 #include "interp/interp.h"
+#include "kvm/kvm.h"
 
 struct accel {
 	enum pc_accel accel;
 	const struct engine_ops *ops;
+	/* NULL, or whether auto may take it: 0 or -errno. */
+	int (*probe_auto)(struct err *e);
 };
 
 /* In the order in which auto tries them. */
 static const struct accel accels[] = {
-	{ PC_ACCEL_INTERP, &interp_engine },
+	{ PC_ACCEL_KVM, &kvm_engine, kvm_probe_stock },
+	{ PC_ACCEL_INTERP, &interp_engine, NULL },
 };
 
 #define ACCELS (sizeof(accels) / sizeof(accels[0]))
@@ -32,6 +36,8 @@ static int try_one(struct pc *pc, const struct accel *a, struct err *e)
 {
 	int rc = a->ops->probe ? a->ops->probe(&pc->vm, e) : 0;
 
+	if (!rc && pc->cfg.accel == PC_ACCEL_AUTO && a->probe_auto)
+		rc = a->probe_auto(e);
 	return rc ? err_in(e, rc, a->ops->name) : 0;
 }
 
