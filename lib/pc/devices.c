@@ -1,13 +1,21 @@
 /* The devices of the machine: one row each, in the order they are made. */
 #include "pc/machine.h"
 
+#include "dev/acpipm.h"
+#include "dev/debugexit.h"
 #include "dev/hpet.h"
+#include "dev/i440bx.h"
+#include "dev/i8042.h"
 #include "dev/ioapic.h"
 #include "dev/lapic.h"
+#include "dev/pci.h"
 #include "dev/pic.h"
+#include "dev/piix4.h"
 #include "dev/pit.h"
+#include "dev/port92.h"
 #include "dev/rtc.h"
 #include "dev/uart.h"
+#include "dev/vmbackdoor.h"
 
 #define COM1_PORT	0x3f8
 #define COM1_IRQ	4
@@ -49,6 +57,46 @@ static void *make_uart(struct pc *pc, struct err *e)
 	return uart_new(&pc->vm, COM1_PORT, COM1_IRQ, &host, e);
 }
 
+static void *make_i8042(struct pc *pc, struct err *e)
+{
+	return i8042_new(&pc->vm, e);
+}
+
+static void *make_port92(struct pc *pc, struct err *e)
+{
+	return port92_new(&pc->vm, e);
+}
+
+static void *make_pci(struct pc *pc, struct err *e)
+{
+	return pci_new(&pc->vm, e);
+}
+
+static void *make_i440bx(struct pc *pc, struct err *e)
+{
+	return i440bx_new(&pc->vm, pc->dev[PC_DEV_PCI], e);
+}
+
+static void *make_piix4(struct pc *pc, struct err *e)
+{
+	return piix4_new(&pc->vm, pc->dev[PC_DEV_PCI], ACPIPM_BASE, e);
+}
+
+static void *make_acpipm(struct pc *pc, struct err *e)
+{
+	return acpipm_new(&pc->vm, ACPIPM_BASE, e);
+}
+
+static void *make_vmbackdoor(struct pc *pc, struct err *e)
+{
+	return vmbackdoor_new(&pc->vm, e);
+}
+
+static void *make_debugexit(struct pc *pc, struct err *e)
+{
+	return debugexit_new(&pc->vm, e);
+}
+
 struct device {
 	const char *name;
 	void *(*make)(struct pc *pc, struct err *e);
@@ -68,6 +116,14 @@ HOOKS(lapic, lapics)
 HOOKS(ioapic, ioapic)
 HOOKS(hpet, hpet)
 HOOKS(uart, uart)
+HOOKS(i8042, i8042)
+HOOKS(port92, port92)
+HOOKS(pci, pci)
+HOOKS(i440bx, i440bx)
+HOOKS(piix4, piix4)
+HOOKS(acpipm, acpipm)
+HOOKS(vmbackdoor, vmbackdoor)
+HOOKS(debugexit, debugexit)
 
 static const struct device devices[PC_DEV_COUNT] = {
 	[PC_DEV_PIC] = ROW(pic),
@@ -77,6 +133,14 @@ static const struct device devices[PC_DEV_COUNT] = {
 	[PC_DEV_IOAPIC] = ROW(ioapic),
 	[PC_DEV_HPET] = ROW(hpet),
 	[PC_DEV_UART] = ROW(uart),
+	[PC_DEV_I8042] = ROW(i8042),
+	[PC_DEV_PORT92] = ROW(port92),
+	[PC_DEV_PCI] = ROW(pci),
+	[PC_DEV_I440BX] = ROW(i440bx),
+	[PC_DEV_PIIX4] = ROW(piix4),
+	[PC_DEV_ACPIPM] = ROW(acpipm),
+	[PC_DEV_VMBACKDOOR] = ROW(vmbackdoor),
+	[PC_DEV_DEBUGEXIT] = ROW(debugexit),
 };
 
 int devices_new(struct pc *pc, struct err *e)
@@ -84,6 +148,8 @@ int devices_new(struct pc *pc, struct err *e)
 	for (unsigned i = 0; i < PC_DEV_COUNT; i++) {
 		struct err why = { 0 };
 
+		if (i == PC_DEV_DEBUGEXIT && !pc->cfg.debug_exit)
+			continue;
 		pc->dev[i] = devices[i].make(pc, &why);
 		if (!pc->dev[i])
 			return err_set(e, why.code, "%s: %s", devices[i].name, why.msg);
@@ -94,7 +160,8 @@ int devices_new(struct pc *pc, struct err *e)
 void devices_reset(struct pc *pc)
 {
 	for (unsigned i = 0; i < PC_DEV_COUNT; i++)
-		devices[i].reset(pc->dev[i]);
+		if (pc->dev[i])
+			devices[i].reset(pc->dev[i]);
 }
 
 void devices_free(struct pc *pc)

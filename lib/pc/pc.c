@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "pc/acpi.h"
 #include "pc/e820.h"
 #include "pc/tsc.h"
 
@@ -35,6 +36,7 @@ static int read_images(struct pc *pc, struct err *e)
 	int rc;
 
 	rq->append = cfg->append ? cfg->append : "";
+	rq->acpi_rsdp = LOWMEM_ACPI;
 	rc = image_read(&rq->kernel, cfg->kernel, KERNEL_MAX, e);
 	if (!rc && cfg->initrd) {
 		rc = image_read(&rq->module[0], cfg->initrd, INITRD_MAX, e);
@@ -162,6 +164,16 @@ static void load_bda(struct mem *m)
 	mem_write(m, BDA, bda, sizeof(bda));
 }
 
+/* What firmware leaves in memory for a kernel. */
+static void load_tables(struct pc *pc)
+{
+	uint8_t acpi[ACPI_LEN];
+	size_t n = acpi_build(acpi, LOWMEM_ACPI, pc->vm.ncpus);
+
+	load_bda(pc->vm.mem);
+	mem_write(pc->vm.mem, LOWMEM_ACPI, acpi, n);
+}
+
 static void reset_vcpu(struct pc_thread *t)
 {
 	struct vcpu *v = t->v;
@@ -182,7 +194,7 @@ void pc_reset(struct pc *pc)
 		reset_vcpu(&pc->thread[i]);
 	devices_reset(pc);
 	atomic_store(&vm->want_reset, false);
-	load_bda(vm->mem);
+	load_tables(pc);
 	linux_load(&pc->lx, &pc->rq, vm->mem, &vm->vcpu[0]->cpu);
 	pthread_mutex_unlock(&vm->lock);
 }

@@ -1,0 +1,99 @@
+#include "dev/piix4.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/le.h"
+
+/* Function 0 */
+enum { XBCS = 0x4e, PIRQRC = 0x60, SERIRQC = 0x64, TOM = 0x69 };
+/* Function 3 */
+enum { PMBASE = 0x40, PMREGMISC = 0x80 };
+/* Reset control register: a rising RCPU resets. */
+enum { RC_FULL = 1, RC_SRST = 2, RC_RCPU = 4 };
+
+struct piix4 {
+	struct vm *vm;
+	struct pci_fn isa, pm;
+	uint8_t rc;
+};
+
+static uint8_t rc_read(void *ptr)
+{
+	struct piix4 *p = ptr;
+
+	return p->rc;
+}
+
+static void rc_write(void *ptr, uint8_t val)
+{
+	struct piix4 *p = ptr;
+	uint8_t rises = val & ~p->rc;
+
+	p->rc = val & (RC_FULL | RC_SRST | RC_RCPU);
+	if (rises & RC_RCPU) {
+		atomic_store(&p->vm->want_reset, true);
+		vm_stop(p->vm);
+	}
+}
+
+void piix4_reset(struct piix4 *p)
+{
+	p->rc = 0;
+}
+
+static void init_isa(struct pci_fn *f)
+{
+	static const uint8_t irq[4] = PIIX4_PIRQ_IRQS;
+
+	pci_fn_ident(f, PCI_VENDOR_INTEL, 0x7110, 0x060100, 8);
+	le16_put(f->init + PCI_COMMAND, 0x0007);
+	le16_put(f->init + PCI_STATUS, 0x0280);
+	f->w1c[PCI_STATUS + 1] = 0x78;
+	le16_put(f->init + XBCS, 0x0003);
+	le16_put(f->wmask + XBCS, 0x07ff);
+	memcpy(f->init + PIRQRC, irq, sizeof(irq));
+	memset(f->wmask + PIRQRC, 0x8f, sizeof(irq));
+	f->init[SERIRQC] = 0x10;
+	f->wmask[SERIRQC] = 0xff;
+	f->init[TOM] = 0x02;
+	f->wmask[TOM] = 0xfe;
+}
+
+static void init_pm(struct pci_fn *f, uint16_t pm_base)
+{
+	pci_fn_ident(f, PCI_VENDOR_INTEL, 0x7113, 0x068000, 8);
+	le16_put(f->init + PCI_COMMAND, 0x0001);
+	le16_put(f->init + PCI_STATUS, 0x0280);
+	le32_put(f->init + PMBASE, pm_base | 1u);
+	f->init[PMREGMISC] = 1;		/* PM ports enabled */
+	f->init[PCI_IRQ_LINE] = 9;
+	f->init[PCI_IRQ_PIN] = 1;
+}
+
+struct piix4 *piix4_new(struct vm *vm, struct pci *pci, uint16_t pm_base,
+			struct err *e)
+{
+	struct piix4 *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		err_set(e, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	p->vm = vm;
+	init_isa(&p->isa);
+	init_pm(&p->pm, pm_base);
+	if (pci_add(pci, PCI_DEVFN(PIIX4_SLOT, 0), &p->isa, e) ||
+	    pci_add(pci, PCI_DEVFN(PIIX4_SLOT, 3), &p->pm, e)) {
+		free(p);
+		return NULL;
+	}
+	pci_set_cf9(pci, rc_read, rc_write, p);
+	return p;
+}
+
+void piix4_free(struct piix4 *p)
+{
+	free(p);
+}

@@ -1,0 +1,26 @@
+#ifndef DEV_PIIX4_H
+#define DEV_PIIX4_H
+/*
+ * The south bridge 82371AB at 00:07: function 0, PCI-to-ISA (8086:7110), with
+ * the reset control register 0xcf9 and the PCI interrupt router; function 3,
+ * power management (8086:7113), whose I/O base is fixed (ports: acpipm.h).
+ * Spec: Intel 82371AB (PIIX4) data sheet (290562).
+ */
+
+#include "dev/pci.h"
+
+#define PIIX4_SLOT	7
+
+/* What firmware routes PIRQA..D to, for kernels that run the 8259. */
+#define PIIX4_PIRQ_IRQS	{ 11, 10, 11, 10 }
+/* The IOAPIC pins that PIRQA..D drive. */
+#define PIIX4_PIRQ_GSI	16
+
+struct piix4;
+
+/* pm_base    of the power management ports */
+struct piix4 *piix4_new(struct vm *vm, struct pci *pci, uint16_t pm_base,
+			struct err *e);
+void piix4_reset(struct piix4 *p);
+void piix4_free(struct piix4 *p);
+#endif
