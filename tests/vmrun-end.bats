@@ -21,7 +21,7 @@ CRASH='\x0f\x01\x1e\x00\x00\xcd\x03'	# lidt [0] (zeroes); int 3
 RESET='\xb0\xfe\xe6\x64\xf4'		# mov al, 0xfe; out 0x64, al; hlt
 HELLO='\xba\xf8\x03\xb0\x48\xee\xb0\x49\xee\xf4'	# "HI" to the serial port
 
-engines() { for engine in interp bt; do "$@"; done; }
+engines() { for engine in ${ENGINES:-interp bt}; do "$@"; done; }
 
 # background ARG...: vmrun in the background, as $pid.
 background() {
