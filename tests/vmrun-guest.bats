@@ -69,6 +69,10 @@ guest() {
 	guest strings
 }
 
+@test "sensitive: unprivileged instructions show the guest its own state" {
+	guest sensitive
+}
+
 @test "a guest started as a Multiboot kernel prints what it prints as a ROM" {
 	run_guest interp "$GUESTS/exceptions.rom"
 	mv "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/rom"

@@ -320,11 +320,8 @@ flags_handler:
 
 /* A double fault through a task gate, as Linux for i386 has it. */
 double_task:
-	movl	$df_tss, %eax
 	descriptor SEL_DF, 0, 0x67, 0x0089
-	movw	%ax, rt_gdt + SEL_DF + 2
-	shrl	$16, %eax
-	movb	%al, rt_gdt + SEL_DF + 4
+	set_base SEL_DF, df_tss
 	movl	$df_entry, df_tss + 32
 	movl	$FL_FIXED, df_tss + 36
 	movl	$(FREE + 0x1000), df_tss + 56
