@@ -206,7 +206,7 @@ static enum interp_result step_careful(struct vcpu *v, struct interp *it)
 	it->dr_hits = 0;
 	c->rip = (rip + in->len) & it->ip_mask;
 	if (e->exec(v, in)) {
-		if (!c->exc.soft)
+		if (!c->exc.soft && !c->exc.at_rip)
 			c->rip = rip;
 		return deliver(v, it);
 	}
@@ -277,7 +277,7 @@ static enum interp_result run_fast(struct vcpu *v, struct interp *it)
 	v->insns += n;
 	return c->halted ? INTERP_HLT : INTERP_OK;
 fault:
-	if (!c->exc.soft)
+	if (!c->exc.soft && !c->exc.at_rip)
 		c->rip = rip;
 	res = deliver(v, it);
 	v->insns += n;
