@@ -1,6 +1,6 @@
 # The benchmark's programs: vb runs natively and as a guest's init, so it is a
 # static i386 program whatever the rest is built with.
-BENCH := $(BUILD)/bench/vb $(BUILD)/bench/stamp
+BENCH := $(BUILD)/bench/vb $(BUILD)/bench/stamp $(BUILD)/bench/decode
 
 $(BUILD)/bench/vb: $(sort $(wildcard tests/bench/vb*.c)) tests/bench/vb.h
 	@mkdir -p $(@D)
@@ -10,6 +10,10 @@ $(BUILD)/bench/vb: $(sort $(wildcard tests/bench/vb*.c)) tests/bench/vb.h
 $(BUILD)/bench/stamp: tests/bench/stamp.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) -D_GNU_SOURCE -std=gnu11 -Wall -Wextra -Wshadow $(CFLAGS) -o $@ $<
+
+$(BUILD)/bench/decode: tests/bench/decode.c tests/unit/x86_code.h $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CPPFLAGS) -Itests/unit $(R_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 
 bench-tools: $(BENCH)
 
