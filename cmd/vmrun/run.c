@@ -174,8 +174,11 @@ static int run_machine(struct cli *c, const struct run_args *a, const struct pc_
 	enum pc_end end;
 
 	running = pc_new(cfg, &e);
-	if (!running)
-		return cli_fail(c, &e);
+	if (!running) {
+		/* What does not fit needs another --memory, not another disk. */
+		code = cli_fail(c, &e);
+		return e.code == -ENOSPC || e.code == -E2BIG ? CLI_USAGE : code;
+	}
 	if (pc_serial_name(running))
 		cli_say(c, "serial port: %s", pc_serial_name(running));
 	sigemptyset(&sa.sa_mask);
