@@ -13,6 +13,7 @@
 	.equ	SEL_SYS,  TEST_SEL + 0x30	/* LDT descriptor */
 	.equ	SEL_DF,   TEST_SEL + 0x38	/* TSS of the double fault task */
 	.equ	SEL_TSSNP, TEST_SEL + 0x40
+	.equ	SEL_UTINY, TEST_SEL + 0x48	/* SEL_TINY with DPL 3 */
 	.equ	SEL_OUT,  GDT_ENTRIES * 8	/* outside the GDT */
 
 	.globl	guest_main
@@ -22,6 +23,7 @@ guest_main:
 	descriptor SEL_RO, 0, 0xfffff, 0xc091
 	descriptor SEL_DPL3, 0, 0xfffff, 0xc0f3
 	descriptor SEL_TINY, FREE, 0xff, 0x4093
+	descriptor SEL_UTINY, FREE, 0xff, 0x40f3
 	descriptor SEL_CNP, 0, 0xfffff, 0xc01b
 	descriptor SEL_SYS, FREE, 0xff, 0x0082
 	descriptor SEL_TSSNP, FREE, 0x67, 0x0009
@@ -170,20 +172,21 @@ segments:
 	movl	%eax, %es
 	fault	"cs_write", 13, 0, "movl %eax, %cs:FREE"
 	quiet	"cs_read", "movl %cs:FREE, %eax"
-	movl	$SEL_TINY, %eax
-	movl	%eax, %fs
-	quiet	"limit_last", "movb %fs:0xff, %al"
-	fault	"limit_over", 13, 0, "movb %fs:0x100, %al"
-	quiet	"limit_dword", "movl %fs:0xfc, %ecx"
-	fault	"limit_straddle", 13, 0, "movl %fs:0xfd, %ecx"
-	movl	$SEL_TINY, %eax
-	movl	%esp, %ecx
-	fault	"stack_limit", 12, 0, "movl %eax, %ss; 99: pushl %eax"
-	movl	%ecx, %eax
-	check	"stack_limit.esp", exc_ESP, %eax
-	fault	"stack_limit_bp", 12, 0, "movl $0x100, %ebp; movl $SEL_TINY, %eax; movl %eax, %ss; 99: movl (%ebp), %eax"
-	/* The segment limit comes before the divide, the divide before a jump. */
-	fault	"div_mem_limit", 13, 0, "xorl %edx, %edx; 99: divl %fs:0x200"
+	/* An exception leaves FS flat. */
+	quiet	"limit_last", "movl $SEL_TINY, %eax; movl %eax, %fs; movb %fs:0xff, %al"
+	fault	"limit_over", 13, 0, "movl $SEL_TINY, %eax; movl %eax, %fs; 99: movb %fs:0x100, %al"
+	quiet	"limit_dword", "movl $SEL_TINY, %eax; movl %eax, %fs; movl %fs:0xfc, %ecx"
+	fault	"limit_straddle", 13, 0, "movl $SEL_TINY, %eax; movl %eax, %fs; 99: movl %fs:0xfd, %ecx"
+	/* The handler needs a stack that works: here SS is small, ESP is inside. */
+	fault	"stack_limit_bp", 12, 0, "movl $0x100, %ebp; movl $SEL_TINY, %eax; movl %eax, %ss; movl $0xfc, %esp; 99: movl (%ebp), %eax"
+	check	"stack_limit_bp.esp", exc_ESP, $0xfc
+	fault	"stack_limit_straddle", 12, 0, "movl $0xfd, %ebp; movl $SEL_TINY, %eax; movl %eax, %ss; movl $0xfc, %esp; 99: movl (%ebp), %eax"
+	ufault	"u_stack_limit", 12, 0, "movl $SEL_UTINY|3, %eax; movl %eax, %ss; movl $2, %esp; 99: pushl %eax"
+	check	"u_stack_limit.esp", exc_ESP, $2
+	ufault	"u_stack_top", 12, 0, "movl $SEL_UTINY|3, %eax; movl %eax, %ss; movl $0x104, %esp; 99: pushl %eax"
+	ufault	"u_stack_pop", 12, 0, "movl $SEL_UTINY|3, %eax; movl %eax, %ss; movl $0xfe, %esp; 99: popl %eax"
+	/* The segment limit comes before the divide. */
+	fault	"div_mem_limit", 13, 0, "movl $SEL_TINY, %eax; movl %eax, %fs; xorl %edx, %edx; 99: divl %fs:0x200"
 	ret
 
 transfers:

@@ -191,7 +191,9 @@ crossing:
 	pfault	"cross_np_read", 0, B, "movl B-3, %eax"
 	check	"cross_np_read.eax", %eax, $0x12345678
 	pfault	"cross_rmw", 2, B, "lock addl %eax, B-2"
-	pfault	"cross_fsave", 2, B, "fnsave B-100"
+	fault	"cross_fsave", 14, 2, "fnsave B-100"
+	andl	$~0xfff, exc_cr2	/* in which pieces it stores is not said */
+	check	"cross_fsave.page", exc_cr2, $B
 	set_pte	A, 0
 	set_pte	B, B+P+W+U
 	pfault	"cross_first", 2, B-2, "movl %eax, B-2"

@@ -23,6 +23,7 @@ _start:
 	subl	%edi, %ecx
 	xorl	%eax, %eax
 	rep stosb
+	fninit
 	call	idt_init
 	call	tss_init
 	movb	$0xff, %al	/* both 8259 masked */
