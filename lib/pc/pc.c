@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "pc/acpi.h"
+#include "pc/dmi.h"
 #include "pc/e820.h"
+#include "pc/mptable.h"
 #include "pc/tsc.h"
 
 #define KERNEL_MAX	(512ull << 20)
@@ -167,11 +169,15 @@ static void load_bda(struct mem *m)
 /* What firmware leaves in memory for a kernel. */
 static void load_tables(struct pc *pc)
 {
-	uint8_t acpi[ACPI_LEN];
-	size_t n = acpi_build(acpi, LOWMEM_ACPI, pc->vm.ncpus);
+	uint8_t acpi[ACPI_LEN], mp[MPTABLE_LEN], dmi[DMI_LEN];
+	struct mem *m = pc->vm.mem;
+	unsigned cpus = pc->vm.ncpus;
+	uint32_t dmi_gpa = LOWMEM_BIOS + MPTABLE_LEN;
 
-	load_bda(pc->vm.mem);
-	mem_write(pc->vm.mem, LOWMEM_ACPI, acpi, n);
+	load_bda(m);
+	mem_write(m, LOWMEM_ACPI, acpi, acpi_build(acpi, LOWMEM_ACPI, cpus));
+	mem_write(m, LOWMEM_BIOS, mp, mptable_build(mp, LOWMEM_BIOS, cpus));
+	mem_write(m, dmi_gpa, dmi, dmi_build(dmi, dmi_gpa, m->ram_size, cpus));
 }
 
 static void reset_vcpu(struct pc_thread *t)
