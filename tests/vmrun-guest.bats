@@ -73,6 +73,14 @@ guest() {
 	guest sensitive
 }
 
+@test "segments: bases, limits, expand-down, 16-bit, call gates, conforming code" {
+	guest segments
+}
+
+@test "v86: frames, IOPL, what traps, a monitor, paging underneath" {
+	guest v86
+}
+
 @test "a guest started as a Multiboot kernel prints what it prints as a ROM" {
 	run_guest interp "$GUESTS/exceptions.rom"
 	mv "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/rom"
