@@ -52,6 +52,9 @@ int kvm_set_cpuid(struct vcpu *v, struct err *e);
 /* state.c: v->cpu to and from the kernel; 0 or -errno with *e. */
 int kvm_state_put(struct vcpu *v, struct err *e);
 int kvm_state_get(struct vcpu *v, struct err *e);
+/* Only the general registers, RIP and flags. */
+int kvm_regs_put(struct vcpu *v, struct err *e);
+int kvm_regs_get(struct vcpu *v, struct err *e);
 void kvm_seg_put(struct kvm_segment *d, const struct x86_seg *s);
 void kvm_seg_get(struct x86_seg *d, const struct kvm_segment *s);
 

@@ -147,7 +147,7 @@ static int get_sregs(struct vcpu *v, struct err *e)
 	return 0;
 }
 
-static int put_regs(struct vcpu *v, struct err *e)
+int kvm_regs_put(struct vcpu *v, struct err *e)
 {
 	const uint64_t *g = v->cpu.gpr;
 	struct kvm_regs r = {
@@ -161,7 +161,7 @@ static int put_regs(struct vcpu *v, struct err *e)
 	return IOCTL((struct kvm_vcpu *)v->engine, KVM_SET_REGS, &r, e);
 }
 
-static int get_regs(struct vcpu *v, struct err *e)
+int kvm_regs_get(struct vcpu *v, struct err *e)
 {
 	struct kvm_regs r;
 	int rc = IOCTL((struct kvm_vcpu *)v->engine, KVM_GET_REGS, &r, e);
@@ -351,7 +351,7 @@ int kvm_state_put(struct vcpu *v, struct err *e)
 	int rc = put_sregs(v, e);
 
 	if (!rc)
-		rc = put_regs(v, e);
+		rc = kvm_regs_put(v, e);
 	if (!rc)
 		rc = put_msrs(v, e);
 	if (!rc)
@@ -367,7 +367,7 @@ int kvm_state_get(struct vcpu *v, struct err *e)
 	int rc = get_sregs(v, e);
 
 	if (!rc)
-		rc = get_regs(v, e);
+		rc = kvm_regs_get(v, e);
 	if (!rc)
 		rc = get_fpu(v, e);
 	if (!rc)

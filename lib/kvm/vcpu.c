@@ -23,6 +23,8 @@
  * crossing) when it is finished off outside of run(). */
 #define FINISH_MAX	100000
 
+#define BACKDOOR_PORT	0x5658	/* lib/dev/vmbackdoor.h */
+
 int kvm_vcpu_create(struct vcpu *v, struct err *e)
 {
 	struct kvm_vm *vm = v->vm->engine_vm;
@@ -81,13 +83,37 @@ void kvm_vcpu_kick(struct vcpu *v)
 
 /* --- exits -------------------------------------------------------------------- */
 
-static void exit_io(struct vcpu *v)
+/*
+ * VMware's backdoor, whose handler works on v->cpu.gpr.  The kernel takes registers
+ * set in between over into the instruction, but its emulator then forgets to put the
+ * value read into EAX: we do both.
+ */
+static int backdoor(struct vcpu *v, uint64_t *val)
+{
+	struct kvm_vcpu *k = v->engine;
+	int rc = kvm_regs_get(v, &v->err);
+
+	if (rc)
+		return rc;
+	*val = bus_pio_read(&v->vm->bus, k->run->io.port, 4) & 0xffffffff;
+	v->cpu.gpr[X86_RAX] = *val;
+	return kvm_regs_put(v, &v->err);
+}
+
+static bool is_backdoor(const struct kvm_run *r)
+{
+	return r->io.port == BACKDOOR_PORT && r->io.size == 4 && r->io.count == 1 &&
+		r->io.direction == KVM_EXIT_IO_IN;
+}
+
+static int exit_io(struct vcpu *v)
 {
 	struct kvm_vcpu *k = v->engine;
 	struct kvm_run *r = k->run;
 	unsigned size = r->io.size;
 	uint8_t *p = (uint8_t *)r + r->io.data_offset;
-	uint64_t val;
+	uint64_t val = 0;
+	int rc = 0;
 
 	trace_line(v->vm, TRACE_EXITS, "kvm: %s port 0x%x size %u count %u\n",
 		   r->io.direction == KVM_EXIT_IO_OUT ? "out" : "in", r->io.port, size,
@@ -97,12 +123,16 @@ static void exit_io(struct vcpu *v)
 		if (r->io.direction == KVM_EXIT_IO_OUT) {
 			memcpy(&val, p, size);
 			bus_pio_write(&v->vm->bus, r->io.port, val, size);
-		} else {
-			val = bus_pio_read(&v->vm->bus, r->io.port, size);
-			memcpy(p, &val, size);
+			continue;
 		}
+		if (is_backdoor(r))
+			rc = backdoor(v, &val);
+		else
+			val = bus_pio_read(&v->vm->bus, r->io.port, size);
+		memcpy(p, &val, size);
 	}
 	k->pending_io = true;
+	return rc;
 }
 
 static void exit_mmio(struct vcpu *v)
@@ -181,8 +211,10 @@ static bool handle_exit(struct vcpu *v, enum vcpu_exit *ex)
 	switch (k->run->exit_reason) {
 	case KVM_EXIT_IO:
 		k->count[KVM_COUNT_IO]++;
-		exit_io(v);
-		return false;
+		if (!exit_io(v))
+			return false;
+		*ex = VCPU_EXIT_ERROR;
+		return true;
 	case KVM_EXIT_MMIO:
 		k->count[KVM_COUNT_MMIO]++;
 		exit_mmio(v);

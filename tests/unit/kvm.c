@@ -21,13 +21,15 @@ __asm__(
 	"  movb %al, 0x2000\n movw $0x300, %dx\n movw $0x2100, %si\n movw $3, %cx\n"
 	"  cld\n rep outsb\n movw $0xf000, %ax\n movw %ax, %ds\n movb (5), %bl\n"
 	"  movb $0x77, (5)\n movb (5), %bh\n hlt\n"
+	"prog_door: movl $0x564d5868, %eax\n movl $0x11, %ecx\n movw $0x5658, %dx\n"
+	"  inl %dx, %eax\n hlt\n"
 	"prog_irq: sti\n hlt\n incw %bx\n cli\n hlt\n"
 	"prog_spin: incl %eax\n jmp prog_spin\n"
 	"prog_crash: ud2\n"
 	"prog_dirty: movb $1, (0x3000)\n movw $0x2000, %ax\n movw %ax, %ds\n"
 	"  movb $1, (0x0fff)\n movb (0x5000), %al\n hlt\n"
 	"prog_end:\n.code64\n.popsection\n");
-extern const uint8_t prog_io[], prog_irq[], prog_spin[], prog_crash[], prog_dirty[],
+extern const uint8_t prog_io[], prog_door[], prog_irq[], prog_spin[], prog_crash[], prog_dirty[],
 	prog_end[];
 
 struct machine {
@@ -57,6 +59,17 @@ static void out_write(void *ptr, uint64_t off, uint64_t val, unsigned size)
 
 	if (m->nout < sizeof(m->out))
 		m->out[m->nout++] = (uint8_t)val;
+}
+
+/* As VMware's backdoor: registers in, registers out. */
+static uint64_t door_read(void *ptr, uint64_t off, unsigned size)
+{
+	struct machine *m = ptr;
+	uint64_t *gpr = m->v->cpu.gpr;
+
+	gpr[X86_RBX] = gpr[X86_RAX] + gpr[X86_RCX];
+	gpr[X86_RCX] = 0x22;
+	return 0x33;
 }
 
 static bool intr_pending(void *ptr)
@@ -91,6 +104,8 @@ static void machine_new(struct machine *m, struct err *e)
 			   m, "test" }, e));
 	CHECK(!bus_add_pio(&m->vm.bus, (struct bus_range){ 0x300, 1, NULL, out_write,
 			   m, "out" }, e));
+	CHECK(!bus_add_pio(&m->vm.bus, (struct bus_range){ 0x5658, 4, door_read, NULL,
+			   m, "door" }, e));
 	m->vm.engine = &kvm_engine;
 	m->vm.vcpu[0] = m->v;
 	m->vm.ncpus = 1;
@@ -144,6 +159,17 @@ static void test_io(struct machine *m)
 	CHECK((m->v->cpu.gpr[X86_RSI] & 0xffff) == 0x2103);
 	/* ROM reads, and keeps what it holds. */
 	CHECK((m->v->cpu.gpr[X86_RBX] & 0xffff) == 0x9999);
+}
+
+static void test_door(struct machine *m)
+{
+	const uint64_t *gpr = m->v->cpu.gpr;
+
+	start(m, prog_door);
+	CHECK(kvm_engine.run(m->v) == VCPU_EXIT_HLT);
+	kvm_engine.sync_out(m->v);
+	check(gpr[X86_RAX] == 0x33 && gpr[X86_RCX] == 0x22, "rax %lx rcx %lx", gpr[X86_RAX], gpr[X86_RCX]);
+	CHECK(gpr[X86_RBX] == 0x564d5868 + 0x11);
 }
 
 static void test_irq(struct machine *m)
@@ -300,6 +326,7 @@ int main(void)
 	machine_new(&m, &e);
 	test_state(&m);
 	test_io(&m);
+	test_door(&m);
 	test_irq(&m);
 	test_kick(&m);
 	test_dirty(&m);
