@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "bt/bt.h"
 #include "interp/interp.h"
 #include "kvm/kvm.h"
 
@@ -17,6 +18,7 @@ struct accel {
 /* In the order in which auto tries them. */
 static const struct accel accels[] = {
 	{ PC_ACCEL_KVM, &kvm_engine, kvm_probe_stock },
+	{ PC_ACCEL_BT, &bt_engine, NULL },
 	{ PC_ACCEL_INTERP, &interp_engine, NULL },
 };
 

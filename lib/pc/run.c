@@ -42,6 +42,10 @@ static void on_kick(int sig, siginfo_t *si, void *context)
 		vcpu_request(v, VCPU_REQ_TIMER);
 	else if (si->si_code == SI_QUEUE && si->si_pid == getpid())
 		v->vm->engine->kick(v);
+	else
+		v = NULL;	/* not one of ours */
+	if (v && v->vm->engine->kicked && pthread_equal(v->thread, pthread_self()))
+		v->vm->engine->kicked(v, context);
 	errno = saved;
 }
 

@@ -73,6 +73,9 @@ struct engine_ops {
 	/* Make a run() under way on another thread look at v->req soon
 	 * (async-signal-safe; also called from the kick signal's handler). */
 	void (*kick)(struct vcpu *v);
+	/* NULL, or called by the kick signal's handler on the vCPU's thread with
+	 * the interrupted context, after kick(). */
+	void (*kicked)(struct vcpu *v, void *ucontext);
 	void (*print_stats)(struct vm *vm, void (*put)(void *ptr, const char *name,
 			    uint64_t value), void *ptr);
 };

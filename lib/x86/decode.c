@@ -279,6 +279,8 @@ static int row_apply(struct x86_dec *d, const struct x86_row *row)
 	in->how = row->how;
 	in->unit = row->unit;
 	in->feat = row->feat;
+	if (in->feat == X86_F_LAHF64 && in->mode != 64)
+		in->feat = X86_F_BASE;	/* every processor has it in legacy code */
 	in->cond = in->opcode & 15;
 	in->priv = row->rules & PRIV ? 1 : row->rules & IOPL ? 2 : 0;
 	if (in->vl && row->rules & A2)

@@ -1,0 +1,598 @@
+/*
+ * The engine: mode, dispatch, and what happens at each exit.
+ *
+ * run() alternates between translated code and C.  Whatever is not translated
+ * (system instructions, device accesses, guest faults, 16-bit and real-mode
+ * code) is executed by interp_step() on the same state.
+ */
+#include "bt/bt.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "bt/gen.h"
+#include "bt/layout.h"
+#include "bt/signal.h"
+#include "bt/unit.h"
+#include "bt/window.h"
+#include "interp/interp.h"
+#include "vmm/access.h"
+#include "x86/walk.h"
+
+_Static_assert(offsetof(struct vcpu, hot) == 0, "layout.h");
+_Static_assert(offsetof(struct vcpu, cpu.gpr) == V_GPR, "layout.h");
+_Static_assert(offsetof(struct vcpu, cpu.rip) == V_RIP, "layout.h");
+_Static_assert(offsetof(struct vcpu, cpu.rflags) == V_RFLAGS, "layout.h");
+_Static_assert(sizeof(struct bt_jentry) == 16, "gen_exit_lookup");
+
+void bt_enter(struct vcpu *v, const void *code);
+int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, int write);
+extern const char bt_fpu_load[], bt_exit[], bt_exit_saved[], bt_tlb_miss[];
+
+#define SITE_FAULTS_MAX	2	/* then the instruction is made soft */
+
+static bool flat(const struct x86_seg *s, bool write)
+{
+	uint32_t a = s->attr;
+
+	if ((a & X86_SEG_NULL) || !(a & X86_SEG_P) || !(a & X86_SEG_S) ||
+	    s->limit != 0xffffffff)
+		return false;
+	if (a & X86_SEG_CODE)
+		return !write && (a & X86_SEG_RW);
+	return !(a & X86_SEG_DC) && (!write || (a & X86_SEG_RW));
+}
+
+static uint32_t fpu_mode(const struct x86_cpu *c)
+{
+	uint32_t m = 0;
+
+	if (c->cr0 & (X86_CR0_EM | X86_CR0_TS))
+		return 0;
+	m |= BT_M_X87;
+	if (c->cr4 & X86_CR4_OSFXSR)
+		m |= BT_M_SSE;
+	if ((c->cr4 & X86_CR4_OSXSAVE) && (c->xcr0 & 6) == 6)
+		m |= BT_M_AVX;
+	return m;
+}
+
+static uint32_t bt_mode(const struct x86_cpu *c)
+{
+	const struct x86_seg *s = c->seg;
+	uint32_t m = BT_M_VALID;
+
+	if (!(c->cr0 & X86_CR0_PE) || c->long_mode || c->code_bits != 32 ||
+	    c->stack_bytes != 4 || (c->rflags & (X86_FL_VM | X86_FL_TF)) ||
+	    c->inhibit || (c->dr[7] & 0xff) || (c->cpl != 0 && c->cpl != 3))
+		return BT_MODE_NONE;
+	if (s[X86_CS].base || s[X86_CS].limit != 0xffffffff || s[X86_SS].base ||
+	    !flat(&s[X86_SS], true))
+		return BT_MODE_NONE;
+	if (c->cpl == 3) {
+		if ((c->rflags & X86_FL_AC) && (c->cr0 & X86_CR0_AM))
+			return BT_MODE_NONE;
+		m |= BT_M_USER;
+	}
+	if (c->cpl == 0 || !(c->cr4 & X86_CR4_TSD))
+		m |= BT_M_TSC;
+	if (x86_paging(c))
+		m |= BT_M_PAGING;
+	if (flat(&s[X86_DS], true) && !s[X86_DS].base)
+		m |= BT_M_DS;
+	if (flat(&s[X86_ES], true) && !s[X86_ES].base)
+		m |= BT_M_ES;
+	if (flat(&s[X86_FS], true))
+		m |= BT_M_FS;
+	if (flat(&s[X86_GS], true))
+		m |= BT_M_GS;
+	if (c->rflags & X86_FL_DF)
+		m |= BT_M_DF;
+	return m | fpu_mode(c);
+}
+
+/* --- in and out ----------------------------------------------------------------- */
+
+static void enter(struct bt_vcpu *b, const uint8_t *code)
+{
+	struct vcpu *v = b->v;
+	struct x86_cpu *c = &v->cpu;
+	struct bt_jcache *j = &b->jc[b->mode & BT_M_USER ? 1 : 0];
+	uint64_t f;
+
+	v->hot[H_IF] = c->rflags & X86_FL_IF;
+	v->hot[H_SYSFLAGS] = c->rflags & ~(uint64_t)(X86_FL_ARITH | X86_FL_IF |
+						     X86_FL_FIXED | X86_FL_RF);
+	v->hot[H_XMASK] = c->xcr0 & 7;
+	if (j->mode != b->mode) {
+		jcache_flush(j);
+		j->mode = b->mode;
+	}
+	v->hot[H_JCACHE] = (uint64_t)(uintptr_t)j->e;
+	v->hot[H_GSBASE] = window_base(b->bt, b);
+	bt_enter(v, code);
+	f = v->hot[H_FLAGS];
+	c->rflags = v->hot[H_SYSFLAGS] | v->hot[H_IF] | X86_FL_FIXED |
+		    (f >> 8 & (X86_FL_ARITH & 0xff)) | (f & 1) << 11;
+}
+
+int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, int write)
+{
+	struct bt_vcpu *b = v->engine;
+	enum tlb_mode m = b->mode & BT_M_USER ? TLB_USER : TLB_KERNEL;
+	const struct tlb_entry *e = &v->tlb.e[m][gva >> PAGE_SHIFT & (TLB_SIZE - 1)];
+	uint64_t gpa, tag;
+
+	b->bt->stats.tlb_misses++;
+	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R, m, &gpa) != X86_OK)
+		return 1;
+	tag = write ? e->wtag : e->rtag;
+	/* Crossing pages, device memory, told writes: no entry can hit. */
+	if (tag != (gva & PAGE_MASK) || (gva & ~PAGE_MASK) > PAGE_SIZE - 64)
+		return 1;
+	return 0;
+}
+
+/* --- finding units ----------------------------------------------------------------- */
+
+static void protect_code(struct bt *bt, uint64_t gpa)
+{
+	struct mem *m = bt->vm->mem;
+	uint64_t page = mem_off(m, gpa) >> PAGE_SHIFT;
+
+	if (m->pflags[page] & MEM_PF_CODE)
+		return;
+	atomic_fetch_or(&m->pflags[page], MEM_PF_CODE);
+	for (unsigned i = 0; i < bt->vm->ncpus; i++)
+		tlb_protect_hva(&bt->vm->vcpu[i]->tlb, m->hva + (page << PAGE_SHIFT));
+	window_protect(bt, page);
+}
+
+static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint32_t eip,
+				 enum bt_form form, uint64_t soft)
+{
+	struct bt_unit *u;
+
+	protect_code(b->bt, gpa);
+	u = bt_translate(b->bt, b->v, gpa, eip, b->mode, form, soft);
+	if (u && u->gpa2)
+		protect_code(b->bt, u->gpa2);
+	trace_line(b->bt->vm, TRACE_UNITS, "unit %08x gpa %llx mode %x %s: %u bytes -> %u\n",
+		   eip, (unsigned long long)gpa, b->mode,
+		   form == BT_WINDOW ? "window" : "soft", u ? u->len : 0,
+		   u ? u->code_len : 0);
+	return u;
+}
+
+/* The unit at EIP, made when there is none.  NULL: the interpreter is to go on
+ * (a fetch fault, code in device memory). */
+static struct bt_unit *find_unit(struct bt_vcpu *b)
+{
+	struct vcpu *v = b->v;
+	uint32_t eip = (uint32_t)v->cpu.rip;
+	struct bt_unit *u;
+	uint64_t gpa;
+
+	if (vcpu_fetch_gpa(v, eip, &gpa) != X86_OK)
+		return NULL;
+	u = unit_find(b->bt, gpa, eip, b->mode);
+	if (u && u->gpa2) {	/* does its second page still stand behind? */
+		uint64_t gpa2;
+
+		if (vcpu_fetch_gpa(v, (eip | 0xfff) + 1, &gpa2) != X86_OK)
+			return NULL;	/* the interpreter raises it */
+		if (gpa2 != u->gpa2) {
+			unit_drop(b->bt, u);
+			u = NULL;
+		}
+	}
+	if (!u) {
+		if (mem_off(v->vm->mem, gpa) == UINT64_MAX)
+			return NULL;	/* code in device memory */
+		u = translate(b, gpa, eip, b->bt->want_mixed ? BT_SOFT :
+			      b->bt->can_window ? BT_WINDOW : BT_SOFT, 0);
+	}
+	return u;
+}
+
+static bool page_is_global(const struct bt_vcpu *b, uint32_t eip)
+{
+	const struct tlb *t = &b->v->tlb;
+	unsigned i = eip >> PAGE_SHIFT & (TLB_SIZE - 1);
+
+	return t->e[TLB_KERNEL][i].xtag == (eip & PAGE_MASK) && t->global[TLB_KERNEL][i];
+}
+
+/* Link l to u if nothing can make that stale unnoticed; see unit.h. */
+static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
+{
+	bool same = !((u->eip ^ l->from->eip) >> PAGE_SHIFT) && !u->gpa2 &&
+		    !((u->gpa ^ l->from->gpa) >> PAGE_SHIFT) && !l->from->gpa2;
+
+	if (l->to || l->from->dead || u->mode != l->from->mode)
+		return;
+	if (same || !(b->mode & BT_M_PAGING))
+		link_set(b->bt, l, u, false);
+	else if (!(b->mode & BT_M_USER) && page_is_global(b, u->eip) &&
+		 (!u->gpa2 || page_is_global(b, (u->eip | 0xfff) + 1)))
+		link_set(b->bt, l, u, true);
+}
+
+static void jcache_add(struct bt_vcpu *b, const struct bt_unit *u)
+{
+	struct bt_jcache *j = &b->jc[b->mode & BT_M_USER ? 1 : 0];
+
+	if (!(b->mode & BT_M_USER) && (b->mode & BT_M_PAGING) &&
+	    (!page_is_global(b, u->eip) || u->gpa2))
+		j->nonglobal = true;
+	jcache_insert(j, u->eip, u);
+}
+
+/* --- exits ---------------------------------------------------------------------- */
+
+/* Replace u by a translation in another form. */
+static void retranslate(struct bt_vcpu *b, struct bt_unit *u, enum bt_form form,
+			uint64_t soft)
+{
+	uint64_t gpa = u->gpa;
+	uint32_t eip = u->eip;
+
+	if (u->dead || u->mode != b->mode)
+		return;
+	unit_drop(b->bt, u);
+	translate(b, gpa, eip, form, soft);
+}
+
+static void promote(struct bt_vcpu *b)
+{
+	struct bt_unit *u = (void *)(uintptr_t)b->v->hot[H_ARG];
+
+	*u->counter = 0x40000000;
+	if (!b->bt->can_window)
+		return;
+	b->bt->stats.promoted++;
+	retranslate(b, u, BT_WINDOW, u->soft);
+}
+
+/* An access of this instruction left for the interpreter once more. */
+static void site_faulted(struct bt_vcpu *b)
+{
+	struct bt_unit *u = b->fault_unit;
+	struct bt_site *s = b->fault_site;
+
+	if (u->dead || u->form != BT_WINDOW || u->soft >> s->index & 1 ||
+	    !b->bt->want_mixed || ++s->faults < SITE_FAULTS_MAX)
+		return;
+	b->bt->stats.softened++;
+	retranslate(b, u, BT_WINDOW, u->soft | 1ull << s->index);
+}
+
+static enum interp_result step(struct bt_vcpu *b)
+{
+	b->bt->stats.steps++;
+	return interp_step(b->v);
+}
+
+static void trace_exit(struct bt_vcpu *b, unsigned reason)
+{
+	static const char *const name[BT_EXIT_KINDS] = {
+		[BT_EXIT_LINK] = "link", [BT_EXIT_LOOKUP] = "lookup",
+		[BT_EXIT_STEP] = "step", [BT_EXIT_REQ] = "request",
+		[BT_EXIT_STI] = "sti", [BT_EXIT_HOT] = "hot",
+		[BT_EXIT_FAULT] = "fault",
+	};
+
+	trace_line(b->bt->vm, TRACE_EXITS, "exit %08llx %s\n",
+		   (unsigned long long)b->v->cpu.rip, name[reason]);
+}
+
+/* Execute translated code in the current mode until C has something to do that
+ * may change the mode. */
+static enum interp_result run_units(struct bt_vcpu *b)
+{
+	struct vcpu *v = b->v;
+	struct bt_unit *u;
+	unsigned reason;
+
+	for (;;) {
+		u = find_unit(b);
+		if (!u)
+			return step(b);
+again:
+		enter(b, u->entry);
+		reason = (unsigned)v->hot[H_REASON];
+		b->bt->stats.exits[reason]++;
+		trace_exit(b, reason);
+		switch (reason) {
+		case BT_EXIT_LINK:
+			if (v->hot[H_KICK])
+				return INTERP_OK;
+			u = find_unit(b);
+			if (!u)
+				return step(b);
+			try_link(b, (void *)(uintptr_t)v->hot[H_ARG], u);
+			goto again;
+		case BT_EXIT_LOOKUP:
+			if (v->hot[H_KICK])
+				return INTERP_OK;
+			u = find_unit(b);
+			if (!u)
+				return step(b);
+			jcache_add(b, u);
+			goto again;
+		case BT_EXIT_HOT:
+			promote(b);
+			continue;
+		case BT_EXIT_FAULT:
+			site_faulted(b);
+			return step(b);
+		case BT_EXIT_STEP:
+			return step(b);
+		case BT_EXIT_STI:
+			v->cpu.inhibit = true;
+			return INTERP_OK;
+		default:
+			return INTERP_OK;
+		}
+	}
+}
+
+static enum vcpu_exit bt_run(struct vcpu *v)
+{
+	struct bt_vcpu *b = v->engine;
+	enum interp_result r;
+	enum vcpu_exit ex;
+
+	for (;;) {
+		v->hot[H_KICK] = 0;
+		atomic_thread_fence(memory_order_seq_cst);
+		if (atomic_load_explicit(&v->req, memory_order_relaxed) &&
+		    interp_service_requests(v, &ex))
+			return ex;
+		if (v->cpu.halted)
+			return VCPU_EXIT_HLT;
+		b->mode = bt_mode(&v->cpu);
+		if (b->mode == BT_MODE_NONE) {
+			b->bt->stats.untranslatable++;
+			r = interp_step(v);
+		} else {
+			r = run_units(b);
+		}
+		if (r == INTERP_SHUTDOWN)
+			return VCPU_EXIT_SHUTDOWN;
+	}
+}
+
+/* --- hooks ------------------------------------------------------------------------ */
+
+static void on_write(void *ptr, uint64_t gpa, uint64_t len)
+{
+	struct bt *bt = ptr;
+	struct mem *m = bt->vm->mem;
+	bool idle = interp_code_written(bt->vm, gpa, len);
+	uint64_t page;
+
+	unit_written(bt, gpa, len);
+	page = mem_off(m, gpa);
+	if (idle && page != UINT64_MAX && !bt->page[page >> PAGE_SHIFT])
+		atomic_fetch_and(&m->pflags[page >> PAGE_SHIFT], (uint8_t)~MEM_PF_CODE);
+}
+
+static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
+{
+	struct bt_vcpu *b = v->engine;
+	struct bt *bt = b->bt;
+	uint32_t page = (uint32_t)gva >> PAGE_SHIFT;
+
+	switch (what) {
+	case VCPU_FLUSH_PAGE:
+		jcache_flush_page(&b->jc[0], (uint32_t)gva);
+		jcache_flush_page(&b->jc[1], (uint32_t)gva);
+		if (bt->far_pages[page / 64] >> page % 64 & 1)
+			link_clear_far(bt);
+		break;
+	case VCPU_FLUSH_ALL:
+		jcache_flush(&b->jc[0]);
+		jcache_flush(&b->jc[1]);
+		link_clear_far(bt);
+		break;
+	default:
+		if (b->jc[0].nonglobal)
+			jcache_flush(&b->jc[0]);
+		jcache_flush(&b->jc[1]);
+	}
+	window_flush(bt, v, gva, what);
+}
+
+static void bt_kick(struct vcpu *v)
+{
+	v->hot[H_KICK] = 1;
+	if (!pthread_equal(v->thread, pthread_self()))
+		pthread_sigqueue(v->thread, VCPU_KICK_SIGNAL,
+				 (union sigval){ .sival_ptr = v });
+}
+
+static void bt_kicked(struct vcpu *v, void *context)
+{
+	if (v->engine)
+		bt_signal_kicked(v->engine, context);
+}
+
+/* --- life ---------------------------------------------------------------------------- */
+
+#define HWCAP2_FSGSBASE_BIT (1ul << 1)
+
+static int bt_probe(struct vm *vm, struct err *e)
+{
+	if (!__builtin_cpu_supports("bmi2"))
+		return err_set(e, -ENOTSUP, "this processor has no BMI2; use --accel interp");
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT))
+		return err_set(e, -ENOTSUP, "this kernel does not allow WRGSBASE; "
+			       "use --accel interp");
+	if (vm && vm->ncpus > 1)
+		return err_set(e, -ENOTSUP, "bt runs one virtual CPU so far");
+	return 0;
+}
+
+static void bt_vm_destroy(struct vm *vm)
+{
+	struct bt *bt = vm->engine_vm;
+
+	if (!bt)
+		return;
+	interp_vm_destroy(vm);
+	vm->mem->on_write = NULL;
+	windows_free(bt);
+	tcache_close(&bt->tc);
+	free(bt->hash);
+	free(bt->page);
+	free(bt->far_pages);
+	free(bt);
+	vm->engine_vm = NULL;
+}
+
+static int bt_vm_create(struct vm *vm, struct err *e)
+{
+	const struct bt_opts *o = vm->engine_opts;
+	struct bt *bt = calloc(1, sizeof(*bt));
+	int rc = -ENOMEM;
+
+	if (!bt)
+		return err_set(e, -ENOMEM, "translator: out of memory");
+	bt->vm = vm;
+	bt->tc.fd = -1;
+	vm->engine_vm = bt;
+	bt->can_window = !o || o->form != BT_SOFT;
+	bt->want_mixed = !o || o->form == BT_MIXED;
+	bt->hash = calloc(1u << BT_HASH_BITS, sizeof(*bt->hash));
+	bt->page = calloc(vm->mem->len >> PAGE_SHIFT, sizeof(*bt->page));
+	bt->far_pages = calloc((1u << 20) / 64, sizeof(uint64_t));
+	if (!bt->hash || !bt->page || !bt->far_pages) {
+		err_set(e, rc, "translator: out of memory");
+		goto out;
+	}
+	rc = tcache_open(&bt->tc, e);
+	if (!rc && bt->can_window)
+		rc = windows_new(bt, e);
+	if (!rc)
+		rc = interp_vm_create(vm, e);
+	if (rc)
+		goto out;
+	vm->mem->on_write = on_write;
+	vm->mem->on_write_ptr = bt;
+	/* 64-bit guests and SMAP come later: not offered. */
+	vm->model.long_mode = false;
+	vm->model.smap = false;
+	x86_model_init(&vm->model);
+	return 0;
+out:
+	bt_vm_destroy(vm);
+	return rc;
+}
+
+static void bt_destroy(struct vcpu *v)
+{
+	struct bt_vcpu *b = v->engine;
+
+	if (!b)
+		return;
+	v->on_tlb_flush = NULL;
+	bt_signal_fini(b);
+	interp_vcpu_destroy(v);
+	v->engine = NULL;
+	free(b);
+}
+
+static int bt_create(struct vcpu *v, struct err *e)
+{
+	struct bt_vcpu *b = calloc(1, sizeof(*b));
+	int rc;
+
+	if (!b)
+		return err_set(e, -ENOMEM, "translator: out of memory");
+	b->bt = v->vm->engine_vm;
+	b->v = v;
+	for (unsigned k = 0; k < 2; k++) {
+		b->jc[k].used = true;
+		jcache_flush(&b->jc[k]);
+	}
+	b->empty.used = true;
+	jcache_flush(&b->empty);
+	v->hot[H_XSAVE] = (uint64_t)(uintptr_t)v->cpu.xsave;
+	v->hot[H_FPU_FN] = (uint64_t)(uintptr_t)bt_fpu_load;
+	v->hot[H_MXCSR] = 0x1f80;
+	v->hot[H_EXIT] = (uint64_t)(uintptr_t)bt_exit;
+	v->hot[H_EXIT_SAVED] = (uint64_t)(uintptr_t)bt_exit_saved;
+	v->hot[H_TLB_MISS] = (uint64_t)(uintptr_t)bt_tlb_miss;
+	rc = bt_signal_init(b, e);
+	if (!rc)
+		rc = interp_vcpu_create(v, e);
+	v->engine = b;
+	if (rc) {
+		bt_destroy(v);
+		return rc;
+	}
+	v->on_tlb_flush = on_tlb_flush;
+	return 0;
+}
+
+/* Outside run() the state is in v->cpu already. */
+static void bt_sync_out(struct vcpu *v)
+{
+}
+
+static void bt_sync_in(struct vcpu *v)
+{
+	interp_state_changed(v);
+	on_tlb_flush(v, 0, VCPU_FLUSH_ALL);
+}
+
+static void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
+			   void *ptr)
+{
+	const struct bt *bt = vm->engine_vm;
+	const struct bt_stats *s = &bt->stats;
+
+	put(ptr, "units", s->units);
+	put(ptr, "unit_insns", s->insns);
+	put(ptr, "unit_guest_bytes", s->guest_bytes);
+	put(ptr, "unit_host_bytes", s->host_bytes);
+	put(ptr, "units_dropped", s->drops);
+	put(ptr, "units_promoted", s->promoted);
+	put(ptr, "sites_softened", s->softened);
+	put(ptr, "arena_evictions", s->evictions);
+	put(ptr, "links", s->links);
+	put(ptr, "exits_link", s->exits[BT_EXIT_LINK]);
+	put(ptr, "exits_lookup", s->exits[BT_EXIT_LOOKUP]);
+	put(ptr, "exits_step", s->exits[BT_EXIT_STEP]);
+	put(ptr, "exits_request", s->exits[BT_EXIT_REQ]);
+	put(ptr, "exits_sti", s->exits[BT_EXIT_STI]);
+	put(ptr, "exits_hot", s->exits[BT_EXIT_HOT]);
+	put(ptr, "exits_fault", s->exits[BT_EXIT_FAULT]);
+	put(ptr, "steps", s->steps);
+	put(ptr, "steps_untranslatable", s->untranslatable);
+	put(ptr, "tlb_misses", s->tlb_misses);
+	put(ptr, "signal_faults", s->seg_faults);
+	put(ptr, "window_fills", s->window_fills);
+	put(ptr, "window_drops", s->window_drops);
+	put(ptr, "window_checks", s->window_checks);
+	put(ptr, "windows", s->windows);
+	put(ptr, "kicks", s->kicks);
+}
+
+const struct engine_ops bt_engine = {
+	.name = "bt",
+	.probe = bt_probe,
+	.vm_create = bt_vm_create,
+	.vm_destroy = bt_vm_destroy,
+	.create = bt_create,
+	.destroy = bt_destroy,
+	.run = bt_run,
+	.sync_out = bt_sync_out,
+	.sync_in = bt_sync_in,
+	.kick = bt_kick,
+	.kicked = bt_kicked,
+	.print_stats = bt_print_stats,
+};

@@ -1,0 +1,368 @@
+#include "bt/gen.h"
+
+#include <stddef.h>
+
+static void jmp_hot(struct emit *e, unsigned word)
+{
+	emit_jmp_mem(e, X86_R15, X86_NOREG, (int32_t)word * 8);
+}
+
+void gen_need_saved(struct gen *g)
+{
+	if (g->flags == GEN_HOST) {
+		emit_flags_save(&g->e);
+		g->flags = GEN_BOTH;
+	}
+}
+
+void gen_need_host(struct gen *g)
+{
+	if (g->flags == GEN_SAVED) {
+		emit_flags_restore(&g->e);
+		g->flags = GEN_BOTH;
+	}
+}
+
+void gen_flags_before(struct gen *g)
+{
+	uint32_t changed = x86_flags_changed(g->in);
+
+	if (x86_flags_read(g->in) ||
+	    (changed && x86_flags_killed(g->in) != X86_FL_ARITH))
+		gen_need_host(g);
+}
+
+void gen_flags_after(struct gen *g)
+{
+	if (x86_flags_changed(g->in))
+		gen_flags_set(g);
+}
+
+bool gen_seg_ok(const struct gen *g, unsigned seg, bool write)
+{
+	switch (seg) {
+	case X86_DS: return g->mode & BT_M_DS;
+	case X86_ES: return g->mode & BT_M_ES;
+	case X86_FS: return g->mode & BT_M_FS;
+	case X86_GS: return g->mode & BT_M_GS;
+	case X86_SS: return true;
+	}
+	return false;
+}
+
+static bool seg_has_base(unsigned seg)
+{
+	return seg == X86_FS || seg == X86_GS;
+}
+
+void gen_ea(struct gen *g, const struct x86_insn *in, int32_t esp_bias)
+{
+	int32_t disp = (int32_t)in->disp + (in->base == X86_RSP ? esp_bias : 0);
+
+	emit_lea(&g->e, X86_R8, in->base, in->index, in->scale, disp, EMIT_32);
+	if (in->adsize == 2)
+		emit_rr(&g->e, 0x0fb7, X86_R8, X86_R8, EMIT_32);
+	if (seg_has_base(in->seg)) {
+		emit_load(&g->e, X86_R9, (int32_t)offsetof(struct vcpu,
+			  cpu.seg[in->seg].base), EMIT_32);
+		emit_lea(&g->e, X86_R8, X86_R8, X86_R9, 0, 0, EMIT_32);
+	}
+}
+
+_Static_assert(sizeof(struct tlb_entry) == 32, "the shift below");
+
+void gen_check(struct gen *g, unsigned size, bool write)
+{
+	struct emit *e = &g->e;
+	enum tlb_mode m = g->mode & BT_M_USER ? TLB_USER : TLB_KERNEL;
+	int32_t entry = (int32_t)offsetof(struct vcpu, tlb.e[m][0]);
+	int32_t tag = entry + (int32_t)(write ? offsetof(struct tlb_entry, wtag) :
+					offsetof(struct tlb_entry, rtag));
+	const uint8_t *retry;
+
+	gen_need_saved(g);
+	retry = emit_here(e);
+	emit_rorx(e, X86_R9, X86_R8, 12 - 5);
+	emit_alu_ri(e, 4, X86_R9, (TLB_SIZE - 1) << 5);
+	/* The page of the last byte: an access that crosses misses. */
+	emit_lea(e, X86_R10, X86_R8, X86_NOREG, 0, (int32_t)size - 1, EMIT_32);
+	emit_alu_ri(e, 4, X86_R10, 0xfffff000);
+	emit_lea(e, X86_R9, X86_R15, X86_R9, 0, 0, EMIT_64);
+	emit_rm(e, 0x3b, X86_R10, X86_R9, X86_NOREG, 0, tag, EMIT_64);
+	g->flags = GEN_SAVED;
+	gen_stub_add(g, emit_jcc(e, 5), retry, g->eip, BT_EXIT_STEP, write);
+	emit_rm(e, 0x8b, X86_R9, X86_R9, X86_NOREG, 0,
+		entry + (int32_t)offsetof(struct tlb_entry, addend), EMIT_64);
+}
+
+static unsigned load_op(unsigned size)
+{
+	return size == 1 ? 0x0fb6 : size == 2 ? 0x0fb7 : 0x8b;
+}
+
+static void window_prefix(struct gen *g)
+{
+	e8(&g->e, 0x67);
+	e8(&g->e, 0x65);
+}
+
+void gen_load_r8(struct gen *g, unsigned dst, unsigned size)
+{
+	if (g->soft) {
+		gen_check(g, size, false);
+		emit_rm(&g->e, load_op(size), dst, X86_R8, X86_R9, 0, 0, EMIT_32);
+	} else {
+		window_prefix(g);
+		emit_rm(&g->e, load_op(size), dst, X86_R8, X86_NOREG, 0, 0, EMIT_32);
+	}
+}
+
+void gen_load(struct gen *g, unsigned dst, unsigned base, int32_t disp, unsigned size)
+{
+	if (g->soft) {
+		emit_lea(&g->e, X86_R8, base, X86_NOREG, 0, disp, EMIT_32);
+		gen_load_r8(g, dst, size);
+	} else {
+		window_prefix(g);
+		emit_rm(&g->e, load_op(size), dst, base, X86_NOREG, 0, disp, EMIT_32);
+	}
+}
+
+static void put_store(struct gen *g, unsigned base, unsigned index, int32_t disp,
+		      unsigned src, unsigned size)
+{
+	if (size == 2)
+		e8(&g->e, 0x66);
+	if (size == 1 && src >= 4 && src < 8)	/* sil, dil.. need a REX prefix */
+		e8(&g->e, 0x40);
+	emit_rm(&g->e, size == 1 ? 0x88 : 0x89, src, base, index, 0, disp, EMIT_32);
+}
+
+void gen_store_r8(struct gen *g, unsigned src, unsigned size)
+{
+	if (g->soft) {
+		gen_check(g, size, true);
+		put_store(g, X86_R8, X86_R9, 0, src, size);
+	} else {
+		window_prefix(g);
+		put_store(g, X86_R8, X86_NOREG, 0, src, size);
+	}
+}
+
+void gen_store(struct gen *g, unsigned base, int32_t disp, unsigned src, unsigned size)
+{
+	if (g->soft) {
+		emit_lea(&g->e, X86_R8, base, X86_NOREG, 0, disp, EMIT_32);
+		gen_store_r8(g, src, size);
+	} else {
+		window_prefix(g);
+		put_store(g, base, X86_NOREG, disp, src, size);
+	}
+}
+
+void gen_store_imm(struct gen *g, unsigned base, int32_t disp, uint32_t imm, unsigned size)
+{
+	unsigned index = X86_NOREG;
+
+	if (g->soft) {
+		emit_lea(&g->e, X86_R8, base, X86_NOREG, 0, disp, EMIT_32);
+		gen_check(g, size, true);
+		base = X86_R8;
+		index = X86_R9;
+		disp = 0;
+	} else {
+		window_prefix(g);
+	}
+	if (size == 2)
+		e8(&g->e, 0x66);
+	emit_rm(&g->e, 0xc7, 0, base, index, 0, disp, EMIT_32);
+	if (size == 2) {
+		e8(&g->e, (uint8_t)imm);
+		e8(&g->e, (uint8_t)(imm >> 8));
+	} else {
+		e32(&g->e, imm);
+	}
+}
+
+void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint32_t eip,
+		  unsigned reason, bool write)
+{
+	if (g->nstubs == GEN_STUBS_MAX) {
+		g->e.overflow = true;
+		return;
+	}
+	g->stub[g->nstubs++] = (struct gen_stub){
+		.at = at, .retry = retry, .eip = eip, .reason = (uint8_t)reason,
+		.write = write, .saved = g->flags != GEN_HOST,
+	};
+}
+
+void gen_stubs(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	for (unsigned i = 0; i < g->nstubs; i++) {
+		struct gen_stub *s = &g->stub[i];
+
+		emit_close32(e, s->at);
+		if (s->retry) {
+			emit_mov_ri(e, X86_R10, s->eip);
+			emit_mov_ri(e, X86_R11, s->write);
+			/* lea r9, [rip + retry] */
+			e8(e, 0x4c), e8(e, 0x8d), e8(e, 0x0d);
+			e32(e, 0);
+			emit_close32_to(e, e->p - 4, s->retry);
+			jmp_hot(e, H_TLB_MISS);
+			continue;
+		}
+		if (s->rcx_in_r9)
+			emit_mov_rr(e, X86_RCX, X86_R9);
+		emit_mov_ri(e, X86_R8, s->eip);
+		emit_mov_ri(e, X86_R10, s->reason);
+		e8(e, 0x49), e8(e, 0xb9);	/* mov r9, imm64 */
+		e64(e, (uint64_t)(uintptr_t)g->u);
+		jmp_hot(e, s->saved ? H_EXIT_SAVED : H_EXIT);
+	}
+}
+
+/* The rel32 of a link is patched while it may run: keep it inside 8 bytes. */
+static void align_slot(struct gen *g, unsigned opcode_len)
+{
+	while (((uintptr_t)g->e.p + opcode_len) % 8 > 4)
+		e8(&g->e, 0x90);
+}
+
+static bool may_link(const struct gen *g, uint32_t eip)
+{
+	if (!(g->mode & BT_M_PAGING))
+		return true;
+	if ((eip ^ g->u->eip) >> PAGE_SHIFT == 0 && !g->u->gpa2)
+		return true;
+	return !(g->mode & BT_M_USER);
+}
+
+/* A slot (rel32 at `at`) for a direct jump, with its stub behind the code. */
+static void add_link(struct gen *g, uint8_t *at, uint32_t eip)
+{
+	struct bt_link *l = &g->u->link[g->u->nlinks++];
+
+	*l = (struct bt_link){ .from = g->u, .slot = at, .eip = eip };
+}
+
+static void link_stubs(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	for (unsigned i = 0; i < g->u->nlinks; i++) {
+		struct bt_link *l = &g->u->link[i];
+
+		l->stub = emit_here(e);
+		emit_close32(e, l->slot);
+		emit_mov_ri(e, X86_R8, l->eip);
+		e8(e, 0x49), e8(e, 0xb9);	/* mov r9, imm64 */
+		e64(e, (uint64_t)(uintptr_t)l);
+		emit_mov_ri(e, X86_R10, BT_EXIT_LINK);
+		jmp_hot(e, H_EXIT);
+	}
+}
+
+static void begin_exit(struct gen *g)
+{
+	g->u->exit_off = (uint16_t)(g->e.p - g->e.start);
+	g->ended = true;
+}
+
+static void jump_to(struct gen *g, uint32_t eip)
+{
+	if (!may_link(g, eip)) {
+		gen_need_saved(g);
+		emit_mov_ri(&g->e, X86_R8, eip);
+		gen_exit_lookup(g);
+		return;
+	}
+	gen_need_host(g);
+	align_slot(g, 1);
+	add_link(g, emit_jmp_open(&g->e), eip);
+}
+
+void gen_exit_jump(struct gen *g, uint32_t eip)
+{
+	begin_exit(g);
+	jump_to(g, eip);
+	link_stubs(g);
+}
+
+void gen_exit_jcc(struct gen *g, unsigned cond, uint32_t taken, uint32_t next)
+{
+	struct emit *e = &g->e;
+	enum gen_flags f;
+
+	gen_need_host(g);
+	begin_exit(g);
+	if (may_link(g, taken)) {
+		align_slot(g, 2);
+		add_link(g, emit_jcc(e, cond), taken);
+		jump_to(g, next);
+	} else {
+		uint8_t *not = emit_jcc(e, cond ^ 1);
+
+		f = g->flags;
+		jump_to(g, taken);
+		g->flags = f;
+		emit_close32(e, not);
+		jump_to(g, next);
+	}
+	link_stubs(g);
+}
+
+bool gen_exit_pair(struct gen *g, uint8_t *taken8, uint32_t taken, uint32_t next)
+{
+	enum gen_flags f = g->flags;
+	uint8_t *to_taken;
+
+	/* A rel8 cannot reach over a lookup: hop. */
+	e8(&g->e, 0xeb), e8(&g->e, 5);
+	emit_close8(&g->e, taken8);
+	to_taken = emit_jmp_open(&g->e);
+	jump_to(g, next);
+	g->flags = f;
+	emit_close32(&g->e, to_taken);
+	jump_to(g, taken);
+	link_stubs(g);
+	return true;
+}
+
+void gen_exit_lookup(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	if (!g->ended)
+		begin_exit(g);
+	gen_need_saved(g);
+	emit_rorx(e, X86_R9, X86_R8, 10);
+	emit_rr(e, 0x31, X86_R8, X86_R9, EMIT_32);	/* xor r9d, r8d */
+	emit_alu_ri(e, 4, X86_R9, BT_JC_SIZE - 1);
+	emit_rr(e, 0xc1, 4, X86_R9, EMIT_32);		/* shl r9d, 4 */
+	e8(e, 4);
+	emit_rm(e, 0x03, X86_R9, X86_R15, X86_NOREG, 0, H_JCACHE * 8, EMIT_64);
+	emit_rm(e, 0x39, X86_R8, X86_R9, X86_NOREG, 0, 0, EMIT_64);
+	/* A miss leaves with r8d as it is. */
+	{
+		uint8_t *miss = emit_jcc(e, 5);
+
+		emit_jmp_mem(e, X86_R9, X86_NOREG, 8);
+		emit_close32(e, miss);
+	}
+	emit_mov_ri(e, X86_R10, BT_EXIT_LOOKUP);
+	jmp_hot(e, H_EXIT_SAVED);
+}
+
+void gen_exit_step(struct gen *g, uint32_t eip)
+{
+	struct emit *e = &g->e;
+
+	begin_exit(g);
+	emit_mov_ri(e, X86_R8, eip);
+	emit_mov_ri(e, X86_R10, BT_EXIT_STEP);
+	jmp_hot(e, g->flags == GEN_SAVED ? H_EXIT_SAVED : H_EXIT);
+}

@@ -1,0 +1,108 @@
+#ifndef BT_GEN_H
+#define BT_GEN_H
+/*
+ * Code generation for one unit.
+ *
+ * Flags.  The guest's arithmetic flags are in the host's flags (HOST), in R12
+ * as emit_flags_save() leaves them (SAVED), or in both (BOTH).  A soft access
+ * needs a compare: it saves them first if they are only in the host's, and they
+ * are brought back only where an instruction reads them or keeps some of them:
+ *
+ *	mov eax,[m]	save; check; load	-> SAVED
+ *	mov ebx,[n]	check; load		-> SAVED
+ *	test eax,eax	(overwrites all)	-> HOST
+ */
+
+#include "bt/bt.h"
+#include "bt/emit.h"
+#include "bt/layout.h"
+#include "bt/unit.h"
+#include "x86/insn.h"
+
+enum gen_flags { GEN_HOST, GEN_BOTH, GEN_SAVED };
+
+#define GEN_STUBS_MAX 512
+
+struct gen_stub {
+	uint8_t *at;		/* the open rel32 that leads here */
+	const uint8_t *retry;	/* TLB miss: where to go on; NULL: leave with reason */
+	uint32_t eip;
+	uint8_t reason;		/* enum bt_exit */
+	bool write, saved, rcx_in_r9;
+};
+
+struct gen {
+	struct emit e;
+	struct bt *bt;
+	struct bt_unit *u;
+	uint32_t mode;
+	const uint8_t *bytes;	/* of the current instruction */
+	const struct x86_insn *in;
+	uint32_t eip, next;	/* of the current instruction and the one behind */
+	bool soft;		/* the current instruction uses soft access */
+	bool ended;		/* the exit sequence was emitted */
+	enum gen_flags flags;
+	struct gen_stub stub[GEN_STUBS_MAX];
+	unsigned nstubs;
+};
+
+/* Make R12 valid; make the host's flags valid; the current instruction has
+ * overwritten the host's flags. */
+void gen_need_saved(struct gen *g);
+void gen_need_host(struct gen *g);
+static inline void gen_flags_set(struct gen *g) { g->flags = GEN_HOST; }
+/* Before a host instruction that stands for in: bring the flags back if in reads
+ * or keeps any; after it: note what it changed. */
+void gen_flags_before(struct gen *g);
+void gen_flags_after(struct gen *g);
+
+/* Can a memory operand through this segment be accessed inline in this mode? */
+bool gen_seg_ok(const struct gen *g, unsigned seg, bool write);
+
+/* r8d = linear address of the operand of in (segment base added); ESP counts
+ * esp_bias more than the register holds (pop to memory). */
+void gen_ea(struct gen *g, const struct x86_insn *in, int32_t esp_bias);
+
+/* Soft form: check access to size bytes at r8d, r9 = addend: then [r8 + r9]. */
+void gen_check(struct gen *g, unsigned size, bool write);
+
+/* dst (not r8, r9) = zero-extended size bytes at [base + disp] in a flat
+ * segment; the address at r8d already. */
+void gen_load(struct gen *g, unsigned dst, unsigned base, int32_t disp, unsigned size);
+void gen_load_r8(struct gen *g, unsigned dst, unsigned size);
+void gen_store(struct gen *g, unsigned base, int32_t disp, unsigned src, unsigned size);
+void gen_store_imm(struct gen *g, unsigned base, int32_t disp, uint32_t imm, unsigned size);
+void gen_store_r8(struct gen *g, unsigned src, unsigned size);
+
+/* Exits.  All end the unit. */
+void gen_exit_jump(struct gen *g, uint32_t eip);	/* direct */
+void gen_exit_jcc(struct gen *g, unsigned cond, uint32_t taken, uint32_t next);
+/* As jcc, behind a two-byte jump of the host (loop, jecxz) whose rel8 at taken8
+ * is open.  Returns true. */
+bool gen_exit_pair(struct gen *g, uint8_t *taken8, uint32_t taken, uint32_t next);
+void gen_exit_lookup(struct gen *g);			/* r8d = eip */
+void gen_exit_step(struct gen *g, uint32_t eip);	/* the interpreter does it */
+/* Leave for reason at eip when ECX-like test: value in r8d is zero/non-zero. */
+void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint32_t eip,
+		  unsigned reason, bool write);
+void gen_stubs(struct gen *g);
+
+/* One instruction.  false: not done inline, the unit ends with a step. */
+bool gen_same(struct gen *g);
+bool gen_stack(struct gen *g);
+bool gen_string(struct gen *g);
+bool gen_inline(struct gen *g);
+bool gen_branch(struct gen *g);
+
+/*
+ * Translate the unit at (gpa, eip).
+ *
+ * page       host address of the guest page's byte at gpa; bytes up to its end
+ * form       BT_SOFT or BT_WINDOW
+ * soft       instructions (bit by index) that must be soft
+ * Returns    the unit, inserted; NULL when no memory
+ */
+struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
+			     uint32_t eip, uint32_t mode, enum bt_form form,
+			     uint64_t soft);
+#endif

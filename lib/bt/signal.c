@@ -1,0 +1,188 @@
+/*
+ * Signals raised by translated code.
+ *
+ * A fault in translated code belongs to a guest instruction, found in the
+ * unit's site table.  A fault in a window is first offered to window_fault();
+ * everything else leaves translated code at that instruction, which the
+ * interpreter then executes: it raises the guest's exception, or does the
+ * device access.  The handler leaves only by sigreturn: to leave translated
+ * code it edits the interrupted context.
+ *
+ * The kick: no translated code polls.  The handler unlinks the running unit's
+ * direct exits and swaps in an empty jump cache, so that the unit leaves at its
+ * end.  When the thread is already past (in the exit sequence or the glue) the
+ * signal is sent again a little later.
+ */
+#include "bt/signal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "bt/layout.h"
+#include "bt/window.h"
+
+extern const char bt_exit[], bt_exit_saved[];
+
+#define ALTSTACK (64u << 10)
+
+/* The handler finds its vCPU at the bottom of the aligned alternate stack. */
+static struct bt_vcpu *current_vcpu(void)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	struct bt_vcpu **p = (void *)(here & ~(uintptr_t)(ALTSTACK - 1));
+
+	return *p;
+}
+
+static struct bt_site *site_find(struct bt_unit *u, const uint8_t *pc)
+{
+	struct bt_site *s = NULL;
+	ptrdiff_t off = pc - u->code;
+
+	for (unsigned i = 0; i < u->nsites && u->site[i].host <= off; i++)
+		s = &u->site[i];
+	return s;
+}
+
+static void leave(struct bt_vcpu *b, struct bt_unit *u, struct bt_site *s, greg_t *r)
+{
+	b->fault_unit = u;
+	b->fault_site = s;
+	r[REG_R8] = (greg_t)(uint32_t)(u->eip + s->guest);
+	r[REG_R9] = 0;
+	r[REG_R10] = BT_EXIT_FAULT;
+	r[REG_RIP] = (greg_t)(uintptr_t)(s->flags_in_r12 ? bt_exit_saved : bt_exit);
+}
+
+/* Not from translated code: our own bug, to be seen as such. */
+static void give_up(int sig)
+{
+	struct sigaction sa = { .sa_handler = SIG_DFL };
+
+	sigaction(sig, &sa, NULL);
+}
+
+static void on_fault(int sig, siginfo_t *si, void *context)
+{
+	ucontext_t *uc = context;
+	greg_t *r = uc->uc_mcontext.gregs;
+	const uint8_t *pc = (const uint8_t *)(uintptr_t)r[REG_RIP];
+	struct bt_vcpu *b;
+	struct vcpu *v;
+	struct bt_unit *u;
+	struct bt_site *s;
+
+	b = current_vcpu();
+	u = b ? tcache_find(&b->bt->tc, pc) : NULL;
+	if (!u || !(s = site_find(u, pc))) {
+		give_up(sig);
+		return;
+	}
+	v = b->v;
+	b->bt->stats.seg_faults++;
+	if (sig == SIGSEGV && si->si_code > 0 && si->si_code != SI_KERNEL) {
+		uint64_t base = v->hot[H_GSBASE];
+		bool write = r[REG_ERR] & 2;
+
+		if (window_fault(b->bt, b, si->si_addr, write) == WINDOW_RETRY) {
+			if (v->hot[H_GSBASE] != base)
+				__asm__ volatile("wrgsbase %0" : : "r"(v->hot[H_GSBASE]));
+			return;
+		}
+	}
+	leave(b, u, s, r);
+}
+
+/* Does unlinking make a thread at pc leave u for C?  Not when it is past the
+ * load of the jump cache, or in a stub. */
+static bool leaves_unlinked(const struct bt *bt, const struct bt_unit *u,
+			    const uint8_t *pc)
+{
+	if (pc < u->code + u->exit_off)
+		return true;
+	for (unsigned i = 0; i < u->nlinks; i++)
+		if (pc < u->link[i].slot - bt->tc.len)
+			return true;
+	return false;
+}
+
+void bt_signal_kicked(struct bt_vcpu *b, void *context)
+{
+	ucontext_t *uc = context;
+	greg_t *r = uc->uc_mcontext.gregs;
+	const uint8_t *pc = (const uint8_t *)(uintptr_t)r[REG_RIP];
+	struct bt_unit *u;
+
+	b->v->hot[H_KICK] = 1;
+	if (!b->v->hot[H_IN_TC])
+		return;
+	b->bt->stats.kicks++;
+	b->v->hot[H_JCACHE] = (uint64_t)(uintptr_t)b->empty.e;
+	u = tcache_find(&b->bt->tc, pc);
+	if (u && leaves_unlinked(b->bt, u, pc)) {
+		for (unsigned i = 0; i < u->nlinks; i++)
+			link_clear(b->bt, &u->link[i]);
+		return;
+	}
+	bt_signal_retry(b);
+}
+
+void bt_signal_retry(struct bt_vcpu *b)
+{
+	struct itimerspec its = { .it_value.tv_nsec = 30000 };
+
+	timer_settime(b->retry, 0, &its, NULL);
+}
+
+int bt_signal_init(struct bt_vcpu *b, struct err *e)
+{
+	static const int sigs[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+	struct sigaction sa = { .sa_sigaction = on_fault,
+				.sa_flags = SA_SIGINFO | SA_ONSTACK };
+	struct sigevent sev = { .sigev_notify = SIGEV_THREAD_ID,
+				.sigev_signo = VCPU_KICK_SIGNAL,
+				.sigev_value.sival_ptr = b->v };
+	stack_t ss = { .ss_size = ALTSTACK };
+	sigset_t ours;
+	int rc;
+
+	rc = posix_memalign(&b->altstack, ALTSTACK, ALTSTACK);
+	if (rc)
+		return err_sys(e, -rc, "alternate signal stack");
+	*(struct bt_vcpu **)b->altstack = b;
+	ss.ss_sp = b->altstack;
+	if (sigaltstack(&ss, NULL) < 0)
+		return err_sys(e, -errno, "sigaltstack");
+	sigfillset(&sa.sa_mask);
+	sigemptyset(&ours);
+	for (unsigned i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
+		sigaddset(&ours, sigs[i]);
+		if (sigaction(sigs[i], &sa, NULL) < 0)
+			return err_sys(e, -errno, "sigaction");
+	}
+	pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+	sev._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+	if (timer_create(CLOCK_MONOTONIC, &sev, &b->retry) < 0)
+		return err_sys(e, -errno, "timer_create");
+	b->have_retry = true;
+	return 0;
+}
+
+void bt_signal_fini(struct bt_vcpu *b)
+{
+	stack_t ss = { .ss_flags = SS_DISABLE };
+
+	if (b->have_retry)
+		timer_delete(b->retry);
+	if (b->altstack) {
+		sigaltstack(&ss, NULL);
+		free(b->altstack);
+	}
+}

@@ -1,0 +1,261 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bt/gen.h"
+#include "vmm/access.h"
+
+struct decoded {
+	struct x86_insn in[BT_INSNS_MAX];
+	unsigned off[BT_INSNS_MAX + 1];	/* from the unit's start */
+	unsigned n;
+	uint8_t buf[X86_INSN_MAX];	/* of one instruction that crosses pages */
+	const uint8_t *bytes;
+	uint64_t gpa2;
+};
+
+static bool ends_unit(const struct x86_insn *in)
+{
+	switch (in->how) {
+	case X86_HOW_JUMP: case X86_HOW_JUMP_IND: case X86_HOW_CALL:
+	case X86_HOW_CALL_IND:
+		return true;
+	}
+	return false;
+}
+
+/* The first instruction crosses the page end: fetch its rest. */
+static bool decode_crossing(struct decoded *d, struct vcpu *v, const uint8_t *page,
+			    unsigned left, uint32_t eip)
+{
+	uint64_t gpa2;
+	const uint8_t *p2;
+
+	if (vcpu_fetch_gpa(v, (uint32_t)(eip + left), &gpa2) != X86_OK)
+		return false;
+	p2 = mem_ptr(v->vm->mem, gpa2, X86_INSN_MAX);
+	if (!p2)
+		return false;
+	memcpy(d->buf, page, left);
+	memcpy(d->buf + left, p2, X86_INSN_MAX - left);
+	if (x86_decode(&d->in[0], d->buf, X86_INSN_MAX, 32) < 0)
+		return false;
+	d->bytes = d->buf;
+	d->gpa2 = gpa2;
+	d->n = 1;
+	d->off[1] = d->in[0].len;
+	return true;
+}
+
+static void decode_unit(struct decoded *d, struct vcpu *v, const uint8_t *page,
+			uint64_t gpa, uint32_t eip)
+{
+	unsigned left = (unsigned)(PAGE_SIZE - (gpa & ~PAGE_MASK)), off = 0;
+
+	d->n = 0;
+	d->gpa2 = 0;
+	d->bytes = page;
+	d->off[0] = 0;
+	while (d->n < BT_INSNS_MAX && off < left && off < 240) {
+		struct x86_insn *in = &d->in[d->n];
+		int len = x86_decode(in, page + off, left - off, 32);
+
+		if (len == -EAGAIN && d->n == 0 && left < X86_INSN_MAX)
+			decode_crossing(d, v, page, left, eip);
+		if (len < 0)
+			break;
+		off += (unsigned)len;
+		d->off[++d->n] = off;
+		if (ends_unit(in))
+			break;
+	}
+}
+
+static bool gen_one(struct gen *g)
+{
+	switch (g->in->op) {	/* whatever their class: DF is part of the mode */
+	case X86_CLD: case X86_STD: case X86_PAUSE: case X86_MOV_SEG:
+		return gen_inline(g);
+	}
+	switch (g->in->how) {
+	case X86_HOW_SAME:
+		return gen_same(g);
+	case X86_HOW_STACK:
+		return gen_stack(g);
+	case X86_HOW_STRING:
+		return gen_string(g);
+	case X86_HOW_JUMP: case X86_HOW_JUMP_IND: case X86_HOW_CALL:
+	case X86_HOW_CALL_IND:
+		return gen_branch(g);
+	default:
+		return gen_inline(g);
+	}
+}
+
+/* Units start with: the FPU check, the execution counter. */
+static void gen_entry(struct gen *g, bool count)
+{
+	struct emit *e = &g->e;
+	struct bt_unit *u = g->u;
+	uint8_t *hot;
+
+	u->entry_lookup = emit_here(e);
+	emit_flags_restore(e);
+	u->entry = u->entry_fpu = emit_here(e);
+	if (u->fpu) {
+		uint8_t *cont;
+
+		e8(e, 0x4c), e8(e, 0x8d), e8(e, 0x0d);	/* lea r9, [rip + cont] */
+		e32(e, 0);
+		cont = e->p - 4;
+		emit_jmp_mem(e, X86_R15, X86_NOREG, H_FPU_FN * 8);
+		emit_close32(e, cont);
+		u->entry_fpu = emit_here(e);
+	}
+	if (!count)
+		return;
+	/* mov r8d, [rip + counter]; lea r8d, [r8 - 1]; mov [rip + counter], r8d */
+	e8(e, 0x44), e8(e, 0x8b), e8(e, 0x05);
+	e32(e, 0);
+	emit_close32_to(e, e->p - 4, (uint8_t *)u->counter);
+	emit_lea(e, X86_R8, X86_R8, X86_NOREG, 0, -1, EMIT_32);
+	e8(e, 0x44), e8(e, 0x89), e8(e, 0x05);
+	e32(e, 0);
+	emit_close32_to(e, e->p - 4, (uint8_t *)u->counter);
+	emit_mov_rr(e, X86_R9, X86_RCX);
+	emit_mov_rr(e, X86_RCX, X86_R8);
+	hot = emit_jrcxz(e);
+	e8(e, 0xeb), e8(e, 5);
+	emit_close8(e, hot);
+	gen_stub_add(g, emit_jmp_open(e), NULL, u->eip, BT_EXIT_HOT, false);
+	g->stub[g->nstubs - 1].rcx_in_r9 = true;
+	emit_mov_rr(e, X86_RCX, X86_R9);
+}
+
+#define HOT_COUNT 400
+
+static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
+{
+	struct bt_unit *u = g->u;
+	unsigned i;
+
+	for (i = 0; i < d->n && !g->ended; i++) {
+		unsigned nstubs = g->nstubs, nlinks = u->nlinks;
+		enum gen_flags f = g->flags;
+		uint8_t *p = g->e.p;
+		uint16_t nsites;
+
+		g->in = &d->in[i];
+		g->bytes = d->bytes + d->off[i];
+		g->eip = u->eip + d->off[i];
+		g->next = u->eip + d->off[i + 1];
+		g->soft = u->form == BT_SOFT || soft >> i & 1;
+		nsites = u->nsites;
+		u->site[u->nsites++] = (struct bt_site){
+			.host = (uint16_t)(p - g->e.start),
+			.guest = (uint8_t)d->off[i],
+			.index = (uint8_t)i & 127,
+			.flags_in_r12 = f == GEN_SAVED,
+		};
+		if (gen_one(g))
+			continue;
+		/* Undo what it began; the interpreter takes this one. */
+		g->e.p = p;
+		g->flags = f;
+		g->nstubs = nstubs;
+		u->nlinks = nlinks;
+		u->nsites = nsites;
+		gen_exit_step(g, g->eip);
+		u->len = (uint16_t)d->off[i + 1];
+		return;
+	}
+	u->len = (uint16_t)d->off[i];
+	if (!g->ended) {
+		if (d->n == 0) {	/* undefined, or cut off by an absent page */
+			u->len = 1;
+			gen_exit_step(g, u->eip);
+		} else {
+			gen_exit_jump(g, u->eip + d->off[i]);
+		}
+	}
+}
+
+static uint8_t *room(struct bt *bt)
+{
+	uint8_t *p = tcache_room(&bt->tc);
+	struct tc_arena *a;
+
+	if (p)
+		return p;
+	a = tcache_next(&bt->tc);
+	for (size_t i = 0; i < a->nunits; i++)
+		unit_drop(bt, a->unit[i]);
+	bt->stats.evictions += a->nunits > 0;
+	tcache_reset(a);
+	return tcache_room(&bt->tc);
+}
+
+static bool uses_fpu(const struct gen *g, const struct decoded *d)
+{
+	static const uint32_t ok[] = {
+		[X86_U_INT] = 0, [X86_U_X87] = BT_M_X87, [X86_U_MMX] = BT_M_X87,
+		[X86_U_SSE] = BT_M_SSE, [X86_U_AVX] = BT_M_AVX,
+	};
+
+	for (unsigned i = 0; i < d->n; i++)
+		if (d->in[i].how == X86_HOW_SAME && g->mode & ok[d->in[i].unit])
+			return true;
+	return false;
+}
+
+struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
+			     uint32_t eip, uint32_t mode, enum bt_form form,
+			     uint64_t soft)
+{
+	const uint8_t *page = mem_ptr(bt->vm->mem, gpa, PAGE_SIZE - (gpa & ~PAGE_MASK));
+	struct decoded d;
+	struct bt_unit *u;
+	struct gen g;
+
+	if (!page)
+		return NULL;
+	decode_unit(&d, v, page, gpa, eip);
+	u = calloc(1, sizeof(*u) + sizeof(u->site[0]) * (2 * d.n + 2));
+	if (!u)
+		return NULL;
+	*u = (struct bt_unit){
+		.gpa = gpa, .eip = eip, .mode = mode, .form = (uint8_t)form,
+		.soft = soft, .gpa2 = d.gpa2 & PAGE_MASK,
+	};
+	if (d.gpa2 && !u->gpa2)
+		u->gpa2 = d.gpa2;
+	memset(&g, 0, offsetof(struct gen, stub));
+	g.nstubs = 0;
+	g.bt = bt;
+	g.u = u;
+	g.mode = mode;
+	g.flags = GEN_HOST;
+	g.e.p = room(bt);
+	u->fpu = uses_fpu(&g, &d);
+	u->counter = (uint32_t *)g.e.p;
+	*u->counter = HOT_COUNT;
+	g.e.p += 8;
+	g.e.start = g.e.p;
+	g.e.end = g.e.p + TC_UNIT_MAX - 64;
+	g.e.exec_delta = -(intptr_t)bt->tc.len;	/* rx lies below rw */
+	u->code = emit_here(&g.e);
+	gen_entry(&g, form == BT_SOFT && bt->want_mixed);
+	gen_body(&g, &d, soft);
+	gen_stubs(&g);
+	u->code_len = (uint32_t)(g.e.p - g.e.start);
+	if (g.e.overflow || tcache_commit(&bt->tc, u, u->code_len + 8) < 0) {
+		free(u);
+		return NULL;
+	}
+	unit_insert(bt, u);
+	bt->stats.units++;
+	bt->stats.insns += d.n;
+	bt->stats.guest_bytes += u->len;
+	bt->stats.host_bytes += u->code_len;
+	return u;
+}

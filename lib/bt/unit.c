@@ -1,0 +1,221 @@
+#include "bt/unit.h"
+
+#include <string.h>
+
+static unsigned hash_of(uint64_t gpa, uint32_t eip, uint32_t mode)
+{
+	uint64_t h = (gpa ^ (uint64_t)eip << 20 ^ (uint64_t)mode << 7) *
+		     0x9e3779b97f4a7c15ull;
+
+	return (unsigned)(h >> (64 - BT_HASH_BITS));
+}
+
+struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mode)
+{
+	struct bt_unit *u = bt->hash[hash_of(gpa, eip, mode)];
+
+	while (u && (u->gpa != gpa || u->eip != eip || u->mode != mode))
+		u = u->hash_next;
+	return u;
+}
+
+static void page_insert(struct bt *bt, struct bt_unit *u, unsigned i, uint64_t gpa)
+{
+	uint64_t page = mem_off(bt->vm->mem, gpa) >> PAGE_SHIFT;
+
+	u->page[i].unit = u;
+	u->page[i].next = bt->page[page];
+	bt->page[page] = &u->page[i];
+}
+
+void unit_insert(struct bt *bt, struct bt_unit *u)
+{
+	struct bt_unit **h = &bt->hash[hash_of(u->gpa, u->eip, u->mode)];
+
+	u->hash_next = *h;
+	*h = u;
+	page_insert(bt, u, 0, u->gpa);
+	if (u->gpa2)
+		page_insert(bt, u, 1, u->gpa2);
+}
+
+static void page_remove(struct bt *bt, struct bt_unit *u, unsigned i, uint64_t gpa)
+{
+	struct bt_pageref **p = &bt->page[mem_off(bt->vm->mem, gpa) >> PAGE_SHIFT];
+
+	while (*p && *p != &u->page[i])
+		p = &(*p)->next;
+	if (*p)
+		*p = u->page[i].next;
+}
+
+/* The slot may be executed meanwhile: one aligned store (emitted so). */
+static void slot_patch(struct bt *bt, const struct bt_link *l,
+		       const uint8_t *target)
+{
+	const uint8_t *exec = l->slot - bt->tc.len;
+	int32_t rel = (int32_t)(target - (exec + 4));
+
+	__atomic_store_n((int32_t *)l->slot, rel, __ATOMIC_RELEASE);
+}
+
+static uint32_t far_page(const struct bt_link *l)
+{
+	return l->eip >> PAGE_SHIFT;
+}
+
+void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far)
+{
+	uint32_t p = far_page(l);
+
+	l->to = to;
+	l->next_in = to->incoming;
+	to->incoming = l;
+	if (far) {
+		l->next_far = bt->far_links;
+		if (l->next_far)
+			l->next_far->prev_far = &l->next_far;
+		bt->far_links = l;
+		l->prev_far = &bt->far_links;
+		bt->far_pages[p / 64] |= 1ull << p % 64;
+		if (to->gpa2)
+			bt->far_pages[(p + 1) % (1u << 20) / 64] |= 1ull << (p + 1) % 64;
+	}
+	slot_patch(bt, l, to->fpu && l->from->fpu ? to->entry_fpu : to->entry);
+	bt->stats.links++;
+}
+
+void link_clear(struct bt *bt, struct bt_link *l)
+{
+	struct bt_link **p;
+
+	if (!l->to)
+		return;
+	slot_patch(bt, l, l->stub);
+	for (p = &l->to->incoming; *p != l; p = &(*p)->next_in)
+		;
+	*p = l->next_in;
+	l->to = NULL;
+	if (l->prev_far) {
+		*l->prev_far = l->next_far;
+		if (l->next_far)
+			l->next_far->prev_far = l->prev_far;
+		l->prev_far = NULL;
+	}
+}
+
+void link_clear_far(struct bt *bt)
+{
+	while (bt->far_links) {
+		uint32_t p = far_page(bt->far_links);
+
+		bt->far_pages[p / 64] = 0;
+		bt->far_pages[(p + 1) % (1u << 20) / 64] = 0;
+		link_clear(bt, bt->far_links);
+	}
+}
+
+static void jcaches_forget(struct bt *bt, const struct bt_unit *u)
+{
+	for (unsigned i = 0; i < bt->vm->ncpus; i++) {
+		struct bt_vcpu *b = bt->vm->vcpu[i] ? bt->vm->vcpu[i]->engine : NULL;
+
+		for (unsigned k = 0; b && k < 2; k++) {
+			struct bt_jentry *j = &b->jc[k].e[bt_jc_index(u->eip)];
+
+			if (j->code == u->entry_lookup)
+				*j = (struct bt_jentry){ .eip = ~0ull };
+		}
+	}
+}
+
+void unit_drop(struct bt *bt, struct bt_unit *u)
+{
+	struct bt_unit **h;
+
+	if (u->dead)
+		return;
+	u->dead = true;
+	bt->stats.drops++;
+	for (h = &bt->hash[hash_of(u->gpa, u->eip, u->mode)]; *h != u; h = &(*h)->hash_next)
+		;
+	*h = u->hash_next;
+	page_remove(bt, u, 0, u->gpa);
+	if (u->gpa2)
+		page_remove(bt, u, 1, u->gpa2);
+	while (u->incoming)
+		link_clear(bt, u->incoming);
+	for (unsigned i = 0; i < u->nlinks; i++)
+		link_clear(bt, &u->link[i]);
+	jcaches_forget(bt, u);
+}
+
+void unit_drop_all(struct bt *bt)
+{
+	for (unsigned i = 0; i < 1u << BT_HASH_BITS; i++)
+		while (bt->hash[i])
+			unit_drop(bt, bt->hash[i]);
+}
+
+/* Does u hold a byte of the page-relative range [a, b)?  part: 0 its first page. */
+static bool unit_overlaps(const struct bt_unit *u, unsigned part, uint64_t a, uint64_t b)
+{
+	uint64_t start = part ? 0 : u->gpa & ~PAGE_MASK;
+	uint64_t end = part ? ((u->gpa & ~PAGE_MASK) + u->len) & ~PAGE_MASK :
+			      start + u->len;
+
+	return a < end && b > start;
+}
+
+void unit_written(struct bt *bt, uint64_t gpa, uint64_t len)
+{
+	uint64_t off = mem_off(bt->vm->mem, gpa), a, page;
+	struct bt_pageref *r, *next;
+
+	if (off == UINT64_MAX)
+		return;
+	a = gpa & ~PAGE_MASK;
+	page = off >> PAGE_SHIFT;
+	for (r = bt->page[page]; r; r = next) {
+		unsigned part = r == &r->unit->page[1];
+
+		next = r->next;
+		/* Dropping removes this unit's two references only; the other one
+		 * is in another page's list. */
+		if (unit_overlaps(r->unit, part, a, a + len))
+			unit_drop(bt, r->unit);
+	}
+}
+
+void jcache_flush(struct bt_jcache *j)
+{
+	if (!j->used)
+		return;
+	for (unsigned i = 0; i < BT_JC_SIZE; i++)
+		j->e[i].eip = ~0ull;
+	memset(j->pages, 0, sizeof(j->pages));
+	j->used = j->nonglobal = false;
+}
+
+static unsigned bloom(uint32_t page)
+{
+	return (page ^ page >> 12) & 4095;
+}
+
+void jcache_insert(struct bt_jcache *j, uint32_t eip, const struct bt_unit *u)
+{
+	uint32_t p = bloom(eip >> PAGE_SHIFT), p2 = bloom((eip + u->len - 1) >> PAGE_SHIFT);
+
+	j->e[bt_jc_index(eip)] = (struct bt_jentry){ eip, u->entry_lookup };
+	j->pages[p / 64] |= 1ull << p % 64;
+	j->pages[p2 / 64] |= 1ull << p2 % 64;
+	j->used = true;
+}
+
+void jcache_flush_page(struct bt_jcache *j, uint32_t eip)
+{
+	uint32_t p = bloom(eip >> PAGE_SHIFT);
+
+	if (j->pages[p / 64] >> p % 64 & 1)
+		jcache_flush(j);
+}

@@ -1,0 +1,165 @@
+#ifndef BT_UNIT_H
+#define BT_UNIT_H
+/*
+ * Translation units, how they are found, chained and dropped.
+ *
+ * A unit is straight-line guest code of one page (or a single instruction that
+ * crosses into the next), known by (guest-physical address, EIP, mode).  A unit
+ * that is dropped keeps its code memory until its arena is recycled, so that a
+ * signal frame or a slow path under way never returns into something else.
+ *
+ * Chaining.  A direct jump ends in a rel32 slot that first leads to a stub which
+ * leaves for the dispatcher; the dispatcher patches it to the target:
+ *
+ *	jcc  slot0 ------> stub0: mov r8d,eip; mov r9,&link; jmp bt_exit
+ *	jmp  slot1 ------> target unit's entry (linked)
+ *
+ * A link is only made where it cannot become stale unnoticed: both ends in one
+ * page, or paging off, or the target's page is a global supervisor page (those
+ * links are in bt->far_links, undone when such a page is flushed).  Everything
+ * else goes through the jump cache, which is flushed with the TLB.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "bt/tcache.h"
+#include "vmm/vm.h"
+
+#define BT_INSNS_MAX	64
+
+/* Mode: what else a translation depends on.  BT_MODE_NONE: not translatable. */
+#define BT_M_VALID	0x001
+#define BT_M_USER	0x002	/* CPL 3 (else 0) */
+#define BT_M_PAGING	0x004
+#define BT_M_DS		0x008	/* segment is usable, flat, 4 GiB, writable */
+#define BT_M_ES		0x010
+#define BT_M_FS		0x020	/* usable, 4 GiB, writable; base in the vCPU */
+#define BT_M_GS		0x040
+#define BT_M_X87	0x080	/* x87 and MMX do not fault (EM, TS clear) */
+#define BT_M_SSE	0x100
+#define BT_M_AVX	0x200
+#define BT_M_DF		0x400	/* string instructions are left to the interpreter */
+#define BT_M_TSC	0x800	/* RDTSC is allowed here */
+#define BT_MODE_NONE	0
+
+struct bt_unit;
+
+struct bt_link {
+	struct bt_unit *from, *to;	/* to: NULL when not linked */
+	uint8_t *slot;			/* the rel32, writable mapping */
+	const uint8_t *stub;		/* where it leads unlinked */
+	uint32_t eip;			/* the target's */
+	struct bt_link *next_in;	/* of to->incoming */
+	struct bt_link *next_far, **prev_far;	/* bt->far_links, prev NULL: not in */
+};
+
+struct bt_site {
+	uint16_t host;		/* offset of its first host byte in the unit */
+	uint8_t guest;		/* offset of the guest instruction from eip */
+	uint8_t index : 7;	/* of the guest instruction in the unit */
+	uint8_t flags_in_r12 : 1;	/* the guest's flags are in R12, not the host's */
+	uint8_t faults;		/* how often it left here, saturating */
+};
+
+struct bt_pageref {
+	struct bt_unit *unit;
+	struct bt_pageref *next;
+};
+
+struct bt_unit {
+	uint64_t gpa;
+	uint32_t eip, mode;
+	uint16_t len, nsites;	/* guest bytes, sites */
+	uint16_t exit_off;	/* where the exit sequence begins */
+	uint8_t form;		/* enum bt_form: BT_SOFT or BT_WINDOW */
+	bool dead, fpu;
+	uint64_t gpa2;		/* page of the second part when crossing, else 0 */
+	const uint8_t *code;	/* executable mapping */
+	uint32_t code_len;
+	const uint8_t *entry, *entry_fpu, *entry_lookup;
+	uint32_t *counter;	/* writable mapping */
+	struct bt_link link[2];
+	unsigned nlinks;
+	struct bt_link *incoming;
+	struct bt_unit *hash_next;
+	struct bt_pageref page[2];
+	uint64_t soft;		/* instructions that must be soft */
+	struct bt_site site[];
+};
+
+struct bt_jentry {
+	uint64_t eip;		/* ~0: empty */
+	const uint8_t *code;
+};
+
+#define BT_JC_BITS	12
+#define BT_JC_SIZE	(1u << BT_JC_BITS)
+
+struct bt_jcache {
+	struct bt_jentry e[BT_JC_SIZE];
+	uint32_t mode;
+	bool used;
+	bool nonglobal;		/* the kernel's: holds what MOV CR3 flushes */
+	uint64_t pages[64];	/* Bloom filter of the pages inserted */
+};
+
+#define BT_HASH_BITS	16
+
+struct bt_stats {
+	uint64_t units, insns, host_bytes, guest_bytes, drops, promoted, softened;
+	uint64_t exits[16], steps, links, tlb_misses, seg_fills, seg_faults;
+	uint64_t window_fills, window_evictions, kicks, evictions, untranslatable;
+	uint64_t windows, window_drops, window_checks;
+};
+
+struct bt_window_set;
+
+struct bt {
+	struct vm *vm;
+	struct tcache tc;
+	struct bt_unit **hash;
+	struct bt_pageref **page;	/* units by page of the memfd */
+	struct bt_link *far_links;
+	uint64_t *far_pages;		/* bitmap of linear pages that far links end in */
+	bool can_window, want_mixed, verify;
+	struct bt_window_set *windows;
+	struct bt_stats stats;
+};
+
+struct bt_vcpu {
+	struct bt *bt;
+	struct vcpu *v;
+	struct bt_jcache jc[2];		/* kernel, user */
+	struct bt_jcache empty;		/* in H_JCACHE while a kick is under way */
+	uint32_t mode;			/* of what runs now */
+	void *altstack;
+	timer_t retry;			/* sends a kick again */
+	bool have_retry;
+	struct bt_unit *fault_unit;	/* of the last BT_EXIT_FAULT */
+	struct bt_site *fault_site;
+};
+
+static inline uint32_t bt_jc_index(uint32_t eip)
+{
+	return (eip ^ (eip >> 10 | eip << 22)) & (BT_JC_SIZE - 1);
+}
+
+struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mode);
+void unit_insert(struct bt *bt, struct bt_unit *u);
+/* Drop one unit: nothing leads to it any more. */
+void unit_drop(struct bt *bt, struct bt_unit *u);
+void unit_drop_all(struct bt *bt);
+
+/* Guest memory [gpa, gpa+len) of one page changed. */
+void unit_written(struct bt *bt, uint64_t gpa, uint64_t len);
+
+void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far);
+void link_clear(struct bt *bt, struct bt_link *l);
+void link_clear_far(struct bt *bt);
+
+void jcache_insert(struct bt_jcache *j, uint32_t eip, const struct bt_unit *u);
+void jcache_flush(struct bt_jcache *j);
+void jcache_flush_page(struct bt_jcache *j, uint32_t eip);
+#endif

@@ -1,0 +1,413 @@
+#include "bt/window.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "bt/layout.h"
+#include "vmm/access.h"
+#include "vmm/walkmem.h"
+
+#define WINDOW_LEN	(4ull << 30)
+#define GUARD		(1ull << 20)
+#define GPAGES		(1u << 20)
+#define RUN_MAX		16u		/* pages mapped at one fault */
+#define MAPS_MAX	24000u		/* of vm.max_map_count, 65,530 by default */
+
+static uint8_t *reserve(uint64_t len)
+{
+	uint8_t *p = mmap(NULL, len, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int windows_new(struct bt *bt, struct err *e)
+{
+	struct bt_window_set *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return err_set(e, -ENOMEM, "windows: out of memory");
+	bt->windows = s;
+	s->none = reserve(WINDOW_LEN + GUARD);
+	s->rmap_head = calloc(bt->vm->mem->len >> PAGE_SHIFT, sizeof(uint32_t));
+	s->nrmap = 1;
+	if (!s->none || !s->rmap_head) {
+		windows_free(bt);
+		return err_set(e, -ENOMEM, "windows: no address space");
+	}
+	return 0;
+}
+
+static void window_free(struct bt_window *w)
+{
+	if (w->base)
+		munmap(w->base, WINDOW_LEN + GUARD);
+	if (w->pte)
+		munmap(w->pte, GPAGES * sizeof(uint32_t));
+	free(w->list);
+	*w = (struct bt_window){ 0 };
+}
+
+void windows_free(struct bt *bt)
+{
+	struct bt_window_set *s = bt->windows;
+
+	if (!s)
+		return;
+	for (unsigned i = 0; i < BT_WINDOWS; i++)
+		window_free(&s->w[i]);
+	if (s->none)
+		munmap(s->none, WINDOW_LEN + GUARD);
+	free(s->rmap);
+	free(s->rmap_head);
+	free(s);
+	bt->windows = NULL;
+}
+
+static bool window_make(struct bt_window *w)
+{
+	if (w->base)
+		return true;
+	w->base = reserve(WINDOW_LEN + GUARD);
+	w->pte = (uint32_t *)reserve(GPAGES * sizeof(uint32_t));
+	if (w->pte && mprotect(w->pte, GPAGES * sizeof(uint32_t),
+			       PROT_READ | PROT_WRITE))
+		w->base = NULL;
+	return w->base && w->pte;
+}
+
+/* --- reverse map ------------------------------------------------------------- */
+
+static bool rmap_add(struct bt_window_set *s, uint32_t page, unsigned window,
+		     uint32_t gpage)
+{
+	uint32_t i = s->freermap;
+
+	if (i) {
+		s->freermap = s->rmap[i].next;
+	} else {
+		if (s->nrmap >= s->caprmap) {
+			uint32_t cap = s->caprmap ? s->caprmap * 2 : 4096;
+			struct rmap *n = realloc(s->rmap, cap * sizeof(*n));
+
+			if (!n)
+				return false;
+			s->rmap = n;
+			s->caprmap = cap;
+		}
+		i = s->nrmap++;
+	}
+	s->rmap[i] = (struct rmap){ .gpage = gpage, .next = s->rmap_head[page],
+				    .window = (uint8_t)window };
+	s->rmap_head[page] = i;
+	return true;
+}
+
+static void rmap_del(struct bt_window_set *s, uint32_t page, unsigned window,
+		     uint32_t gpage)
+{
+	uint32_t *p = &s->rmap_head[page];
+
+	while (*p && (s->rmap[*p].gpage != gpage || s->rmap[*p].window != window))
+		p = &s->rmap[*p].next;
+	if (*p) {
+		uint32_t i = *p;
+
+		*p = s->rmap[i].next;
+		s->rmap[i].next = s->freermap;
+		s->freermap = i;
+	}
+}
+
+/* --- mapping ------------------------------------------------------------------ */
+
+static unsigned window_index(const struct bt_window_set *s, const struct bt_window *w)
+{
+	return (unsigned)(w - s->w);
+}
+
+static void forget_page(struct bt_window_set *s, struct bt_window *w, uint32_t gpage)
+{
+	if (!w->pte[gpage])
+		return;
+	rmap_del(s, w->pte[gpage] >> 3, window_index(s, w), gpage);
+	w->pte[gpage] = 0;
+	s->nmaps--;
+}
+
+static void unmap_page(struct bt_window_set *s, struct bt_window *w, uint32_t gpage)
+{
+	if (!w->pte[gpage])
+		return;
+	mmap(w->base + ((uint64_t)gpage << PAGE_SHIFT), PAGE_SIZE, PROT_NONE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	forget_page(s, w, gpage);
+}
+
+static void window_empty(struct bt *bt, struct bt_window *w)
+{
+	struct bt_window_set *s = bt->windows;
+
+	if (!w->base || !w->nlist)
+		return;
+	for (uint32_t i = 0; i < w->nlist; i++)
+		forget_page(s, w, w->list[i]);
+	w->nlist = 0;
+	mmap(w->base, WINDOW_LEN + GUARD, PROT_NONE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	bt->stats.window_drops++;
+}
+
+static bool list_add(struct bt_window *w, uint32_t gpage)
+{
+	if (w->nlist == w->cap) {
+		uint32_t cap = w->cap ? w->cap * 2 : 1024;
+		uint32_t *n = realloc(w->list, cap * sizeof(*n));
+
+		if (!n)
+			return false;
+		w->list = n;
+		w->cap = cap;
+	}
+	w->list[w->nlist++] = gpage;
+	return true;
+}
+
+/* May the mode of this window see the page, and how?  0: no. */
+static uint32_t page_rights(const struct bt *bt, const struct vcpu *v,
+			    struct bt_window *w, const struct x86_walk *k,
+			    uint64_t off)
+{
+	uint32_t r = WIN_PRESENT;
+	bool super_write = !w->user && !(v->cpu.cr0 & X86_CR0_WP);
+
+	if (x86_paging(&v->cpu) && k->user != w->user)
+		return 0;
+	if (!k->accessed)
+		return 0;
+	if ((k->writable || super_write) && k->dirty &&
+	    !(bt->vm->mem->pflags[off >> PAGE_SHIFT] & MEM_PF_SLOWWRITE))
+		r |= WIN_WRITE;
+	if (k->page_size > PAGE_SIZE)
+		r |= WIN_LARGE;
+	if (!k->global)
+		w->nonglobal = true;
+	return r;
+}
+
+/* What the page tables say of a guest page now: its pte, 0 if not mapped. */
+static uint32_t page_now(struct bt *bt, struct vcpu *v, struct bt_window *w,
+			 const struct x86_walk_mem *m, uint32_t gpage)
+{
+	struct x86_walk k;
+	uint64_t off;
+	uint32_t r;
+
+	if (!x86_walk_peek(&v->cpu, m, (uint64_t)gpage << PAGE_SHIFT, &k))
+		return 0;
+	off = mem_off(bt->vm->mem, k.gpa);
+	if (off == UINT64_MAX)
+		return 0;
+	r = page_rights(bt, v, w, &k, off);
+	return r ? (uint32_t)(off >> PAGE_SHIFT) << 3 | r : 0;
+}
+
+/* Compare all that is mapped with the page tables; drop what differs. */
+static void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
+{
+	struct x86_walk_mem m = vcpu_walk_mem(b->v);
+	uint32_t n = 0, gone = 0;
+
+	w->stale = false;
+	bt->stats.window_checks++;
+	for (uint32_t i = 0; i < w->nlist; i++) {
+		uint32_t g = w->list[i], had = w->pte[g], now;
+
+		if (!had)
+			continue;
+		now = page_now(bt, b->v, w, &m, g);
+		/* Fewer rights than the tables give is a later fault, no error. */
+		if (now >> 3 != had >> 3 || !now || (had & ~now & WIN_WRITE)) {
+			if (++gone > 64) {
+				window_empty(bt, w);
+				return;
+			}
+			unmap_page(bt->windows, w, g);
+			continue;
+		}
+		w->list[n++] = g;
+	}
+	w->nlist = n;
+}
+
+/* --- which window ------------------------------------------------------------- */
+
+static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
+{
+	struct bt_window_set *s = bt->windows;
+	struct bt_window *w = &s->w[1], *old = w;
+	uint64_t cr3 = b->v->cpu.cr3;
+
+	if (!(b->mode & BT_M_USER))
+		return &s->w[0];
+	for (unsigned i = 1; i < BT_WINDOWS; i++) {
+		w = &s->w[i];
+		if (w->base && w->cr3 == cr3)
+			return w;
+		if (w->used < old->used)
+			old = w;
+	}
+	window_empty(bt, old);
+	old->cr3 = cr3;
+	old->user = true;
+	old->stale = false;
+	bt->stats.windows++;
+	return old;
+}
+
+uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
+{
+	struct bt_window_set *s = bt->windows;
+	struct bt_window *w = &s->w[0];
+
+	if (!s)
+		return 0;
+	if (b->mode & BT_M_USER) {
+		w = NULL;
+		for (unsigned i = 1; i < BT_WINDOWS && !w; i++)
+			if (s->w[i].base && s->w[i].cr3 == b->v->cpu.cr3)
+				w = &s->w[i];
+	}
+	return (uintptr_t)(w && w->base && !w->stale ? w->base : s->none);
+}
+
+/* Map gpage and such neighbours as lie in one piece with equal rights. */
+static bool map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w, uint32_t gpage,
+		    uint32_t pte)
+{
+	struct bt_window_set *s = bt->windows;
+	struct x86_walk_mem m = vcpu_walk_mem(b->v);
+	uint32_t lo = gpage, hi = gpage + 1, start = gpage & ~(RUN_MAX - 1);
+	int prot = PROT_READ | (pte & WIN_WRITE ? PROT_WRITE : 0);
+	uint8_t *at;
+
+	while (lo > start && !w->pte[lo - 1] &&
+	       page_now(bt, b->v, w, &m, lo - 1) == pte - ((gpage - lo + 1) << 3))
+		lo--;
+	while (hi < start + RUN_MAX && !w->pte[hi] &&
+	       page_now(bt, b->v, w, &m, hi) == pte + ((hi - gpage) << 3))
+		hi++;
+	pte -= (gpage - lo) << 3;
+	at = w->base + ((uint64_t)lo << PAGE_SHIFT);
+	if (mmap(at, (uint64_t)(hi - lo) << PAGE_SHIFT, prot,
+		 MAP_SHARED | MAP_FIXED | MAP_POPULATE, bt->vm->mem->fd,
+		 (off_t)(pte >> 3) << PAGE_SHIFT) == MAP_FAILED)
+		return false;
+	for (uint32_t g = lo; g < hi; g++, pte += 1u << 3) {
+		if (w->pte[g])
+			forget_page(s, w, g);
+		if (!rmap_add(s, pte >> 3, window_index(s, w), g) || !list_add(w, g))
+			return false;
+		w->pte[g] = pte;
+		s->nmaps++;
+	}
+	bt->stats.window_fills++;
+	return true;
+}
+
+enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
+				const uint8_t *addr, bool write)
+{
+	struct bt_window_set *s = bt->windows;
+	struct vcpu *v = b->v;
+	uint64_t base = v->hot[H_GSBASE], gva = (uint64_t)(uintptr_t)addr - base, gpa;
+	struct x86_walk_mem m = vcpu_walk_mem(v);
+	struct bt_window *w;
+	uint32_t pte;
+
+	if (gva >= WINDOW_LEN)
+		return WINDOW_STEP;
+	w = window_pick(bt, b);
+	if (!window_make(w))
+		return WINDOW_STEP;
+	w->used = ++s->clock;
+	if (w->stale)
+		window_check(bt, b, w);
+	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R,
+		     w->user ? TLB_USER : TLB_KERNEL, &gpa) != X86_OK)
+		return WINDOW_STEP;
+	pte = page_now(bt, v, w, &m, (uint32_t)(gva >> PAGE_SHIFT));
+	if (!pte || (write && !(pte & WIN_WRITE)))
+		return WINDOW_STEP;
+	if ((w->pte[gva >> PAGE_SHIFT] ^ pte) >> 3 ||
+	    (w->pte[gva >> PAGE_SHIFT] & WIN_WRITE) != (pte & WIN_WRITE)) {
+		if (s->nmaps > MAPS_MAX)
+			for (unsigned i = 0; i < BT_WINDOWS; i++)
+				window_empty(bt, &s->w[i]);
+		if (!map_run(bt, b, w, (uint32_t)(gva >> PAGE_SHIFT), pte)) {
+			window_empty(bt, w);
+			return WINDOW_STEP;
+		}
+	} else if (base == (uint64_t)(uintptr_t)w->base) {
+		return WINDOW_STEP;	/* mapped and yet it faulted: not ours to mend */
+	}
+	/* It may have been the empty window that faulted. */
+	v->hot[H_GSBASE] = (uint64_t)(uintptr_t)w->base;
+	return WINDOW_RETRY;
+}
+
+static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint32_t g)
+{
+	struct x86_walk_mem m = vcpu_walk_mem(v);
+	uint32_t had, now;
+
+	if (!w->base || !(had = w->pte[g]))
+		return;
+	if (had & WIN_LARGE) {
+		w->stale = true;
+		return;
+	}
+	now = page_now(bt, v, w, &m, g);
+	if (!now || now >> 3 != had >> 3 || (had & ~now & WIN_WRITE))
+		unmap_page(bt->windows, w, g);
+}
+
+void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what)
+{
+	struct bt_window_set *s = bt->windows;
+
+	if (!s)
+		return;
+	if (what == VCPU_FLUSH_PAGE) {
+		uint32_t g = (uint32_t)gva >> PAGE_SHIFT;
+
+		/* User pages of other CR3s are compared when they are next used. */
+		flush_page(bt, v, &s->w[0], g);
+		for (unsigned i = 1; i < BT_WINDOWS; i++)
+			if (s->w[i].cr3 == v->cpu.cr3)
+				flush_page(bt, v, &s->w[i], g);
+		return;
+	}
+	for (unsigned i = 0; i < BT_WINDOWS; i++)
+		if (i || what == VCPU_FLUSH_ALL || s->w[i].nonglobal)
+			s->w[i].stale = s->w[i].nlist > 0;
+}
+
+void window_protect(struct bt *bt, uint64_t page)
+{
+	struct bt_window_set *s = bt->windows;
+
+	if (!s)
+		return;
+	for (uint32_t i = s->rmap_head[page]; i; i = s->rmap[i].next) {
+		struct bt_window *w = &s->w[s->rmap[i].window];
+		uint32_t g = s->rmap[i].gpage;
+
+		if (!(w->pte[g] & WIN_WRITE))
+			continue;
+		mprotect(w->base + ((uint64_t)g << PAGE_SHIFT), PAGE_SIZE, PROT_READ);
+		w->pte[g] &= ~WIN_WRITE;
+	}
+}

@@ -1,0 +1,69 @@
+#ifndef BT_WINDOW_H
+#define BT_WINDOW_H
+/*
+ * Windows: 4 GiB ranges of host address space in which pages of the guest's
+ * memfd stand where the guest's page tables put them, so that translated code
+ * reaches guest memory with `op gs:[ea32]`.
+ *
+ * A window behaves as a TLB does.  A page is mapped when it is first touched
+ * (SIGSEGV), with A set, writable only once D is set, the page tables allow it
+ * and no one wants to be told of writes (MEM_PF_SLOWWRITE).  It may stay
+ * mapped until the guest flushes it: at INVLPG the page, at MOV CR3 the user
+ * windows are compared with the page tables before they are next used.
+ *
+ * The kernel window (CPL 0, and paging off) holds supervisor pages only; a user
+ * window holds user pages of one CR3.  So no access can reach what its
+ * privilege forbids, whatever the instruction does; beyond 4 GiB lies a guard.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bt/unit.h"
+
+#define BT_WINDOWS 9		/* 0: the kernel's */
+
+struct bt_window {
+	uint8_t *base;		/* NULL: not made yet */
+	uint64_t cr3;
+	uint64_t used;		/* for LRU */
+	bool user, stale;	/* stale: compare with the page tables before use */
+	bool nonglobal;		/* the kernel's: holds pages that MOV CR3 flushes */
+	uint32_t *pte;		/* by guest page: memfd page << 3 | WIN_*; 0 none */
+	uint32_t *list;		/* guest pages that are or were mapped */
+	uint32_t nlist, cap;
+};
+
+#define WIN_PRESENT	1u
+#define WIN_WRITE	2u
+#define WIN_LARGE	4u	/* from a large page: INVLPG reaches further */
+
+struct bt_window_set {
+	struct bt_window w[BT_WINDOWS];
+	uint8_t *none;		/* an empty window: every access faults */
+	uint64_t clock;
+	struct rmap {		/* who maps a page of the memfd */
+		uint32_t gpage, next;
+		uint8_t window;
+	} *rmap;
+	uint32_t nrmap, caprmap, freermap;
+	uint32_t *rmap_head;	/* by page of the memfd; 0: none */
+	unsigned nmaps;		/* pages mapped in all windows */
+};
+
+int windows_new(struct bt *bt, struct err *e);
+void windows_free(struct bt *bt);
+
+/* The GS base for this vCPU's current mode. */
+uint64_t window_base(struct bt *bt, struct bt_vcpu *b);
+
+enum window_result { WINDOW_RETRY, WINDOW_STEP };
+/* A hidden fault at host address addr: map and say RETRY, or have the
+ * interpreter execute the instruction (guest fault, device, told writes). */
+enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
+				const uint8_t *addr, bool write);
+
+void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what);
+/* This page of the memfd is to be told of writes: read-only everywhere. */
+void window_protect(struct bt *bt, uint64_t page);
+#endif
