@@ -86,9 +86,11 @@ int op_cmpxchg(struct vcpu *v, const struct x86_insn *in)
 
 	if (interp_get(v, in, 1, &src) || rmw_get(v, in, 0, &r))
 		return X86_FAULT;
-	do
-		fl_sub(acc, r.old, 0, sz, &fl);
-	while (!rmw_put(v, &r, fl & X86_FL_ZF ? src : r.old));
+	fl_sub(acc, r.old, 0, sz, &fl);
+	/* Memory is written always; a register only when they are equal. */
+	if ((fl & X86_FL_ZF) || r.kind == X86_O_MEM)
+		while (!rmw_put(v, &r, fl & X86_FL_ZF ? src : r.old))
+			fl_sub(acc, r.old, 0, sz, &fl);
 	if (!(fl & X86_FL_ZF))
 		gpr_put(c, X86_RAX, sz, r.old);
 	fl_set(c, X86_FL_ARITH, fl);

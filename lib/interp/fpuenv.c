@@ -95,6 +95,7 @@ static void env_take(struct x86_cpu *c, const struct x86_insn *in, const uint8_t
 		le16_put(c->xsave + XS_FOP, le16_get(b + 18) & 0x7ff);
 	le32_put(c->xsave + XS_FIP, fip);
 	le32_put(c->xsave + XS_FDP, fdp);
+	fpu_set_top(c, fsw >> 11 & 7);
 	/* Bits 6, 7 and 15 to 13 of FCW are reserved; bit 6 reads as 1. */
 	*fpu_u16(c, XS_FCW) = (fcw & 0x1f3f) | 0x40;
 	/* ES and B say whether an exception is pending. */
@@ -102,8 +103,21 @@ static void env_take(struct x86_cpu *c, const struct x86_insn *in, const uint8_t
 	c->xsave[XS_FTW] = tags_short(le16_get(b + 2 * step));
 }
 
+void fpu_set_top(struct x86_cpu *c, unsigned top)
+{
+	uint16_t *fsw = fpu_u16(c, XS_FSW);
+	unsigned old = *fsw >> 11 & 7;
+	uint8_t st[8][16];
+
+	memcpy(st, c->xsave + XS_ST, sizeof(st));
+	for (unsigned i = 0; i < 8; i++)
+		memcpy(c->xsave + XS_ST + 16 * i, st[(i + top - old) & 7], 16);
+	*fsw = (uint16_t)((*fsw & ~0x3800) | top << 11);
+}
+
 static void fpu_init(struct x86_cpu *c)
 {
+	fpu_set_top(c, 0);
 	memset(c->xsave, 0, 24);
 	*fpu_u16(c, XS_FCW) = 0x37f;
 }

@@ -171,9 +171,26 @@ static void thunk_call(struct x86_cpu *c, const struct thunk *t, struct simd_fra
 	h[1] = h[2] = 0;
 }
 
+/* Where physical register reg lies: the area holds the stack's order. */
+static uint8_t *fpu_physical(struct x86_cpu *c, unsigned reg)
+{
+	unsigned top = *fpu_u16(c, XS_FSW) >> 11 & 7;
+
+	return c->xsave + XS_ST + 16 * ((reg - top) & 7);
+}
+
 static int simd_exception(struct x86_cpu *c)
 {
 	return x86_raise(c, c->cr4 & X86_CR4_OSXMMEX ? X86_EXC_XM : X86_EXC_UD);
+}
+
+/* Underflow was found by flushing to zero, which always counts as inexact: look
+ * again without.  UE, set before, keeps the thunk from storing a result. */
+static uint32_t was_inexact(struct x86_cpu *c, const struct thunk *t, struct simd_frame *f)
+{
+	f->mxcsr = (f->mxcsr & ~0x8000u) | (*fpu_u32(c, XS_MXCSR) & 0x8000) | 0x10;
+	thunk_call(c, t, f);
+	return f->mxcsr_out & 0x20;
 }
 
 static int simd_host(struct vcpu *v, const struct x86_insn *in)
@@ -184,6 +201,7 @@ static int simd_host(struct vcpu *v, const struct x86_insn *in)
 	const struct x86_operand *go = t->gpr ? operand_of(in, X86_O_GPR) : NULL;
 	struct simd_frame f = { .xsave = c->xsave };
 	struct simd_mem m = { .bounced = false };
+	uint8_t *mmx = NULL, keep[10] = { 0 };
 
 	if (mo && mem_begin(v, in, mo, t->mxcsr, &m))
 		return X86_FAULT;
@@ -203,16 +221,35 @@ static int simd_host(struct vcpu *v, const struct x86_insn *in)
 		f.mxcsr = (mxcsr & ~0x3fu) | 0x1f80;
 		f.mxcsr_host = 0x1f80;
 		f.unmasked = ~mxcsr >> 7 & 0x3f;
+		/* Unmasked underflow traps on exact tiny results too: flushing to
+		 * zero shows all of them. */
+		if (f.unmasked & 0x10)
+			f.mxcsr |= 0x8000;
 	}
+	if (t->fpu && t->mxcsr && in->o[0].kind == X86_O_MMX)
+		mmx = fpu_physical(c, in->o[0].reg);
+	memcpy(keep, mmx ? mmx : keep, 10);
 	thunk_call(c, t, &f);
 	if (t->mxcsr) {
-		*fpu_u32(c, XS_MXCSR) |= f.mxcsr_out & 0x3f;
-		if (f.mxcsr_out & f.unmasked)
+		uint32_t raised = f.mxcsr_out & 0x3f;
+
+		/* Invalid, denormal, zero-divide stop before there is a result to
+		 * be inexact. */
+		if (raised & f.unmasked & 7)
+			raised &= 7;
+		else if (raised & f.unmasked & 0x10)
+			raised &= ~0x20u | was_inexact(c, t, &f);
+		*fpu_u32(c, XS_MXCSR) |= raised;
+		if (raised & f.unmasked) {
+			/* The switch to MMX happens, the result does not. */
+			if (mmx)
+				memcpy(c->xsave + XS_ST + 16 * in->o[0].reg, keep, 10);
 			return simd_exception(c);
+		}
 	}
 	if (go && (go->access & X86_A_W))
 		c->gpr[go->reg] = f.rax;
-	if (is_pcmpstr(in))
+	if (t->gpr && is_pcmpstr(in))
 		c->gpr[X86_RCX] = f.rcx;
 	if (t->flags)
 		fl_set(c, X86_FL_ARITH, (uint32_t)f.flags & X86_FL_ARITH);
@@ -228,7 +265,7 @@ static int mxcsr_move(struct vcpu *v, const struct x86_insn *in)
 	uint32_t *mxcsr = fpu_u32(&v->cpu, XS_MXCSR);
 	uint64_t a;
 
-	if (in->op == X86_STMXCSR)
+	if ((in->modrm >> 3 & 7) == 3)	/* stmxcsr */
 		return interp_put(v, in, 0, *mxcsr);
 	if (interp_get(v, in, 0, &a))
 		return X86_FAULT;
@@ -258,13 +295,13 @@ int op_simd(struct vcpu *v, const struct x86_insn *in)
 	switch (in->op) {
 	case X86_FWAIT:
 		return X86_OK;
-	case X86_LDMXCSR: case X86_STMXCSR:
-		return mxcsr_move(v, in);
 	case X86_FNSTENV: case X86_FLDENV: case X86_FNSAVE: case X86_FRSTOR:
 		return fpu_env(v, in);
 	default:
 		break;
 	}
+	if (in->map == 1 && in->opcode == 0xae)
+		return mxcsr_move(v, in);
 	if (in->unit == X86_U_AVX && in->map == 1 && in->opcode == 0x77)
 		return vzero(v, in);
 	if (vec_is_masked(in))

@@ -59,6 +59,8 @@ static inline uint32_t *fpu_u32(struct x86_cpu *c, unsigned off)
 void simd_touch_ymm(struct x86_cpu *c);
 
 /* fpuenv.c */
+/* Change TOP; the saved registers are in the stack's order. */
+void fpu_set_top(struct x86_cpu *c, unsigned top);
 int fpu_env(struct vcpu *v, const struct x86_insn *in);
 /* vmask.c */
 int vec_masked(struct vcpu *v, const struct x86_insn *in);

@@ -98,6 +98,9 @@ static struct form form_of(const struct x86_insn *in)
 
 	if (in->mode != 64 && w_is_gpr_size(in))
 		f.rex &= 7;
+	/* A register in the immediate: outside 64-bit code there are eight. */
+	if (in->mode != 64 && f.vex && in->map == 3 && in->opcode >= 0x4a && in->opcode <= 0x4c)
+		f.imm[0] &= 0x7f;
 	if (!in->has_modrm || x87) {
 		if (x87 && in->modrm < 0xc0)
 			f.modrm = (in->modrm & 0x38) | 6;

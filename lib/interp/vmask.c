@@ -59,19 +59,21 @@ static int maskmov_bytes(struct vcpu *v, const struct x86_insn *in)
 	unsigned at = mmx ? XS_ST : XS_XMM;
 	unsigned top = *fpu_u16(c, XS_FSW) >> 11 & 7;
 	unsigned data = in->o[0].reg, mask = in->o[1].reg;
-	uint64_t amask = sz_mask(in->adsize);
+	uint64_t amask = sz_mask(in->adsize), gva;
 
 	/* MMX registers are physical ones; the area holds the stack's order. */
 	if (mmx) {
 		data = (data - top) & 7;
 		mask = (mask - top) & 7;
 	}
-	if (masked_store(v, in->seg, c->gpr[X86_RDI] & amask, amask,
+	/* The segment is checked whatever the mask. */
+	if (seg_linear(v, in->seg, c->gpr[X86_RDI] & amask, mmx ? 8 : 16, true, &gva) ||
+	    masked_store(v, in->seg, c->gpr[X86_RDI] & amask, amask,
 			 c->xsave + at + 16 * data, c->xsave + at + 16 * mask,
 			 mmx ? 8 : 16, 1))
 		return X86_FAULT;
 	if (mmx) {
-		*fpu_u16(c, XS_FSW) &= (uint16_t)~0x3800;
+		fpu_set_top(c, 0);
 		c->xsave[XS_FTW] = 0xff;
 	}
 	return X86_OK;
@@ -112,15 +114,12 @@ static int gather(struct vcpu *v, const struct x86_insn *in)
 	vec_get(c, in->o[0].reg, dst);
 	vec_get(c, in->index, idx);
 	vec_get(c, in->o[2].reg, mask);
-	for (unsigned i = 0; i < len / n; i++)
-		memset(mask + i * n, i < count && mask[i * n + n - 1] & 0x80 ? 0xff : 0, n);
 	for (unsigned i = 0; i < count; i++) {
 		int64_t k = isz == 8 ? (int64_t)le64_get(idx + 8 * i)
 				     : (int32_t)le32_get(idx + 4 * i);
 
-		if (!mask[i * n])
-			continue;
-		if (seg_read(v, in->seg, (base + ((uint64_t)k << in->scale)) & amask,
+		if (mask[i * n + n - 1] & 0x80 &&
+		    seg_read(v, in->seg, (base + ((uint64_t)k << in->scale)) & amask,
 			     dst + i * n, n)) {
 			/* What is done stays done: the mask says where to go on. */
 			vec_put(c, in->o[0].reg, dst);

@@ -67,8 +67,8 @@ const struct x86_row x86_map1[256] = {
 	[0x8e] = OP(MOV_SEG, CALLOUT, W, Sw, Ew),
 	[0x8f] = BY_REG(OPR(POP, STACK, W, D64, Ev)),
 
-	[0x90] = BY_F3(SPLIT(B, 2, OP(NOP, SAME, N), OP(XCHG, SAME, XX, Zv, rAX)),
-		       OP(PAUSE, SAME, N)),
+	[0x90] = SPLIT(B, 2, BY_F3(OP(NOP, SAME, N), OP(PAUSE, SAME, N)),
+		       OP(XCHG, SAME, XX, Zv, rAX)),
 	[0x91 ... 0x97] = OP(XCHG, SAME, XX, Zv, rAX),
 	[0x98] = OP(CBW, SAME, N),
 	[0x99] = OP(CWD, SAME, N),

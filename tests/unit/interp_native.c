@@ -1,0 +1,595 @@
+/*
+ * Every user-level instruction with random operands, natively against the
+ * interpreter: registers, defined flags, memory, x87, SSE and AVX state, and
+ * the exception where there is one.
+ *
+ *	interp_native [cases [seed]]	default 500000 cases, a new seed
+ */
+
+#include <errno.h>
+#include <stddef.h>
+#include <time.h>
+
+#include "base/le.h"
+#include "check.h"
+#include "interp/core.h"
+#include "native.h"
+#include "native_rand.h"
+
+enum { GPA_PML4 = 0x1000, GPA_PDPT = 0x2000, GPA_PD = 0x3000, GPA_CODE_PT = 0x4000,
+       GPA_DATA_PT = 0x5000, GPA_PAE = 0x6000 };
+
+static struct vm *vm;
+static struct vcpu *cpu;
+static uint8_t *gdata;		/* guest memory at NATIVE_DATA */
+static uint64_t seed, left, done, faults, printed, by_op[X86_OP_COUNT];
+
+/* The case under way. */
+static struct {
+	struct x86_insn in;
+	uint8_t code[X86_INSN_MAX];
+	unsigned bits;
+	uint64_t rip;		/* of the instruction */
+	struct native_state st;
+	uint64_t seed;
+} now;
+
+/* --- random instructions --------------------------------------------------------- */
+
+/* User-level instructions that the host and the interpreter can both run. */
+static bool wanted(const struct x86_insn *in)
+{
+	if (in->priv || (in->feat != X86_F_BASE && !x86_model_has(&vm->model, in->feat)))
+		return false;
+	for (unsigned i = 0; i < in->nops; i++)
+		if (in->o[i].kind == X86_O_SEG)
+			return false;
+	if (in->prefixes & X86_P_SEG && in->seg == X86_FS)
+		return false;	/* the C library's */
+	if (in->adsize == 2 && in->has_modrm && in->modrm < 0xc0 && in->op != X86_LEA)
+		return false;	/* addresses that cannot be mapped */
+	if (in->mode == 32 && in->map == 3 && (in->rex & 8) &&
+	    (in->opcode == 0x16 || in->opcode == 0x22))
+		return false;	/* AMD: #UD; Intel: W is ignored */
+	if (in->unit != X86_U_INT)
+		return in->op != X86_FXSAVE && in->op != X86_FXRSTOR;
+	switch (in->op) {
+	case X86_PUSHF: case X86_POPF: case X86_INS: case X86_OUTS: case X86_IN: case X86_OUT:
+		return false;
+	case X86_XLAT: case X86_MOVS: case X86_STOS: case X86_LODS: case X86_CMPS:
+	case X86_SCAS: case X86_CLZERO:
+		return in->adsize != 2;
+	case X86_JMP: case X86_CALL: case X86_RET: case X86_JCC: case X86_LOOP:
+	case X86_LOOPE: case X86_LOOPNE: case X86_JCXZ:
+		/* processors disagree about 66 in 64-bit code, and about F2, F3 here */
+		return !(in->mode == 64 && (in->prefixes & X86_P_OPSIZE)) &&
+		       !(in->opcode < 0xe2 && in->opcode >= 0xe0 &&
+			 (in->prefixes & (X86_P_REP | X86_P_REPNE)));
+	case X86_MOVSXD:
+		return in->opsize != 2;	/* Intel reads a word, AMD a doubleword */
+	case X86_NOP:
+		return !(in->map == 1 && in->opcode == 0x0d);	/* AMD: #UD */
+	case X86_CLFLUSH: case X86_CLFLUSHOPT: case X86_CLWB: case X86_PREFETCH:
+	case X86_LFENCE: case X86_MFENCE: case X86_SFENCE: case X86_MOVNTI:
+	case X86_MOVDIRI:
+		return true;
+	default:
+		return in->op < X86_IN;
+	}
+}
+
+/* --- operands in reach -------------------------------------------------------------- */
+
+static uint64_t random_place(unsigned room)
+{
+	switch (below(24)) {
+	case 0: return NATIVE_DATA + NATIVE_RW_LEN - below(room + 1);	/* into read-only */
+	case 1: return NATIVE_DATA + NATIVE_DATA_LEN - below(room + 1);	/* into nothing */
+	case 2: return NATIVE_DATA + 0x1000 - below(room + 1);		/* across pages */
+	case 3: return NATIVE_DATA - below(room + 1);
+	default: break;
+	}
+	return (NATIVE_DATA + 0x400 + below(0x2000)) & ~(uint64_t)(below(2) ? 31 : 0);
+}
+
+static void put_disp(uint64_t disp)
+{
+	memcpy(now.code + now.in.disp_off, &disp, now.in.disp_len);
+	now.in.disp = now.in.disp_len == 8 ? (int64_t)disp :
+		      sz_sext(disp, now.in.disp_len);
+}
+
+/* Make the memory operand's address be target, as far as it goes. */
+static void steer(uint64_t target)
+{
+	struct x86_insn *in = &now.in;
+	uint64_t *g = now.st.gpr, index;
+
+	if (in->disp_len == 4 && in->base != X86_NOREG && in->base != X86_RIP)
+		put_disp(rnd() & 0xff);
+	if (in->vsib) {
+		uint8_t *lo = now.st.fx + 160 + 16 * in->index, *hi = now.st.ymmh + 16 * in->index;
+		bool quad = in->opcode & 1;
+
+		for (unsigned i = 0; i < 16; i += quad ? 8 : 4) {
+			int64_t a = (int64_t)below(512) - 256, b = (int64_t)below(512) - 256;
+
+			memcpy(lo + i, &a, quad ? 8 : 4);
+			memcpy(hi + i, &b, quad ? 8 : 4);
+		}
+	}
+	if (in->index != X86_NOREG && !in->vsib && in->base != X86_NOREG)
+		g[in->index] = below(4) ? below(256) : g[in->index];
+	index = in->index != X86_NOREG && !in->vsib ? g[in->index] << in->scale : 0;
+	if (in->base == X86_RIP) {
+		put_disp(target - (now.rip + in->len));
+	} else if (in->base != X86_NOREG) {
+		if (in->base == in->index && !in->vsib)
+			g[in->base] = (target - (uint64_t)in->disp) / (1 + (1u << in->scale));
+		else
+			g[in->base] = target - (uint64_t)in->disp - index;
+	} else if (in->index != X86_NOREG && !in->vsib) {
+		put_disp(below(256));
+		g[in->index] = (target - (uint64_t)in->disp) >> in->scale;
+	} else if (in->disp_len >= 4) {
+		put_disp(target);
+	}
+}
+
+static uint64_t code_place(void)
+{
+	return below(2) ? now.rip - 64 + below(60) : now.rip + 16 + below(60);
+}
+
+/* Store into both memories. */
+static void poke(uint64_t at, const void *p, size_t n)
+{
+	if (at < NATIVE_DATA || at + n > NATIVE_DATA + NATIVE_RW_LEN)
+		return;
+	memcpy((void *)at, p, n);
+	memcpy(gdata + (at - NATIVE_DATA), p, n);
+}
+
+/* What single instructions need so that something happens. */
+static void prepare(void)
+{
+	struct x86_insn *in = &now.in;
+	uint64_t *g = now.st.gpr, ea = 0, a;
+	bool mem = x86_has_mem(in);
+
+	g[X86_RSP] = random_place(64) & ~(uint64_t)(below(8) ? 7 : 0);
+	if (mem)
+		steer(random_place(in->op == X86_FNSAVE ? 108 : 64));
+	if (mem && in->base != X86_RIP) {
+		memcpy(cpu->cpu.gpr, g, sizeof(cpu->cpu.gpr));
+		ea = interp_ea(cpu, in);
+	}
+	switch (in->op) {
+	case X86_MOVS: case X86_STOS: case X86_LODS: case X86_CMPS: case X86_SCAS:
+	case X86_MASKMOVQ: case X86_MASKMOVDQU:
+		g[X86_RSI] = random_place(64);
+		g[X86_RDI] = below(4) ? random_place(64) : g[X86_RSI] + below(32) - 16;
+		g[X86_RCX] = below(2) ? below(8) : below(300);
+		break;
+	case X86_XLAT:
+		g[X86_RBX] = random_place(64) - (g[X86_RAX] & 0xff);
+		break;
+	case X86_CLZERO:
+		g[X86_RAX] = random_place(64);
+		break;
+	case X86_ENTER: case X86_LEAVE:
+		g[X86_RBP] = random_place(64);
+		break;
+	case X86_BT: case X86_BTS: case X86_BTR: case X86_BTC:
+		if (mem && in->o[1].kind == X86_O_GPR && in->o[1].reg != in->base &&
+		    in->o[1].reg != in->index)
+			g[in->o[1].reg] = below(2048) - 1024ull;
+		break;
+	case X86_DIV: case X86_IDIV:
+		g[X86_RDX] = below(4) ? below(3) - 1ull : g[X86_RDX];
+		break;
+	case X86_CMPXCHG: case X86_CMPXCHG8B: case X86_CMPXCHG16B:
+		if (ea >= NATIVE_DATA && ea + 16 <= NATIVE_DATA + NATIVE_RW_LEN && below(2)) {
+			memcpy(&g[X86_RAX], (void *)ea, in->op == X86_CMPXCHG ? in->o[0].size :
+			       in->op == X86_CMPXCHG8B ? 4 : 8);
+			if (in->op != X86_CMPXCHG)
+				memcpy(&g[X86_RDX], (void *)(ea + (in->op == X86_CMPXCHG8B ? 4 : 8)),
+				       in->op == X86_CMPXCHG8B ? 4 : 8);
+		}
+		break;
+	case X86_RET:
+		a = code_place();
+		poke(g[X86_RSP], &a, in->opsize);
+		break;
+	case X86_JMP: case X86_CALL:
+		a = code_place();
+		if (in->o[0].kind == X86_O_GPR)
+			g[in->o[0].reg] = a;
+		else if (mem)
+			poke(ea, &a, in->opsize);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Relative branches stay in the code pages. */
+static void bend(void)
+{
+	struct x86_insn *in = &now.in;
+	/* never into the instruction itself, which would go on for ever */
+	int64_t to = below(2) ? (int64_t)below(64) : -(int64_t)(in->len + 1 + below(60));
+
+	if (in->nops && in->o[0].kind == X86_O_REL) {
+		memcpy(now.code + in->imm_off, &to, in->imm_len);
+		in->imm = to;
+	}
+	if (in->op == X86_ENTER) {
+		now.code[in->imm_off + 1] &= 3;
+		now.code[in->imm_off + 2] = (uint8_t)below(4);
+	}
+}
+
+static void case_make(void)
+{
+	struct native_state *st = &now.st;
+
+	for (;;) {
+		now.seed = rng;
+		now.bits = below(2) ? 64 : 32;
+		random_bytes(now.code, now.bits);
+		if (x86_decode(&now.in, now.code, X86_INSN_MAX, now.bits) > 0 && wanted(&now.in))
+			break;
+	}
+	now.rip = NATIVE_CODE + 0x800 + (below(16) ? 0 : 0x800 - below(16));
+	for (unsigned i = 0; i < 16; i++)
+		st->gpr[i] = value();
+	random_fpu(st);
+	st->flags = (rnd() & (X86_FL_ARITH | X86_FL_DF)) | X86_FL_IF | X86_FL_FIXED;
+	st->rip = now.rip;
+	bend();
+	prepare();
+	if (now.bits == 32)
+		for (unsigned i = 0; i < 16; i++)
+			st->gpr[i] = i < 8 ? (uint32_t)st->gpr[i] : 0;
+	x86_decode(&now.in, now.code, X86_INSN_MAX, now.bits);
+}
+
+/* --- the interpreter's side ------------------------------------------------------------ */
+
+static void mode_set(struct x86_cpu *c, unsigned bits)
+{
+	bool wide = bits == 64;
+
+	c->code_bits = (uint8_t)bits;
+	c->stack_bytes = wide ? 8 : 4;
+	c->long_mode = wide;
+	c->efer = wide ? X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE : 0;
+	c->cr3 = wide ? GPA_PML4 : GPA_PAE;
+	c->pdpte[0] = GPA_PD | 1;
+	c->seg[X86_CS].attr = X86_SEG_P | X86_SEG_S | X86_SEG_DPL | X86_SEG_CODE | X86_SEG_RW |
+			      X86_SEG_ACCESSED | X86_SEG_G | (wide ? X86_SEG_L : X86_SEG_DB);
+}
+
+static int interp_one(void)
+{
+	struct x86_cpu *c = &cpu->cpu;
+	struct interp *it = interp_of(cpu);
+	struct iline *e;
+	bool fast = below(2);
+	int r;
+
+	memcpy(c->gpr, now.st.gpr, sizeof(c->gpr));
+	c->rip = now.rip;
+	c->rflags = now.st.flags;
+	memcpy(c->xsave, now.st.fx, sizeof(now.st.fx));
+	memcpy(c->xsave + 576, now.st.ymmh, 256);
+	c->xsave[512] = 7;
+	c->exc.vector = 0;
+	mode_set(c, now.bits);
+	interp_state_changed(cpu);
+	/* The decoded line, as the loop would find it. */
+	if (icache_enter(cpu, it) || icache_fill(cpu, it, &e))
+		return X86_FAULT;
+	c->rip = (c->rip + e->len) & it->ip_mask;
+	r = fast ? e->fn(cpu, e) : e->exec(cpu, line_insn(it, e));
+	if (r == X86_FAULT)
+		c->rip = now.rip;
+	return r;
+}
+
+/* --- comparison ----------------------------------------------------------------------- */
+
+static unsigned shift_count(void)
+{
+	const struct x86_operand *o = &now.in.o[now.in.nops - 1];
+	uint64_t n = o->kind == X86_O_GPR ? now.st.gpr[X86_RCX] : (uint64_t)now.in.imm;
+
+	return (unsigned)n & (now.in.o[0].size == 8 ? 63 : 31);
+}
+
+/* Flags that the manuals leave undefined: SDM vol. 1, appendix A. */
+static uint32_t undefined(void)
+{
+	const uint32_t C = X86_FL_CF, P = X86_FL_PF, A = X86_FL_AF, Z = X86_FL_ZF,
+		       S = X86_FL_SF, O = X86_FL_OF;
+	const struct x86_insn *in = &now.in;
+	unsigned n, bits = 8u * in->o[0].size;
+
+	switch (in->op) {
+	case X86_MUL: case X86_IMUL: return S | Z | A | P;
+	case X86_DIV: case X86_IDIV: return X86_FL_ARITH;
+	case X86_AND: case X86_OR: case X86_XOR: case X86_TEST: return A;
+	case X86_BSF: case X86_BSR: return C | O | S | A | P;
+	case X86_BT: case X86_BTS: case X86_BTR: case X86_BTC: return O | S | A | P;
+	case X86_TZCNT: case X86_LZCNT: return O | S | P | A;
+	case X86_ANDN: case X86_BLSI: case X86_BLSMSK: case X86_BLSR: case X86_BZHI:
+		return A | P;
+	case X86_BEXTR: return A | S | P;
+	case X86_AAA: case X86_AAS: return O | S | Z | P;
+	case X86_AAD: case X86_AAM: return O | A | C;
+	case X86_DAA: case X86_DAS: return O;
+	case X86_SHL: case X86_SHR: case X86_SAR:
+		n = shift_count();
+		return n ? A | (n > 1 ? O : 0) | (n >= bits ? C : 0) : 0;
+	case X86_SHLD: case X86_SHRD:
+		n = shift_count();
+		return n > bits ? X86_FL_ARITH : n ? A | (n > 1 ? O : 0) : 0;
+	case X86_ROL: case X86_ROR: case X86_RCL: case X86_RCR:
+		n = shift_count();
+		return n > 1 ? O : 0;
+	default:
+		return 0;
+	}
+}
+
+static bool result_undefined(void)
+{
+	const struct x86_insn *in = &now.in;
+
+	return (in->op == X86_SHLD || in->op == X86_SHRD) &&
+	       shift_count() > 8u * in->o[0].size;
+}
+
+/* Faults that the manuals leave to the processor. */
+static bool fault_undefined(bool ours, unsigned host)
+{
+	switch (now.in.op) {
+	case X86_CMPS:		/* which operand comes first */
+	case X86_CALL:		/* the target or the stack */
+		return ours && host != 256;
+	case X86_MASKMOVQ: case X86_MASKMOVDQU: case X86_VMASKMOVDQU:
+		return ours || host != 256;
+	default:
+		/* AMD processors do not want SHA's operands aligned. */
+		return ours && now.in.feat == X86_F_SHA &&
+		       cpu->cpu.exc.vector == X86_EXC_GP;
+	}
+}
+
+static unsigned vector_of(const struct native_stop *stop)
+{
+	return stop->trapno == 3 ? 256 : (unsigned)stop->trapno;
+}
+
+static void complain(const char *what, uint64_t host, uint64_t ours)
+{
+	char text[128];
+
+	check_failed++;
+	if (printed++ >= 40)
+		return;
+	x86_disas(text, sizeof(text), now.code, now.in.len, now.rip, now.bits);
+	printf("%u-bit %s (", now.bits, text);
+	for (unsigned i = 0; i < now.in.len; i++)
+		printf("%02x", now.code[i]);
+	printf("): %s: host %#lx, ours %#lx (case seed %#lx)\n", what,
+	       (unsigned long)host, (unsigned long)ours, (unsigned long)now.seed);
+}
+
+static void compare_regs(const struct native_state *host)
+{
+	static const char *const name[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi",
+		"rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+	const struct x86_cpu *c = &cpu->cpu;
+	uint64_t mask = (X86_FL_ARITH | X86_FL_DF) & ~(uint64_t)undefined();
+
+	for (unsigned i = 0; i < (now.bits == 64 ? 16u : 8u); i++)
+		if (host->gpr[i] != c->gpr[i])
+			complain(name[i], host->gpr[i], c->gpr[i]);
+	if ((host->flags ^ c->rflags) & mask)
+		complain("flags", host->flags & mask, c->rflags & mask);
+}
+
+static void compare_fpu(const struct native_state *host)
+{
+	const uint8_t *x = cpu->cpu.xsave;
+	uint32_t ignore = 0;
+	char what[16];
+
+	/* With underflow unmasked, inexact refers to an unbounded exponent; dot
+	 * products trap at one of their steps. */
+	if (cpu->cpu.exc.vector == X86_EXC_XM)
+		ignore = now.in.map == 3 ? 0x3f : 0x20;
+
+	/* The pointers to the last x87 instruction are not kept exactly. */
+	if (memcmp(host->fx, x, 2))
+		complain("fcw", le16_get(host->fx), le16_get(x));
+	if (memcmp(host->fx + 2, x + 2, 2))
+		complain("fsw", le16_get(host->fx + 2), le16_get(x + 2));
+	if (host->fx[4] != x[4])
+		complain("ftw", host->fx[4], x[4]);
+	if ((le32_get(host->fx + 24) ^ le32_get(x + 24)) & ~ignore)
+		complain("mxcsr", le32_get(host->fx + 24), le32_get(x + 24));
+	for (unsigned i = 0; i < 8; i++)
+		if (memcmp(host->fx + 32 + 16 * i, x + 32 + 16 * i, 10)) {
+			snprintf(what, sizeof(what), "st%u", i);
+			complain(what, le64_get(host->fx + 32 + 16 * i), le64_get(x + 32 + 16 * i));
+		}
+	for (unsigned i = 0; i < 32; i++)
+		if (memcmp(host->fx + 160 + 8 * i, x + 160 + 8 * i, 8)) {
+			snprintf(what, sizeof(what), "xmm%u.%u", i / 2, i & 1);
+			complain(what, le64_get(host->fx + 160 + 8 * i), le64_get(x + 160 + 8 * i));
+		}
+	for (unsigned i = 0; i < 32; i++)
+		if (memcmp(host->ymmh + 8 * i, x + 576 + 8 * i, 8)) {
+			snprintf(what, sizeof(what), "ymm%u.%u", i / 2, 2 + (i & 1));
+			complain(what, le64_get(host->ymmh + 8 * i), le64_get(x + 576 + 8 * i));
+		}
+}
+
+static void compare(const struct native_stop *stop, const struct native_state *host)
+{
+	const uint8_t *data = (const uint8_t *)NATIVE_DATA;
+	int r = interp_one();
+	unsigned hv = vector_of(stop);
+	uint64_t rip = host->rip - (hv == 256);
+	struct x86_exc *exc = &cpu->cpu.exc;
+	bool environment = now.in.op == X86_FNSTENV || now.in.op == X86_FNSAVE;
+
+	/* Ours went on and stopped at the next fetch: the host reports that. */
+	if (r != X86_FAULT && hv != 256 && rip != now.rip)
+		hv = 256;
+	if (fault_undefined(r == X86_FAULT, hv)) {
+		memcpy(gdata, data, NATIVE_DATA_LEN);
+		return;
+	}
+	if ((r == X86_FAULT ? exc->vector : 256u) != hv) {
+		complain("vector", hv, r == X86_FAULT ? exc->vector : 256u);
+		return;
+	}
+	if (rip != cpu->cpu.rip)
+		complain("rip", rip, cpu->cpu.rip);
+	faults += hv != 256;
+	if (hv == X86_EXC_PF && (int64_t)stop->cr2 >= 0 && now.in.op != X86_FLDENV &&
+	    now.in.op != X86_FRSTOR && !environment &&
+	    (stop->cr2 != exc->cr2 || stop->err != exc->error))
+		complain("cr2, error", stop->cr2 << 8 | stop->err, exc->cr2 << 8 | exc->error);
+	if (!result_undefined())
+		compare_regs(host);
+	compare_fpu(host);
+	if (memcmp(gdata, data, NATIVE_DATA_LEN)) {
+		for (unsigned i = 0; i < NATIVE_DATA_LEN; i++)
+			if (gdata[i] != data[i] && !environment && !result_undefined()) {
+				complain("memory", (uint64_t)i << 8 | data[i], (uint64_t)i << 8 | gdata[i]);
+				break;
+			}
+		memcpy(gdata, data, NATIVE_DATA_LEN);
+	}
+}
+
+static bool next(const struct native_stop *stop, struct native_state *st, unsigned *bits)
+{
+	static bool started;
+
+	if (started) {
+		compare(stop, st);
+		check_count++;
+		by_op[now.in.op]++;
+		if (++done >= left)
+			return false;
+	}
+	started = true;
+	if (done % 128 == 0) {
+		fill((uint8_t *)NATIVE_DATA, NATIVE_RW_LEN);
+		memcpy(gdata, (void *)NATIVE_DATA, NATIVE_DATA_LEN);
+	}
+	case_make();
+	/* int3 everywhere else */
+	memset((uint8_t *)NATIVE_CODE + 0x700, 0xcc, 0xa00);
+	memcpy((void *)now.rip, now.code, now.in.len);
+	mem_write(vm->mem, NATIVE_CODE + 0x700, (void *)(NATIVE_CODE + 0x700), 0xa00);
+	*st = now.st;
+	*bits = now.bits;
+	return true;
+}
+
+/* --- the machine -------------------------------------------------------------------------- */
+
+static void pte(uint64_t table, unsigned i, uint64_t val)
+{
+	mem_write(vm->mem, table + 8 * i, &val, 8);
+}
+
+static void tables_make(void)
+{
+	pte(GPA_PML4, 0, GPA_PDPT | 7);
+	pte(GPA_PDPT, 0, GPA_PD | 7);
+	pte(GPA_PAE, 0, GPA_PD | 1);
+	pte(GPA_PD, NATIVE_CODE >> 21, GPA_CODE_PT | 7);
+	pte(GPA_PD, NATIVE_DATA >> 21, GPA_DATA_PT | 7);
+	for (unsigned i = 0; i < NATIVE_CODE_LEN >> 12; i++)
+		pte(GPA_CODE_PT, i, (NATIVE_CODE + i * 4096) | 7);
+	for (unsigned i = 0; i < NATIVE_DATA_LEN >> 12; i++)
+		pte(GPA_DATA_PT, i, (NATIVE_DATA + i * 4096) |
+		    (i < NATIVE_RW_LEN >> 12 ? 7 : 5));
+}
+
+static void machine_make(void)
+{
+	struct err e = { 0 };
+	struct x86_cpu *c;
+
+	vm = calloc(1, sizeof(*vm));
+	cpu = aligned_alloc(64, (sizeof(*cpu) + 63) & ~63ul);
+	memset(cpu, 0, sizeof(*cpu));
+	vm->mem = mem_new(1u << 30, 0, &e);
+	if (!vm->mem) {
+		printf("%s\n", e.msg);
+		exit(1);
+	}
+	bus_init(&vm->bus, NULL);
+	vm->model.long_mode = true;
+	vm->model.cpus = 1;
+	x86_model_init(&vm->model);
+	vm->vcpu[0] = cpu;
+	vm->ncpus = 1;
+	cpu->vm = vm;
+	c = &cpu->cpu;
+	x86_cpu_reset(c);
+	tlb_flush(&cpu->tlb);
+	if (interp_engine.vm_create(vm, &e) || interp_engine.create(cpu, &e)) {
+		printf("%s\n", e.msg);
+		exit(1);
+	}
+	c->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_MP | X86_CR0_NE | X86_CR0_WP | X86_CR0_ET;
+	c->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEX | X86_CR4_OSXSAVE;
+	c->xcr0 = 7;
+	c->cpl = 3;
+	for (unsigned i = 0; i < X86_SEGS; i++)
+		c->seg[i] = (struct x86_seg){ .limit = 0xffffffff, .sel = 0x2b,
+			.attr = X86_SEG_P | X86_SEG_S | X86_SEG_DPL | X86_SEG_RW |
+				X86_SEG_ACCESSED | X86_SEG_G | X86_SEG_DB };
+	c->seg[X86_FS].attr = c->seg[X86_GS].attr = X86_SEG_NULL;
+	c->seg[X86_CS].sel = 0x33;
+	tables_make();
+	gdata = mem_ptr(vm->mem, NATIVE_DATA, NATIVE_DATA_LEN);
+}
+
+int main(int argc, char **argv)
+{
+	struct timespec ts;
+	unsigned ops = 0;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	left = argc > 1 ? strtoull(argv[1], NULL, 0) : 500000;
+	seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)ts.tv_nsec ^ (uint64_t)ts.tv_sec << 20;
+	rng = seed;
+	native_map(NATIVE_CODE, NATIVE_CODE_LEN, PROT_READ | PROT_WRITE | PROT_EXEC);
+	native_map(NATIVE_DATA, NATIVE_DATA_LEN, PROT_READ | PROT_WRITE);
+	fill((uint8_t *)NATIVE_DATA, NATIVE_DATA_LEN);
+	mprotect((void *)(NATIVE_DATA + NATIVE_RW_LEN), NATIVE_DATA_LEN - NATIVE_RW_LEN, PROT_READ);
+	machine_make();
+	native_run(next);
+	for (unsigned i = 0; i < X86_OP_COUNT; i++)
+		ops += by_op[i] != 0;
+	check(ops > 300 || left < 100000, "only %u mnemonics were met", ops);
+	printf("seed %#lx, %lu cases, %lu faults, %u mnemonics: ", (unsigned long)seed,
+	       (unsigned long)done, (unsigned long)faults, ops);
+	interp_engine.destroy(cpu);
+	interp_engine.vm_destroy(vm);
+	mem_free(vm->mem);
+	free(cpu);
+	free(vm);
+	return check_done();
+}
