@@ -13,9 +13,10 @@
 
 #include "pc/boot.h"
 #include "pc/chardev.h"
+#include "pc/multiboot.h"
 #include "pc/pc.h"
 
-enum pc_boot { PC_BOOT_LINUX };
+enum pc_boot { PC_BOOT_LINUX, PC_BOOT_MULTIBOOT, PC_BOOT_ROM };
 
 /* What vCPU threads are to do. */
 enum pc_phase { PC_PARK, PC_RUN, PC_QUIT };
@@ -45,6 +46,9 @@ struct pc {
 	struct boot_request rq;
 	enum pc_boot boot;
 	struct linux_image lx;
+	struct multiboot_image mb;
+	struct image bios;
+	char *modules;			/* of --initrd, cut at its commas */
 	void *dev[PC_DEV_COUNT];	/* NULL: not there */
 	struct chardev *serial;
 
@@ -66,6 +70,11 @@ const struct engine_ops *accel_choose(struct pc *pc, struct err *e);
 int devices_new(struct pc *pc, struct err *e);
 void devices_reset(struct pc *pc);
 void devices_free(struct pc *pc);
+
+/* load.c: read the files and check them; load them, at every reset. */
+int load_read(struct pc *pc, struct err *e);
+void load_reset(struct pc *pc);
+void load_free(struct pc *pc);
 
 /* pc.c: the state at power-on: processors, devices, images. */
 void pc_reset(struct pc *pc);

@@ -6,19 +6,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "pc/acpi.h"
-#include "pc/dmi.h"
-#include "pc/e820.h"
-#include "pc/mptable.h"
+#include "pc/rom.h"
 #include "pc/tsc.h"
-
-#define KERNEL_MAX	(512ull << 20)
-#define INITRD_MAX	(3ull << 30)
 
 static int check_config(const struct pc_config *cfg, struct err *e)
 {
-	if (!cfg->kernel)
-		return err_set(e, -EINVAL, "nothing to boot: no kernel given");
+	if (!cfg->kernel == !cfg->bios)
+		return err_set(e, -EINVAL, "either a kernel or a ROM image is booted");
 	if (cfg->memory < MEM_SIZE_MIN || cfg->memory > MEM_SIZE_MAX ||
 	    cfg->memory % PAGE_SIZE)
 		return err_set(e, -EINVAL, "memory must be 1 MiB to 64 GiB, "
@@ -29,28 +23,6 @@ static int check_config(const struct pc_config *cfg, struct err *e)
 		return err_set(e, -ENOTSUP, "%u processors: only one is supported yet",
 			       cfg->cpus);
 	return 0;
-}
-
-static int read_images(struct pc *pc, struct err *e)
-{
-	const struct pc_config *cfg = &pc->cfg;
-	struct boot_request *rq = &pc->rq;
-	int rc;
-
-	rq->append = cfg->append ? cfg->append : "";
-	rq->acpi_rsdp = LOWMEM_ACPI;
-	rc = image_read(&rq->kernel, cfg->kernel, KERNEL_MAX, e);
-	if (!rc && cfg->initrd) {
-		rc = image_read(&rq->module[0], cfg->initrd, INITRD_MAX, e);
-		if (!rc)
-			rq->nmodules = 1;
-	}
-	if (rc)
-		return rc;
-	if (!linux_probe(&rq->kernel))
-		return err_set(e, -EBADMSG, "%s: not a Linux kernel", cfg->kernel);
-	pc->boot = PC_BOOT_LINUX;
-	return linux_check(&pc->lx, rq, cfg->memory, e);
 }
 
 static int make_vcpus(struct pc *pc, struct err *e)
@@ -77,17 +49,19 @@ static int make_vm(struct pc *pc, struct err *e)
 	struct vm *vm = &pc->vm;
 	int rc;
 
-	vm->mem = mem_new(pc->cfg.memory, 0, e);
+	vm->mem = mem_new(pc->cfg.memory, rom_reserve(&pc->bios), e);
 	if (!vm->mem)
-		return e ? e->code : -ENOMEM;
-	rc = make_vcpus(pc, e);
+		return e->code;
+	rc = pc->boot == PC_BOOT_ROM ? rom_map(vm->mem, &pc->bios, e) : 0;
+	if (!rc)
+		rc = make_vcpus(pc, e);
 	if (rc)
 		return rc;
 	vm->trace = (struct trace){ pc->cfg.trace_kinds, pc->cfg.trace_out };
 	vm->engine_opts = &pc->cfg.bt;
 	vm->engine = accel_choose(pc, e);
 	if (!vm->engine)
-		return e ? e->code : -ENOTSUP;
+		return e->code;
 	vm->model.long_mode = true;
 	vm->model.smap = true;
 	vm->model.cpus = vm->ncpus;
@@ -137,7 +111,7 @@ struct pc *pc_new(const struct pc_config *cfg, struct err *e)
 	pc = pc_alloc(cfg, e);
 	if (!pc)
 		return NULL;
-	rc = read_images(pc, e);
+	rc = load_read(pc, e);
 	if (!rc) {
 		pc->serial = chardev_open(cfg->serial ? cfg->serial : "none",
 					  pc->wake_fd, e);
@@ -148,36 +122,6 @@ struct pc *pc_new(const struct pc_config *cfg, struct err *e)
 		return NULL;
 	}
 	return pc;
-}
-
-/* The BIOS data area: what kernels read when they are told little else.
- * Spec: IBM PS/2 and PC BIOS Interface Technical Reference. */
-static void load_bda(struct mem *m)
-{
-	enum { BDA = 0x400, COM1 = 0x00, EBDA_SEG = 0x0e, BASE_KIB = 0x13, LEN = 0x100 };
-	uint8_t bda[LEN] = { 0 };
-
-	bda[COM1] = 0xf8;
-	bda[COM1 + 1] = 0x03;
-	bda[EBDA_SEG] = LOWMEM_EBDA >> 4 & 0xff;
-	bda[EBDA_SEG + 1] = LOWMEM_EBDA >> 12;
-	bda[BASE_KIB] = LOWMEM_EBDA >> 10 & 0xff;
-	bda[BASE_KIB + 1] = LOWMEM_EBDA >> 18;
-	mem_write(m, BDA, bda, sizeof(bda));
-}
-
-/* What firmware leaves in memory for a kernel. */
-static void load_tables(struct pc *pc)
-{
-	uint8_t acpi[ACPI_LEN], mp[MPTABLE_LEN], dmi[DMI_LEN];
-	struct mem *m = pc->vm.mem;
-	unsigned cpus = pc->vm.ncpus;
-	uint32_t dmi_gpa = LOWMEM_BIOS + MPTABLE_LEN;
-
-	load_bda(m);
-	mem_write(m, LOWMEM_ACPI, acpi, acpi_build(acpi, LOWMEM_ACPI, cpus));
-	mem_write(m, LOWMEM_BIOS, mp, mptable_build(mp, LOWMEM_BIOS, cpus));
-	mem_write(m, dmi_gpa, dmi, dmi_build(dmi, dmi_gpa, m->ram_size, cpus));
 }
 
 static void reset_vcpu(struct pc_thread *t)
@@ -200,8 +144,7 @@ void pc_reset(struct pc *pc)
 		reset_vcpu(&pc->thread[i]);
 	devices_reset(pc);
 	atomic_store(&vm->want_reset, false);
-	load_tables(pc);
-	linux_load(&pc->lx, &pc->rq, vm->mem, &vm->vcpu[0]->cpu);
+	load_reset(pc);
 	pthread_mutex_unlock(&vm->lock);
 }
 
@@ -242,9 +185,7 @@ void pc_free(struct pc *pc)
 		free(vm->vcpu[i]);
 	mem_free(vm->mem);
 	chardev_free(pc->serial);
-	image_free(&pc->rq.kernel);
-	for (unsigned i = 0; i < BOOT_MODULES; i++)
-		image_free(&pc->rq.module[i]);
+	load_free(pc);
 	if (pc->wake_fd >= 0)
 		close(pc->wake_fd);
 	pthread_cond_destroy(&pc->run_cond);

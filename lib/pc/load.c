@@ -1,0 +1,137 @@
+/* The files that a machine boots from: read once, loaded at every start. */
+#include "pc/machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pc/acpi.h"
+#include "pc/dmi.h"
+#include "pc/e820.h"
+#include "pc/mptable.h"
+#include "pc/rom.h"
+
+#define KERNEL_MAX	(512ull << 20)
+#define MODULE_MAX	(3ull << 30)
+
+/* Multiboot modules: paths with commas between them. */
+static int read_modules(struct pc *pc, struct err *e)
+{
+	struct boot_request *rq = &pc->rq;
+	char *save, *path;
+
+	pc->modules = strdup(pc->cfg.initrd);
+	if (!pc->modules)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (path = strtok_r(pc->modules, ",", &save); path;
+	     path = strtok_r(NULL, ",", &save)) {
+		int rc;
+
+		if (rq->nmodules == BOOT_MODULES)
+			return err_set(e, -EINVAL, "more than %u modules", BOOT_MODULES);
+		rc = image_read(&rq->module[rq->nmodules], path, MODULE_MAX, e);
+		if (rc)
+			return rc;
+		rq->nmodules++;
+	}
+	return 0;
+}
+
+static int read_initrd(struct pc *pc, struct err *e)
+{
+	int rc = image_read(&pc->rq.module[0], pc->cfg.initrd, MODULE_MAX, e);
+
+	pc->rq.nmodules = rc ? 0 : 1;
+	return rc;
+}
+
+static int read_kernel(struct pc *pc, struct err *e)
+{
+	const struct pc_config *cfg = &pc->cfg;
+	struct boot_request *rq = &pc->rq;
+	int rc;
+
+	rq->append = cfg->append ? cfg->append : "";
+	rq->acpi_rsdp = LOWMEM_ACPI;
+	rc = image_read(&rq->kernel, cfg->kernel, KERNEL_MAX, e);
+	if (rc)
+		return rc;
+	if (linux_probe(&rq->kernel)) {
+		pc->boot = PC_BOOT_LINUX;
+		rc = cfg->initrd ? read_initrd(pc, e) : 0;
+		return rc ? rc : linux_check(&pc->lx, rq, cfg->memory, e);
+	}
+	if (multiboot_probe(&rq->kernel)) {
+		pc->boot = PC_BOOT_MULTIBOOT;
+		rc = cfg->initrd ? read_modules(pc, e) : 0;
+		return rc ? rc : multiboot_check(&pc->mb, rq, cfg->memory, e);
+	}
+	return err_set(e, -EBADMSG, "%s: neither a Linux nor a Multiboot kernel",
+		       cfg->kernel);
+}
+
+int load_read(struct pc *pc, struct err *e)
+{
+	if (pc->cfg.kernel)
+		return read_kernel(pc, e);
+	pc->boot = PC_BOOT_ROM;
+	return image_read(&pc->bios, pc->cfg.bios, ROM_MAX, e);
+}
+
+void load_free(struct pc *pc)
+{
+	image_free(&pc->rq.kernel);
+	for (unsigned i = 0; i < BOOT_MODULES; i++)
+		image_free(&pc->rq.module[i]);
+	image_free(&pc->bios);
+	free(pc->modules);
+}
+
+/* The BIOS data area: what kernels read when they are told little else.
+ * Spec: IBM PS/2 and PC BIOS Interface Technical Reference. */
+static void load_bda(struct mem *m)
+{
+	enum { BDA = 0x400, COM1 = 0x00, EBDA_SEG = 0x0e, BASE_KIB = 0x13, LEN = 0x100 };
+	uint8_t bda[LEN] = { 0 };
+
+	bda[COM1] = 0xf8;
+	bda[COM1 + 1] = 0x03;
+	bda[EBDA_SEG] = LOWMEM_EBDA >> 4 & 0xff;
+	bda[EBDA_SEG + 1] = LOWMEM_EBDA >> 12;
+	bda[BASE_KIB] = LOWMEM_EBDA >> 10 & 0xff;
+	bda[BASE_KIB + 1] = LOWMEM_EBDA >> 18;
+	mem_write(m, BDA, bda, sizeof(bda));
+}
+
+/* What firmware leaves in memory for a kernel. */
+static void load_tables(struct pc *pc)
+{
+	uint8_t acpi[ACPI_LEN], mp[MPTABLE_LEN], dmi[DMI_LEN];
+	struct mem *m = pc->vm.mem;
+	unsigned cpus = pc->vm.ncpus;
+	uint32_t dmi_gpa = LOWMEM_BIOS + MPTABLE_LEN;
+
+	load_bda(m);
+	mem_write(m, LOWMEM_ACPI, acpi, acpi_build(acpi, LOWMEM_ACPI, cpus));
+	mem_write(m, LOWMEM_BIOS, mp, mptable_build(mp, LOWMEM_BIOS, cpus));
+	mem_write(m, dmi_gpa, dmi, dmi_build(dmi, dmi_gpa, m->ram_size, cpus));
+}
+
+void load_reset(struct pc *pc)
+{
+	struct mem *m = pc->vm.mem;
+	struct x86_cpu *c = &pc->vm.vcpu[0]->cpu;
+
+	switch (pc->boot) {
+	case PC_BOOT_LINUX:
+		load_tables(pc);
+		linux_load(&pc->lx, &pc->rq, m, c);
+		break;
+	case PC_BOOT_MULTIBOOT:
+		load_tables(pc);
+		multiboot_load(&pc->mb, &pc->rq, m, c);
+		break;
+	case PC_BOOT_ROM:	/* it is mapped, and the reset vector is in it */
+		break;
+	}
+}

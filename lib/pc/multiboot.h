@@ -1,0 +1,30 @@
+#ifndef PC_MULTIBOOT_H
+#define PC_MULTIBOOT_H
+/*
+ * Multiboot 1 and 2 kernels: ELF, or the addresses in the header ("a.out
+ * kludge").
+ * Spec: Multiboot Specification 0.6.96; Multiboot2 Specification 2.0.
+ */
+
+#include "pc/boot.h"
+#include "pc/elf.h"
+
+struct multiboot_image {
+	unsigned version;	/* 1 or 2 */
+	struct elf_image elf;	/* or what the header says in its place */
+	uint64_t end;		/* first byte behind kernel and modules */
+	uint32_t module_addr[BOOT_MODULES];
+};
+
+bool multiboot_probe(const struct image *kernel);
+
+/*
+ * Returns    0 with *mb filled; -EBADMSG: damaged; -ENOTSUP: it asks for what
+ *            we do not have; -ENOSPC: more memory is needed; -E2BIG: the command
+ *            line is too long
+ */
+int multiboot_check(struct multiboot_image *mb, const struct boot_request *rq,
+		    uint64_t ram, struct err *e);
+void multiboot_load(const struct multiboot_image *mb, const struct boot_request *rq,
+		    struct mem *m, struct x86_cpu *c);
+#endif
