@@ -48,6 +48,18 @@ static void segment_loads(void)
 	check(at(R_GDT + 0x20 + 5)[0] == 0xf3, "accessed bit in memory");
 }
 
+static void fill_tss2(uint32_t eflags)
+{
+	put32(R_TSS2 + 28, 0x7000);
+	put32(R_TSS2 + 32, 0x9100);
+	put32(R_TSS2 + 36, eflags);
+	put32(R_TSS2 + 40 + 4 * X86_RBX, 0xbbbbbbbb);
+	put32(R_TSS2 + 40 + 4 * X86_RSP, 0x23000);
+	for (unsigned i = 0; i < X86_SEGS; i++)
+		put16(R_TSS2 + 72 + 4 * i, SEL_DATA0);
+	put16(R_TSS2 + 72 + 4 * X86_CS, SEL_CODE0);
+}
+
 static void limits(void)
 {
 	rig_protected(3);
@@ -61,9 +73,11 @@ static void limits(void)
 	check(c->rip == R_CODE + 7, "expand-down above: rip %lx", (long)c->rip);
 	rig_protected(0);
 	c->seg[X86_SS].limit = R_STACK0 - 5;
-	put32(R_IDT + 8 * 12, (uint32_t)SEL_TASKGATE << 16);
+	fill_tss2(2);
+	gate_at(R_IDT + 8 * X86_EXC_SS, 5, 0, SEL_TSS2, 0, 0);
 	STEP("\x50");
-	check(c->rip != R_CODE + 1, "push beyond SS does not succeed");
+	check(c->rip == 0x9100 && get32(R_TSS + 32) == R_CODE, "push beyond SS: rip %lx",
+	      (long)c->rip);
 }
 
 static void interrupts(void)
@@ -123,18 +137,6 @@ static void double_faults(void)
 	put32(R_IDT + 8 * X86_EXC_UD + 4, 0x0e00);
 	STEP("\x0f\x0b");
 	entered("#UD, then #NP", X86_EXC_NP, X86_EXC_UD * 8 + 3, R_CODE);
-}
-
-static void fill_tss2(uint32_t eflags)
-{
-	put32(R_TSS2 + 28, 0x7000);
-	put32(R_TSS2 + 32, 0x9100);
-	put32(R_TSS2 + 36, eflags);
-	put32(R_TSS2 + 40 + 4 * X86_RBX, 0xbbbbbbbb);
-	put32(R_TSS2 + 40 + 4 * X86_RSP, 0x23000);
-	for (unsigned i = 0; i < X86_SEGS; i++)
-		put16(R_TSS2 + 72 + 4 * i, SEL_DATA0);
-	put16(R_TSS2 + 72 + 4 * X86_CS, SEL_CODE0);
 }
 
 static void call_gates(void)
