@@ -138,9 +138,11 @@ static bool chan_out(const struct pit_chan *c, uint64_t now)
 	}
 }
 
-/* Ticks from loading the count to the first rise of OUT. */
-static uint64_t chan_rise_ticks(const struct pit_chan *c)
+/* Ticks from loading the count to the next rise of OUT, or the only one. */
+static uint64_t chan_rise_ticks(const struct pit_chan *c, uint64_t now)
 {
+	if (periodic(c))
+		return (chan_ticks(c, now) / c->count + 1) * c->count;
 	return c->mode == 4 || c->mode == 5 ? (uint64_t)c->count + 1 : c->count;
 }
 
@@ -152,7 +154,7 @@ static void pit_arm(struct pit *p)
 		timer_stop(&p->vm->timers, &p->timer);
 		return;
 	}
-	p->due_ns = c->start_ns + ticks_to_ns(chan_rise_ticks(c));
+	p->due_ns = c->start_ns + ticks_to_ns(chan_rise_ticks(c, vm_now_ns(p->vm)));
 	timer_set(&p->vm->timers, &p->timer, p->due_ns);
 }
 

@@ -2,14 +2,16 @@
 #define DEV_TICK_H
 /*
  * Periodic ticks on a host that is sometimes late.  Ticks that were missed are
- * made up for at no more than twice the rate, and no more than TICK_OWED of
- * them: a guest that counts ticks keeps time over short delays, and is not
- * flooded after the process was stopped for a second.
+ * made up for at no more than TICK_SPEEDUP times the rate, and no more than
+ * TICK_OWED of them: a guest that counts ticks keeps time while it shares its
+ * processor with others (who take it away for some 10 ms at a time), and is
+ * not flooded after the process was stopped for a second.
  */
 
 #include <stdint.h>
 
-#define TICK_OWED	3	/* ticks */
+#define TICK_OWED	16
+#define TICK_SPEEDUP	4
 /* No periodic timer fires faster than this, whatever the guest asks for. */
 #define TICK_MIN_NS	20000u
 
@@ -23,7 +25,8 @@
 static inline uint64_t tick_next(uint64_t *due_ns, uint64_t period_ns,
 				 uint64_t now_ns)
 {
-	uint64_t due = *due_ns + period_ns, soon, missed;
+	uint64_t due = *due_ns + period_ns, step = period_ns / TICK_SPEEDUP;
+	uint64_t soon, missed;
 
 	if (due < now_ns) {
 		missed = (now_ns - due) / period_ns;
@@ -31,7 +34,7 @@ static inline uint64_t tick_next(uint64_t *due_ns, uint64_t period_ns,
 			due += (missed - TICK_OWED) * period_ns;
 	}
 	*due_ns = due;
-	soon = now_ns + (period_ns / 2 > TICK_MIN_NS ? period_ns / 2 : TICK_MIN_NS);
+	soon = now_ns + (step > TICK_MIN_NS ? step : TICK_MIN_NS);
 	return due > soon ? due : soon;
 }
 #endif
