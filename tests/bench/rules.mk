@@ -1,6 +1,6 @@
 # The benchmark's programs: vb runs natively and as a guest's init, so it is a
 # static i386 program whatever the rest is built with.
-BENCH := $(BUILD)/bench/vb $(BUILD)/bench/stamp $(BUILD)/bench/decode
+BENCH := $(BUILD)/bench/vb $(BUILD)/bench/stamp $(BUILD)/bench/decode $(BUILD)/bench/interp
 
 $(BUILD)/bench/vb: $(sort $(wildcard tests/bench/vb*.c)) tests/bench/vb.h
 	@mkdir -p $(@D)
@@ -14,6 +14,10 @@ $(BUILD)/bench/stamp: tests/bench/stamp.c
 $(BUILD)/bench/decode: tests/bench/decode.c tests/unit/x86_code.h $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(CPPFLAGS) -Itests/unit $(R_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+
+$(BUILD)/bench/interp: tests/bench/interp.c $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CPPFLAGS) $(R_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 
 bench-tools: $(BENCH)
 
