@@ -99,18 +99,13 @@ static void enter(struct bt_vcpu *b, const uint8_t *code)
 {
 	struct vcpu *v = b->v;
 	struct x86_cpu *c = &v->cpu;
-	struct bt_jcache *j = &b->jc[b->mode & BT_M_USER ? 1 : 0];
 	uint64_t f;
 
 	v->hot[H_IF] = c->rflags & X86_FL_IF;
 	v->hot[H_SYSFLAGS] = c->rflags & ~(uint64_t)(X86_FL_ARITH | X86_FL_IF |
 						     X86_FL_FIXED | X86_FL_RF);
 	v->hot[H_XMASK] = c->xcr0 & 7;
-	if (j->mode != b->mode) {
-		jcache_flush(j);
-		j->mode = b->mode;
-	}
-	v->hot[H_JCACHE] = (uint64_t)(uintptr_t)j->e;
+	v->hot[H_JTAG] = (uint64_t)b->jmode->gen << 32;
 	v->hot[H_GSBASE] = window_base(b->bt, b);
 	bt_enter(v, code);
 	f = v->hot[H_FLAGS];
@@ -222,12 +217,10 @@ static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
 
 static void jcache_add(struct bt_vcpu *b, const struct bt_unit *u)
 {
-	struct bt_jcache *j = &b->jc[b->mode & BT_M_USER ? 1 : 0];
-
 	if (!(b->mode & BT_M_USER) && (b->mode & BT_M_PAGING) &&
 	    (!page_is_global(b, u->eip) || u->gpa2))
-		j->nonglobal = true;
-	jcache_insert(j, u->eip, u);
+		b->jmode->nonglobal = true;
+	jcache_insert(&b->jc, b->jmode, u->eip, u);
 }
 
 /* --- exits ---------------------------------------------------------------------- */
@@ -358,6 +351,8 @@ static enum vcpu_exit bt_run(struct vcpu *v)
 			b->bt->stats.untranslatable++;
 			r = interp_step(v);
 		} else {
+			if (!b->jmode || b->jmode->mode != b->mode)
+				b->jmode = jcache_mode(&b->jc, b->mode);
 			r = run_units(b);
 		}
 		if (r == INTERP_SHUTDOWN)
@@ -388,20 +383,16 @@ static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
 
 	switch (what) {
 	case VCPU_FLUSH_PAGE:
-		jcache_flush_page(&b->jc[0], (uint32_t)gva);
-		jcache_flush_page(&b->jc[1], (uint32_t)gva);
+		jcache_flush_page(&b->jc, (uint32_t)gva);
 		if (bt->far_pages[page / 64] >> page % 64 & 1)
 			link_clear_far(bt);
 		break;
 	case VCPU_FLUSH_ALL:
-		jcache_flush(&b->jc[0]);
-		jcache_flush(&b->jc[1]);
+		jcache_flush(&b->jc, JCACHE_ALL);
 		link_clear_far(bt);
 		break;
 	default:
-		if (b->jc[0].nonglobal)
-			jcache_flush(&b->jc[0]);
-		jcache_flush(&b->jc[1]);
+		jcache_flush(&b->jc, JCACHE_NONGLOBAL);
 	}
 	window_flush(bt, v, gva, what);
 }
@@ -514,12 +505,7 @@ static int bt_create(struct vcpu *v, struct err *e)
 		return err_set(e, -ENOMEM, "translator: out of memory");
 	b->bt = v->vm->engine_vm;
 	b->v = v;
-	for (unsigned k = 0; k < 2; k++) {
-		b->jc[k].used = true;
-		jcache_flush(&b->jc[k]);
-	}
-	b->empty.used = true;
-	jcache_flush(&b->empty);
+	v->hot[H_JCACHE] = (uint64_t)(uintptr_t)b->jc.e;
 	v->hot[H_XSAVE] = (uint64_t)(uintptr_t)v->cpu.xsave;
 	v->hot[H_FPU_FN] = (uint64_t)(uintptr_t)bt_fpu_load;
 	v->hot[H_MXCSR] = 0x1f80;

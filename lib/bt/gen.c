@@ -345,7 +345,9 @@ void gen_exit_lookup(struct gen *g)
 	emit_rr(e, 0xc1, 4, X86_R9, EMIT_32);		/* shl r9d, 4 */
 	e8(e, 4);
 	emit_rm(e, 0x03, X86_R9, X86_R15, X86_NOREG, 0, H_JCACHE * 8, EMIT_64);
-	emit_rm(e, 0x39, X86_R8, X86_R9, X86_NOREG, 0, 0, EMIT_64);
+	emit_load(e, X86_R10, H_JTAG * 8, EMIT_64);
+	emit_rr(e, 0x09, X86_R8, X86_R10, EMIT_64);
+	emit_rm(e, 0x39, X86_R10, X86_R9, X86_NOREG, 0, 0, EMIT_64);
 	/* A miss leaves with r8d as it is. */
 	{
 		uint8_t *miss = emit_jcc(e, 5);

@@ -20,7 +20,8 @@
 #define H_HOST_RSP	0
 #define H_IF		1	/* EFLAGS.IF of the guest: 0 or 0x200 */
 #define H_SYSFLAGS	2	/* the flags that are neither arithmetic nor IF */
-#define H_JCACHE	3	/* the jump cache of the current mode */
+#define H_JCACHE	3	/* the jump cache */
+#define H_JTAG		31	/* generation of the current mode << 32; ~0: nothing hits */
 #define H_REASON	4	/* enum bt_exit */
 #define H_ARG		5	/* its argument */
 #define H_FLAGS		6	/* flags at the exit: AH as LAHF, AL = OF */

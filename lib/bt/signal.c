@@ -9,8 +9,8 @@
  * code it edits the interrupted context.
  *
  * The kick: no translated code polls.  The handler unlinks the running unit's
- * direct exits and swaps in an empty jump cache, so that the unit leaves at its
- * end.  When the thread is already past (in the exit sequence or the glue) the
+ * direct exits and lets the jump cache miss, so that the unit leaves at its end.
+ *   When the thread is already past (in the exit sequence or the glue) the
  * signal is sent again a little later.
  */
 #include "bt/signal.h"
@@ -124,7 +124,7 @@ void bt_signal_kicked(struct bt_vcpu *b, void *context)
 	if (!b->v->hot[H_IN_TC])
 		return;
 	b->bt->stats.kicks++;
-	b->v->hot[H_JCACHE] = (uint64_t)(uintptr_t)b->empty.e;
+	b->v->hot[H_JTAG] = ~0ull;
 	u = tcache_find(&b->bt->tc, pc);
 	if (u && leaves_unlinked(b->bt, u, pc)) {
 		for (unsigned i = 0; i < u->nlinks; i++)

@@ -120,12 +120,10 @@ static void jcaches_forget(struct bt *bt, const struct bt_unit *u)
 	for (unsigned i = 0; i < bt->vm->ncpus; i++) {
 		struct bt_vcpu *b = bt->vm->vcpu[i] ? bt->vm->vcpu[i]->engine : NULL;
 
-		for (unsigned k = 0; b && k < 2; k++) {
-			struct bt_jentry *j = &b->jc[k].e[bt_jc_index(u->eip)];
+		struct bt_jentry *j = b ? &b->jc.e[bt_jc_index(u->eip)] : NULL;
 
-			if (j->code == u->entry_lookup)
-				*j = (struct bt_jentry){ .eip = ~0ull };
-		}
+		if (j && j->code == u->entry_lookup)
+			*j = (struct bt_jentry){ 0 };
 	}
 }
 
@@ -187,14 +185,44 @@ void unit_written(struct bt *bt, uint64_t gpa, uint64_t len)
 	}
 }
 
-void jcache_flush(struct bt_jcache *j)
+/* --- the jump cache ------------------------------------------------------------ */
+
+static uint32_t new_gen(struct bt_jcache *j)
 {
-	if (!j->used)
-		return;
-	for (unsigned i = 0; i < BT_JC_SIZE; i++)
-		j->e[i].eip = ~0ull;
-	memset(j->pages, 0, sizeof(j->pages));
-	j->used = j->nonglobal = false;
+	if (++j->gen == 0) {	/* wrapped: old tags could hit again */
+		memset(j->e, 0, sizeof(j->e));
+		j->gen = 1;
+	}
+	return j->gen;
+}
+
+struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode)
+{
+	struct bt_jmode *m;
+	unsigned i;
+
+	for (i = 0; i < j->nmodes; i++)
+		if (j->mode[i].mode == mode)
+			return &j->mode[i];
+	if (j->nmodes == BT_JC_MODES)
+		j->nmodes = 0;	/* forget them: more than a guest uses at a time */
+	m = &j->mode[j->nmodes++];
+	*m = (struct bt_jmode){ .mode = mode, .gen = new_gen(j) };
+	return m;
+}
+
+void jcache_flush(struct bt_jcache *j, enum jcache_what what)
+{
+	for (unsigned i = 0; i < j->nmodes; i++) {
+		struct bt_jmode *m = &j->mode[i];
+
+		if (what == JCACHE_NONGLOBAL && !(m->mode & BT_M_USER) && !m->nonglobal)
+			continue;
+		m->gen = new_gen(j);
+		m->nonglobal = false;
+	}
+	if (what == JCACHE_ALL)
+		memset(j->pages, 0, sizeof(j->pages));
 }
 
 static unsigned bloom(uint32_t page)
@@ -202,14 +230,15 @@ static unsigned bloom(uint32_t page)
 	return (page ^ page >> 12) & 4095;
 }
 
-void jcache_insert(struct bt_jcache *j, uint32_t eip, const struct bt_unit *u)
+void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, uint32_t eip,
+		   const struct bt_unit *u)
 {
 	uint32_t p = bloom(eip >> PAGE_SHIFT), p2 = bloom((eip + u->len - 1) >> PAGE_SHIFT);
 
-	j->e[bt_jc_index(eip)] = (struct bt_jentry){ eip, u->entry_lookup };
+	j->e[bt_jc_index(eip)] = (struct bt_jentry){ (uint64_t)m->gen << 32 | eip,
+						     u->entry_lookup };
 	j->pages[p / 64] |= 1ull << p % 64;
 	j->pages[p2 / 64] |= 1ull << p2 % 64;
-	j->used = true;
 }
 
 void jcache_flush_page(struct bt_jcache *j, uint32_t eip)
@@ -217,5 +246,5 @@ void jcache_flush_page(struct bt_jcache *j, uint32_t eip)
 	uint32_t p = bloom(eip >> PAGE_SHIFT);
 
 	if (j->pages[p / 64] >> p % 64 & 1)
-		jcache_flush(j);
+		jcache_flush(j, JCACHE_ALL);
 }

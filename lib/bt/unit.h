@@ -89,19 +89,30 @@ struct bt_unit {
 	struct bt_site site[];
 };
 
+/*
+ * The jump cache: EIP -> host code, for jumps that are not linked.  A tag holds
+ * the EIP and, above it, the generation of the mode it was entered under; a
+ * flush only takes new generations.
+ */
 struct bt_jentry {
-	uint64_t eip;		/* ~0: empty */
+	uint64_t tag;		/* generation << 32 | eip; 0: empty */
 	const uint8_t *code;
 };
 
 #define BT_JC_BITS	12
 #define BT_JC_SIZE	(1u << BT_JC_BITS)
+#define BT_JC_MODES	12
+
+struct bt_jmode {
+	uint32_t mode, gen;
+	bool nonglobal;		/* the kernel's: holds what MOV CR3 flushes */
+};
 
 struct bt_jcache {
 	struct bt_jentry e[BT_JC_SIZE];
-	uint32_t mode;
-	bool used;
-	bool nonglobal;		/* the kernel's: holds what MOV CR3 flushes */
+	struct bt_jmode mode[BT_JC_MODES];
+	unsigned nmodes;
+	uint32_t gen;		/* last one given out */
 	uint64_t pages[64];	/* Bloom filter of the pages inserted */
 };
 
@@ -131,8 +142,8 @@ struct bt {
 struct bt_vcpu {
 	struct bt *bt;
 	struct vcpu *v;
-	struct bt_jcache jc[2];		/* kernel, user */
-	struct bt_jcache empty;		/* in H_JCACHE while a kick is under way */
+	struct bt_jcache jc;
+	struct bt_jmode *jmode;		/* of mode */
 	uint32_t mode;			/* of what runs now */
 	void *altstack;
 	timer_t retry;			/* sends a kick again */
@@ -159,7 +170,11 @@ void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far);
 void link_clear(struct bt *bt, struct bt_link *l);
 void link_clear_far(struct bt *bt);
 
-void jcache_insert(struct bt_jcache *j, uint32_t eip, const struct bt_unit *u);
-void jcache_flush(struct bt_jcache *j);
+/* The entry of a mode, made when there is none. */
+struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode);
+void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, uint32_t eip,
+		   const struct bt_unit *u);
+enum jcache_what { JCACHE_ALL, JCACHE_NONGLOBAL };
+void jcache_flush(struct bt_jcache *j, enum jcache_what what);
 void jcache_flush_page(struct bt_jcache *j, uint32_t eip);
 #endif

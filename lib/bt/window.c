@@ -132,7 +132,7 @@ static void forget_page(struct bt_window_set *s, struct bt_window *w, uint32_t g
 {
 	if (!w->pte[gpage])
 		return;
-	rmap_del(s, w->pte[gpage] >> 3, window_index(s, w), gpage);
+	rmap_del(s, w->pte[gpage] >> WIN_SHIFT, window_index(s, w), gpage);
 	w->pte[gpage] = 0;
 	s->nmaps--;
 }
@@ -154,7 +154,7 @@ static void window_empty(struct bt *bt, struct bt_window *w)
 		return;
 	for (uint32_t i = 0; i < w->nlist; i++)
 		forget_page(s, w, w->list[i]);
-	w->nlist = 0;
+	w->nlist = w->nlocal = 0;
 	mmap(w->base, WINDOW_LEN + GUARD, PROT_NONE,
 	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	bt->stats.window_drops++;
@@ -177,7 +177,7 @@ static bool list_add(struct bt_window *w, uint32_t gpage)
 
 /* May the mode of this window see the page, and how?  0: no. */
 static uint32_t page_rights(const struct bt *bt, const struct vcpu *v,
-			    struct bt_window *w, const struct x86_walk *k,
+			    const struct bt_window *w, const struct x86_walk *k,
 			    uint64_t off)
 {
 	uint32_t r = WIN_PRESENT;
@@ -192,13 +192,13 @@ static uint32_t page_rights(const struct bt *bt, const struct vcpu *v,
 		r |= WIN_WRITE;
 	if (k->page_size > PAGE_SIZE)
 		r |= WIN_LARGE;
-	if (!k->global)
-		w->nonglobal = true;
+	if (k->global)
+		r |= WIN_GLOBAL;
 	return r;
 }
 
 /* What the page tables say of a guest page now: its pte, 0 if not mapped. */
-static uint32_t page_now(struct bt *bt, struct vcpu *v, struct bt_window *w,
+static uint32_t page_now(struct bt *bt, struct vcpu *v, const struct bt_window *w,
 			 const struct x86_walk_mem *m, uint32_t gpage)
 {
 	struct x86_walk k;
@@ -211,7 +211,7 @@ static uint32_t page_now(struct bt *bt, struct vcpu *v, struct bt_window *w,
 	if (off == UINT64_MAX)
 		return 0;
 	r = page_rights(bt, v, w, &k, off);
-	return r ? (uint32_t)(off >> PAGE_SHIFT) << 3 | r : 0;
+	return r ? (uint32_t)(off >> PAGE_SHIFT) << WIN_SHIFT | r : 0;
 }
 
 /* Compare all that is mapped with the page tables; drop what differs. */
@@ -229,7 +229,7 @@ static void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
 			continue;
 		now = page_now(bt, b->v, w, &m, g);
 		/* Fewer rights than the tables give is a later fault, no error. */
-		if (now >> 3 != had >> 3 || !now || (had & ~now & WIN_WRITE)) {
+		if (now >> WIN_SHIFT != had >> WIN_SHIFT || !now || (had & ~now & WIN_WRITE)) {
 			if (++gone > 64) {
 				window_empty(bt, w);
 				return;
@@ -283,6 +283,18 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 	return (uintptr_t)(w && w->base && !w->stale ? w->base : s->none);
 }
 
+static void local_add(struct bt_window *w, uint32_t gpage)
+{
+	unsigned i;
+
+	for (i = 0; i < w->nlocal && i < WIN_LOCAL_MAX; i++)
+		if (w->local[i] == gpage)
+			return;
+	if (i < WIN_LOCAL_MAX)
+		w->local[i] = gpage;
+	w->nlocal = i + 1;
+}
+
 /* Map gpage and such neighbours as lie in one piece with equal rights. */
 static bool map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w, uint32_t gpage,
 		    uint32_t pte)
@@ -294,23 +306,25 @@ static bool map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w, uint3
 	uint8_t *at;
 
 	while (lo > start && !w->pte[lo - 1] &&
-	       page_now(bt, b->v, w, &m, lo - 1) == pte - ((gpage - lo + 1) << 3))
+	       page_now(bt, b->v, w, &m, lo - 1) == pte - ((gpage - lo + 1) << WIN_SHIFT))
 		lo--;
 	while (hi < start + RUN_MAX && !w->pte[hi] &&
-	       page_now(bt, b->v, w, &m, hi) == pte + ((hi - gpage) << 3))
+	       page_now(bt, b->v, w, &m, hi) == pte + ((hi - gpage) << WIN_SHIFT))
 		hi++;
-	pte -= (gpage - lo) << 3;
+	pte -= (gpage - lo) << WIN_SHIFT;
 	at = w->base + ((uint64_t)lo << PAGE_SHIFT);
 	if (mmap(at, (uint64_t)(hi - lo) << PAGE_SHIFT, prot,
 		 MAP_SHARED | MAP_FIXED | MAP_POPULATE, bt->vm->mem->fd,
-		 (off_t)(pte >> 3) << PAGE_SHIFT) == MAP_FAILED)
+		 (off_t)(pte >> WIN_SHIFT) << PAGE_SHIFT) == MAP_FAILED)
 		return false;
-	for (uint32_t g = lo; g < hi; g++, pte += 1u << 3) {
+	for (uint32_t g = lo; g < hi; g++, pte += 1u << WIN_SHIFT) {
 		if (w->pte[g])
 			forget_page(s, w, g);
-		if (!rmap_add(s, pte >> 3, window_index(s, w), g) || !list_add(w, g))
+		if (!rmap_add(s, pte >> WIN_SHIFT, window_index(s, w), g) || !list_add(w, g))
 			return false;
 		w->pte[g] = pte;
+		if (!(pte & WIN_GLOBAL))
+			local_add(w, g);
 		s->nmaps++;
 	}
 	bt->stats.window_fills++;
@@ -341,7 +355,7 @@ enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 	pte = page_now(bt, v, w, &m, (uint32_t)(gva >> PAGE_SHIFT));
 	if (!pte || (write && !(pte & WIN_WRITE)))
 		return WINDOW_STEP;
-	if ((w->pte[gva >> PAGE_SHIFT] ^ pte) >> 3 ||
+	if ((w->pte[gva >> PAGE_SHIFT] ^ pte) >> WIN_SHIFT ||
 	    (w->pte[gva >> PAGE_SHIFT] & WIN_WRITE) != (pte & WIN_WRITE)) {
 		if (s->nmaps > MAPS_MAX)
 			for (unsigned i = 0; i < BT_WINDOWS; i++)
@@ -370,7 +384,7 @@ static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint3
 		return;
 	}
 	now = page_now(bt, v, w, &m, g);
-	if (!now || now >> 3 != had >> 3 || (had & ~now & WIN_WRITE))
+	if (!now || now >> WIN_SHIFT != had >> WIN_SHIFT || (had & ~now & WIN_WRITE))
 		unmap_page(bt->windows, w, g);
 }
 
@@ -390,9 +404,12 @@ void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what)
 				flush_page(bt, v, &s->w[i], g);
 		return;
 	}
-	for (unsigned i = 0; i < BT_WINDOWS; i++)
-		if (i || what == VCPU_FLUSH_ALL || s->w[i].nonglobal)
-			s->w[i].stale = s->w[i].nlist > 0;
+	for (unsigned i = what == VCPU_FLUSH_ALL ? 0 : 1; i < BT_WINDOWS; i++)
+		s->w[i].stale = s->w[i].nlist > 0;
+	if (s->w[0].nlocal > WIN_LOCAL_MAX)
+		s->w[0].stale = true;
+	for (unsigned i = 0; i < s->w[0].nlocal && !s->w[0].stale; i++)
+		flush_page(bt, v, &s->w[0], s->w[0].local[i]);
 }
 
 void window_protect(struct bt *bt, uint64_t page)

@@ -23,13 +23,16 @@
 
 #define BT_WINDOWS 9		/* 0: the kernel's */
 
+#define WIN_LOCAL_MAX 64
+
 struct bt_window {
 	uint8_t *base;		/* NULL: not made yet */
 	uint64_t cr3;
 	uint64_t used;		/* for LRU */
 	bool user, stale;	/* stale: compare with the page tables before use */
-	bool nonglobal;		/* the kernel's: holds pages that MOV CR3 flushes */
-	uint32_t *pte;		/* by guest page: memfd page << 3 | WIN_*; 0 none */
+	uint32_t local[WIN_LOCAL_MAX];	/* the kernel's: pages that MOV CR3 flushes */
+	unsigned nlocal;	/* above WIN_LOCAL_MAX: too many to know */
+	uint32_t *pte;		/* by guest page: memfd page << WIN_SHIFT | WIN_*; 0 none */
 	uint32_t *list;		/* guest pages that are or were mapped */
 	uint32_t nlist, cap;
 };
@@ -37,6 +40,8 @@ struct bt_window {
 #define WIN_PRESENT	1u
 #define WIN_WRITE	2u
 #define WIN_LARGE	4u	/* from a large page: INVLPG reaches further */
+#define WIN_GLOBAL	8u	/* MOV CR3 leaves it */
+#define WIN_SHIFT	4
 
 struct bt_window_set {
 	struct bt_window w[BT_WINDOWS];
