@@ -29,7 +29,9 @@ _Static_assert(sizeof(struct bt_jentry) == 16, "gen_exit_lookup");
 
 void bt_enter(struct vcpu *v, const void *code);
 int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, int write);
-extern const char bt_fpu_load[], bt_exit[], bt_exit_saved[], bt_tlb_miss[];
+int bt_callout_c(struct vcpu *v, const struct bt_callout *co);
+extern const char bt_fpu_load[], bt_exit[], bt_exit_saved[], bt_tlb_miss[],
+	bt_callout[];
 
 #define SITE_FAULTS_MAX	2	/* then the instruction is made soft */
 
@@ -95,22 +97,63 @@ static uint32_t bt_mode(const struct x86_cpu *c)
 
 /* --- in and out ----------------------------------------------------------------- */
 
+/* EFLAGS live in three parts while translated code runs: layout.h. */
+static void flags_split(struct vcpu *v)
+{
+	uint64_t f = v->cpu.rflags;
+
+	v->hot[H_IF] = f & X86_FL_IF;
+	v->hot[H_SYSFLAGS] = f & ~(uint64_t)(X86_FL_ARITH | X86_FL_IF |
+					     X86_FL_FIXED | X86_FL_RF);
+	v->hot[H_FLAGS] = (f & 0xff) << 8 | (f >> 11 & 1);
+}
+
+static void flags_join(struct vcpu *v)
+{
+	uint64_t f = v->hot[H_FLAGS];
+
+	v->cpu.rflags = v->hot[H_SYSFLAGS] | v->hot[H_IF] | X86_FL_FIXED |
+			(f >> 8 & (X86_FL_ARITH & 0xff)) | (f & 1) << 11;
+}
+
 static void enter(struct bt_vcpu *b, const uint8_t *code)
 {
 	struct vcpu *v = b->v;
-	struct x86_cpu *c = &v->cpu;
-	uint64_t f;
 
-	v->hot[H_IF] = c->rflags & X86_FL_IF;
-	v->hot[H_SYSFLAGS] = c->rflags & ~(uint64_t)(X86_FL_ARITH | X86_FL_IF |
-						     X86_FL_FIXED | X86_FL_RF);
-	v->hot[H_XMASK] = c->xcr0 & 7;
+	flags_split(v);
+	v->hot[H_XMASK] = v->cpu.xcr0 & 7;
 	v->hot[H_JTAG] = (uint64_t)b->jmode->gen << 32;
 	v->hot[H_GSBASE] = window_base(b->bt, b);
 	bt_enter(v, code);
-	f = v->hot[H_FLAGS];
-	c->rflags = v->hot[H_SYSFLAGS] | v->hot[H_IF] | X86_FL_FIXED |
-		    (f >> 8 & (X86_FL_ARITH & 0xff)) | (f & 1) << 11;
+	flags_join(v);
+}
+
+int bt_callout_c(struct vcpu *v, const struct bt_callout *co)
+{
+	struct bt_vcpu *b = v->engine;
+	struct x86_cpu *c = &v->cpu;
+	uint64_t drops = b->bt->stats.drops;
+
+	b->bt->stats.callouts++;
+	flags_join(v);
+	b->leave = false;
+	c->rip = co->next;
+	if (co->fn(v, &co->in) != X86_OK) {
+		c->rip = co->eip;
+		return BT_CALLOUT_STEP;
+	}
+	flags_split(v);
+	v->insns++;
+	if (c->rip != co->next || c->inhibit || c->halted || b->leave ||
+	    drops != b->bt->stats.drops ||
+	    ((c->rflags & X86_FL_IF) && atomic_load_explicit(&v->req, memory_order_relaxed)))
+		return BT_CALLOUT_OUT;
+	if (co->mode) {
+		interp_state_changed(v);
+		if (bt_mode(c) != b->mode)
+			return BT_CALLOUT_OUT;
+	}
+	return BT_CALLOUT_ON;
 }
 
 int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, int write)
@@ -381,6 +424,7 @@ static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
 	struct bt *bt = b->bt;
 	uint32_t page = (uint32_t)gva >> PAGE_SHIFT;
 
+	b->leave = true;
 	switch (what) {
 	case VCPU_FLUSH_PAGE:
 		jcache_flush_page(&b->jc, (uint32_t)gva);
@@ -511,6 +555,7 @@ static int bt_create(struct vcpu *v, struct err *e)
 	v->hot[H_MXCSR] = 0x1f80;
 	v->hot[H_EXIT] = (uint64_t)(uintptr_t)bt_exit;
 	v->hot[H_EXIT_SAVED] = (uint64_t)(uintptr_t)bt_exit_saved;
+	v->hot[H_CALLOUT] = (uint64_t)(uintptr_t)bt_callout;
 	v->hot[H_TLB_MISS] = (uint64_t)(uintptr_t)bt_tlb_miss;
 	rc = bt_signal_init(b, e);
 	if (!rc)
@@ -557,6 +602,7 @@ static void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint
 	put(ptr, "exits_sti", s->exits[BT_EXIT_STI]);
 	put(ptr, "exits_hot", s->exits[BT_EXIT_HOT]);
 	put(ptr, "exits_fault", s->exits[BT_EXIT_FAULT]);
+	put(ptr, "callouts", s->callouts);
 	put(ptr, "steps", s->steps);
 	put(ptr, "steps_untranslatable", s->untranslatable);
 	put(ptr, "tlb_misses", s->tlb_misses);

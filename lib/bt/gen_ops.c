@@ -381,7 +381,7 @@ static bool gen_rdtsc(struct gen *g)
 {
 	struct emit *e = &g->e;
 
-	if (!(g->mode & BT_M_TSC))
+	if (!(g->mode & BT_M_TSC) || !x86_model_has(&g->bt->vm->model, g->in->feat))
 		return false;
 	gen_need_saved(g);
 	e8(e, 0x0f), e8(e, 0x31);
@@ -392,6 +392,9 @@ static bool gen_rdtsc(struct gen *g)
 	emit_mov_rr(e, X86_RDX, X86_RAX);
 	emit_rr(e, 0xc1, 5, X86_RDX, EMIT_64), e8(e, 32);
 	emit_rr(e, 0x89, X86_RAX, X86_RAX, EMIT_32);
+	if (g->in->op == X86_RDTSCP)
+		emit_load(e, X86_RCX, (int32_t)offsetof(struct vcpu, cpu.tsc_aux),
+			  EMIT_32);
 	g->flags = GEN_SAVED;
 	return true;
 }
@@ -427,6 +430,7 @@ bool gen_inline(struct gen *g)
 	case X86_POPF:
 		return gen_popf(g);
 	case X86_RDTSC:
+	case X86_RDTSCP:
 		return gen_rdtsc(g);
 	case X86_MOV_SEG:
 		return gen_read_seg(g);

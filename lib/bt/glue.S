@@ -78,6 +78,7 @@ bt_exit_saved:
 	mov	%r10, HOT(H_REASON)
 	mov	%r12, HOT(H_FLAGS)
 	mov	HOT(H_HOST_RSP), %rsp
+exit_stored:
 	movl	$0, HOT(H_IN_TC)
 	cmpl	$0, HOT(H_FPU_LOADED)
 	je	1f
@@ -184,9 +185,57 @@ bt_tlb_miss:
 	jmp	bt_exit_saved
 
 /*
- * Where the signal handler sends a faulting or kicked thread: r8-r10 as for
- * bt_exit, set up by the handler.
+ * Execute one instruction in C and come back.  r9 = struct bt_callout, r10 =
+ * where to go on, flags in R12.  All guest state is in v->cpu meanwhile.
  */
-	.globl	bt_glue_end
-bt_glue_end:
+	.globl	bt_callout
+bt_callout:
+	mov	%rax, V_GPR+0(%r15)
+	mov	%rcx, V_GPR+8(%r15)
+	mov	%rdx, V_GPR+16(%r15)
+	mov	%rbx, V_GPR+24(%r15)
+	mov	%rsp, V_GPR+32(%r15)
+	mov	%rbp, V_GPR+40(%r15)
+	mov	%rsi, V_GPR+48(%r15)
+	mov	%rdi, V_GPR+56(%r15)
+	mov	%r12, HOT(H_FLAGS)
+	mov	%r9, %rbx
+	mov	%r10, %r13
+	mov	HOT(H_HOST_RSP), %rsp
+	movl	$0, HOT(H_IN_TC)
+	mov	HOT(H_FPU_LOADED), %r14d
+	test	%r14d, %r14d
+	jz	1f
+	call	fpu_store
+1:	mov	%r15, %rdi
+	mov	%rbx, %rsi
+	call	bt_callout_c
+	movl	$1, HOT(H_IN_TC)
+	mov	%eax, %ebx
+	test	%r14d, %r14d
+	jz	2f
+	mov	%r13, %rbp
+	lea	3f(%rip), %r9
+	jmp	bt_fpu_load
+3:	mov	%rbp, %r13
+2:	test	%ebx, %ebx
+	jnz	4f
+	cmpl	$0, HOT(H_KICK)
+	jne	4f
+	mov	HOT(H_FLAGS), %r12
+	mov	V_GPR+0(%r15), %rax
+	mov	V_GPR+8(%r15), %rcx
+	mov	V_GPR+16(%r15), %rdx
+	mov	V_GPR+24(%r15), %rbx
+	mov	V_GPR+32(%r15), %rsp
+	mov	V_GPR+40(%r15), %rbp
+	mov	V_GPR+48(%r15), %rsi
+	mov	V_GPR+56(%r15), %rdi
+	jmp	*%r13
+4:	mov	$BT_EXIT_STEP, %eax
+	cmp	$BT_CALLOUT_STEP, %ebx
+	je	5f
+	mov	$BT_EXIT_REQ, %eax
+5:	mov	%rax, HOT(H_REASON)
+	jmp	exit_stored
 	.section .note.GNU-stack,"",@progbits

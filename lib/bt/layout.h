@@ -43,6 +43,7 @@
 #define H_SP		22
 #define H_HOSTGS	23
 #define H_R13		24
+#define H_CALLOUT	32
 #define H_R14		25
 #define H_BX		27
 #define H_EXIT		28	/* glue is out of rel32 reach: its addresses */
@@ -50,7 +51,7 @@
 #define H_TLB_MISS	30
 #define H_KICK		26	/* a kick came: do not stay in translated code */
 
-#define V_GPR		256	/* offsetof(struct vcpu, cpu.gpr) */
+#define V_GPR		320	/* offsetof(struct vcpu, cpu.gpr) */
 #define V_RIP		(V_GPR + 128)
 #define V_RFLAGS	(V_GPR + 136)
 
@@ -67,4 +68,9 @@
 #define BT_EXIT_FAULT	7	/* signal at eip; arg = signal site */
 #define BT_EXIT_LOOP	8	/* run the string instruction at eip in C */
 #define BT_EXIT_KINDS	9
+
+/* what bt_callout_c() returns */
+#define BT_CALLOUT_ON	0	/* done: go on in the unit */
+#define BT_CALLOUT_STEP	1	/* it faults: the interpreter is to raise that */
+#define BT_CALLOUT_OUT	2	/* done: leave, something changed */
 #endif

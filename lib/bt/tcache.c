@@ -45,7 +45,7 @@ out:
 void tcache_reset(struct tc_arena *a)
 {
 	for (size_t i = 0; i < a->nunits; i++)
-		free(a->unit[i]);
+		unit_free(a->unit[i]);
 	a->nunits = 0;
 	a->used = 0;
 }

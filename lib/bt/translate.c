@@ -134,6 +134,61 @@ static void gen_entry(struct gen *g, bool count)
 
 #define HOT_COUNT 400
 
+/* Instructions that leave the straight line, or stop it, are for the dispatcher. */
+static bool callable(const struct x86_insn *in)
+{
+	switch (in->op) {
+	case X86_IRET: case X86_INT: case X86_INT1: case X86_INT3: case X86_INTO:
+	case X86_JMPF: case X86_CALLF: case X86_RETF: case X86_SYSENTER:
+	case X86_SYSEXIT: case X86_SYSCALL: case X86_SYSRET: case X86_HLT:
+	case X86_UD0: case X86_UD1: case X86_UD2: case X86_RSM:
+		return false;
+	}
+	return !ends_unit(in);
+}
+
+static bool changes_mode(const struct x86_insn *in)
+{
+	switch (in->op) {
+	case X86_MOV_SEG: case X86_POP: case X86_LDS: case X86_LES: case X86_LFS:
+	case X86_LGS: case X86_LSS: case X86_MOV_CR: case X86_MOV_DR:
+	case X86_CLTS: case X86_LMSW: case X86_POPF: case X86_XSETBV:
+	case X86_WRMSR: case X86_STD: case X86_CLD: case X86_LLDT: case X86_LTR:
+		return true;
+	}
+	return false;
+}
+
+/* Have C execute the current instruction and go on behind it. */
+static bool gen_callout(struct gen *g, unsigned max)
+{
+	struct bt_unit *u = g->u;
+	struct emit *e = &g->e;
+	struct bt_callout *c;
+	uint8_t *cont;
+
+	if (!callable(g->in))
+		return false;
+	if (!u->callout) {
+		u->callout = calloc(max, sizeof(*u->callout));
+		if (!u->callout)
+			return false;
+	}
+	c = &u->callout[g->ncallouts++];
+	*c = (struct bt_callout){ .in = *g->in, .fn = interp_function(g->v, g->in),
+		.eip = g->eip, .next = g->next, .mode = changes_mode(g->in) };
+	gen_need_saved(g);
+	e8(e, 0x49), e8(e, 0xb9);		/* mov r9, imm64 */
+	e64(e, (uint64_t)(uintptr_t)c);
+	e8(e, 0x4c), e8(e, 0x8d), e8(e, 0x15);	/* lea r10, [rip + cont] */
+	e32(e, 0);
+	cont = e->p - 4;
+	emit_jmp_mem(e, X86_R15, X86_NOREG, H_CALLOUT * 8);
+	emit_close32(e, cont);
+	g->flags = GEN_SAVED;
+	return true;
+}
+
 static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 {
 	struct bt_unit *u = g->u;
@@ -165,6 +220,8 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 		g->nstubs = nstubs;
 		u->nlinks = nlinks;
 		u->nsites = nsites;
+		if (gen_callout(g, d->n))
+			continue;
 		gen_exit_step(g, g->eip);
 		u->len = (uint16_t)d->off[i + 1];
 		return;
@@ -232,6 +289,7 @@ struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
 	memset(&g, 0, offsetof(struct gen, stub));
 	g.nstubs = 0;
 	g.bt = bt;
+	g.v = v;
 	g.u = u;
 	g.mode = mode;
 	g.flags = GEN_HOST;
@@ -249,7 +307,7 @@ struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
 	gen_stubs(&g);
 	u->code_len = (uint32_t)(g.e.p - g.e.start);
 	if (g.e.overflow || tcache_commit(&bt->tc, u, u->code_len + 8) < 0) {
-		free(u);
+		unit_free(u);
 		return NULL;
 	}
 	unit_insert(bt, u);

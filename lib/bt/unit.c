@@ -1,5 +1,6 @@
 #include "bt/unit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static unsigned hash_of(uint64_t gpa, uint32_t eip, uint32_t mode)
@@ -17,6 +18,13 @@ struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mo
 	while (u && (u->gpa != gpa || u->eip != eip || u->mode != mode))
 		u = u->hash_next;
 	return u;
+}
+
+void unit_free(struct bt_unit *u)
+{
+	if (u)
+		free(u->callout);
+	free(u);
 }
 
 static void page_insert(struct bt *bt, struct bt_unit *u, unsigned i, uint64_t gpa)

@@ -25,6 +25,7 @@
 #include <time.h>
 
 #include "bt/tcache.h"
+#include "interp/exec.h"
 #include "vmm/vm.h"
 
 #define BT_INSNS_MAX	64
@@ -63,6 +64,14 @@ struct bt_site {
 	uint8_t faults;		/* how often it left here, saturating */
 };
 
+/* An instruction that C executes from inside a unit. */
+struct bt_callout {
+	struct x86_insn in;
+	interp_fn *fn;
+	uint32_t eip, next;
+	bool mode;		/* it may change what units depend on */
+};
+
 struct bt_pageref {
 	struct bt_unit *unit;
 	struct bt_pageref *next;
@@ -80,6 +89,7 @@ struct bt_unit {
 	uint32_t code_len;
 	const uint8_t *entry, *entry_fpu, *entry_lookup;
 	uint32_t *counter;	/* writable mapping */
+	struct bt_callout *callout;	/* owned; NULL when there are none */
 	struct bt_link link[2];
 	unsigned nlinks;
 	struct bt_link *incoming;
@@ -120,7 +130,7 @@ struct bt_jcache {
 
 struct bt_stats {
 	uint64_t units, insns, host_bytes, guest_bytes, drops, promoted, softened;
-	uint64_t exits[16], steps, links, tlb_misses, seg_fills, seg_faults;
+	uint64_t exits[16], steps, callouts, links, tlb_misses, seg_fills, seg_faults;
 	uint64_t window_fills, window_evictions, kicks, evictions, untranslatable;
 	uint64_t windows, window_drops, window_checks;
 };
@@ -144,6 +154,7 @@ struct bt_vcpu {
 	struct vcpu *v;
 	struct bt_jcache jc;
 	struct bt_jmode *jmode;		/* of mode */
+	bool leave;			/* the guest flushed something: leave the unit */
 	uint32_t mode;			/* of what runs now */
 	void *altstack;
 	timer_t retry;			/* sends a kick again */
@@ -159,6 +170,7 @@ static inline uint32_t bt_jc_index(uint32_t eip)
 
 struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mode);
 void unit_insert(struct bt *bt, struct bt_unit *u);
+void unit_free(struct bt_unit *u);
 /* Drop one unit: nothing leads to it any more. */
 void unit_drop(struct bt *bt, struct bt_unit *u);
 void unit_drop_all(struct bt *bt);

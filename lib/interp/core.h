@@ -96,10 +96,6 @@ int icache_enter(struct vcpu *v, struct interp *it);
  * *out       the line, or &it->one when it cannot be cached
  */
 int icache_fill(struct vcpu *v, struct interp *it, struct iline **out);
-
-/* dispatch.c */
-/* The function of an instruction, after checks that depend on the model. */
-interp_fn *interp_function(const struct vcpu *v, const struct x86_insn *in);
 /* Set e->fn and e->exec. */
 void interp_pick(const struct vcpu *v, struct iline *e, const struct x86_insn *in);
 

@@ -18,6 +18,10 @@
 typedef int interp_fn(struct vcpu *v, const struct x86_insn *in);
 extern interp_fn *const interp_exec[X86_OP_COUNT];	/* dispatch.c */
 
+/* dispatch.c */
+/* The function of an instruction, after checks that depend on the model. */
+interp_fn *interp_function(const struct vcpu *v, const struct x86_insn *in);
+
 /* --- operand.c: operands, and accesses through segments ----------------- */
 
 /* Effective address of the memory operand (offset in its segment, wrapped to
