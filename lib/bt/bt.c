@@ -333,11 +333,17 @@ static enum interp_result run_units(struct bt_vcpu *b)
 	unsigned reason;
 
 	for (;;) {
-		u = find_unit(b);
-		if (!u)
-			return step(b);
+		const uint8_t *code = jcache_find(&b->jc, b->jmode, (uint32_t)v->cpu.rip);
+
+		if (!code) {
+			u = find_unit(b);
+			if (!u)
+				return step(b);
+			jcache_add(b, u);
+			code = u->entry_lookup;
+		}
 again:
-		enter(b, u->entry);
+		enter(b, code);
 		reason = (unsigned)v->hot[H_REASON];
 		b->bt->stats.exits[reason]++;
 		trace_exit(b, reason);
@@ -349,15 +355,12 @@ again:
 			if (!u)
 				return step(b);
 			try_link(b, (void *)(uintptr_t)v->hot[H_ARG], u);
+			code = u->entry_lookup;
 			goto again;
 		case BT_EXIT_LOOKUP:
 			if (v->hot[H_KICK])
 				return INTERP_OK;
-			u = find_unit(b);
-			if (!u)
-				return step(b);
-			jcache_add(b, u);
-			goto again;
+			continue;
 		case BT_EXIT_HOT:
 			promote(b);
 			continue;

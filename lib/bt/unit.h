@@ -182,6 +182,15 @@ void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far);
 void link_clear(struct bt *bt, struct bt_link *l);
 void link_clear_far(struct bt *bt);
 
+/* The code for eip, to be entered with the flags in R12; or NULL. */
+static inline const uint8_t *jcache_find(const struct bt_jcache *j,
+					 const struct bt_jmode *m, uint32_t eip)
+{
+	const struct bt_jentry *e = &j->e[bt_jc_index(eip)];
+
+	return e->tag == ((uint64_t)m->gen << 32 | eip) ? e->code : NULL;
+}
+
 /* The entry of a mode, made when there is none. */
 struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode);
 void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, uint32_t eip,

@@ -105,12 +105,38 @@ static void host(uint32_t leaf, uint32_t sub, uint32_t r[4])
 		__cpuid_count(leaf, sub, r[EAX], r[EBX], r[ECX], r[EDX]);
 }
 
-static bool host_is_amd(void)
+/* Ask the host all that x86_cpuid() will want to know. */
+static void host_read(struct x86_model *m)
 {
-	uint32_t r[4];
+	static const struct { uint32_t leaf, subs; } leaves[] = {
+		{ 0, 1 }, { 1, 1 }, { 2, 1 }, { 4, 5 }, { 6, 1 }, { 7, 2 },
+		{ 0xb, 2 }, { 0xd, 10 }, { 0x80000000, 1 }, { 0x80000001, 1 },
+		{ 0x80000002, 1 }, { 0x80000003, 1 }, { 0x80000004, 1 },
+		{ 0x80000005, 1 }, { 0x80000006, 1 }, { 0x80000007, 1 },
+		{ 0x80000008, 1 },
+	};
 
-	host(0, 0, r);
-	return r[EBX] == 0x68747541 || r[EBX] == 0x6f677948;	/* Auth, Hygo */
+	m->nhost = 0;
+	for (unsigned i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++)
+		for (uint32_t sub = 0; sub < leaves[i].subs; sub++) {
+			struct x86_host_leaf *h = &m->host[m->nhost++];
+
+			h->leaf = leaves[i].leaf;
+			h->sub = sub;
+			host(h->leaf, sub, h->r);
+		}
+	/* Auth(enticAMD), Hygo(nGenuine) */
+	m->amd = m->host[0].r[EBX] == 0x68747541 || m->host[0].r[EBX] == 0x6f677948;
+}
+
+/* What the host said; leaves not asked for read as zero. */
+static void host_leaf(const struct x86_model *m, uint32_t leaf, uint32_t sub,
+		      uint32_t r[4])
+{
+	memset(r, 0, 16);
+	for (unsigned i = 0; i < m->nhost; i++)
+		if (m->host[i].leaf == leaf && m->host[i].sub == sub)
+			memcpy(r, m->host[i].r, 16);
 }
 
 static void feat_set(struct x86_model *m, unsigned feat, bool on)
@@ -152,6 +178,7 @@ void x86_model_init(struct x86_model *m)
 	uint64_t xcr0 = host_xcr0();
 	uint32_t r[4], leaf = 0, sub = 0;
 
+	host_read(m);
 	memset(m->feat, 0, sizeof(m->feat));
 	memset(r, 0, sizeof(r));
 	for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
@@ -285,7 +312,7 @@ static void leaf_ext(const struct x86_model *m, const struct x86_cpu *c,
 			out[EAX] = EXT_LEAF_MAX;
 		break;
 	case 0x80000001:
-		if (!host_is_amd())
+		if (!m->amd)
 			break;
 		out[EAX] = r[EAX];
 		x86_cpuid(m, c, apic_id, 1, 0, one);
@@ -298,7 +325,7 @@ static void leaf_ext(const struct x86_model *m, const struct x86_cpu *c,
 		break;
 	case 0x80000008:
 		out[EAX] = X86_PHYS_BITS | (m->long_mode ? 48 : 32) << 8;
-		if (host_is_amd())
+		if (m->amd)
 			out[ECX] = (m->cpus - 1) | log2_up(m->cpus) << 12;
 		break;
 	}
@@ -318,7 +345,7 @@ void x86_cpuid(const struct x86_model *m, const struct x86_cpu *c,
 	}
 	if (leaf > EXT_LEAF_MAX || (leaf > LEAF_MAX && leaf < 0x80000000))
 		return;
-	host(leaf, sub, r);
+	host_leaf(m, leaf, sub, r);
 	mask_features(m, leaf, sub, r, out);
 	switch (leaf) {
 	case 0:

@@ -8,6 +8,8 @@
 
 #include "x86/cpu.h"
 
+#define X86_HOST_LEAVES 48
+
 struct x86_model {
 	bool long_mode;		/* offer 64-bit mode */
 	bool smap;		/* offer SMAP (hidden from guests under bt) */
@@ -16,6 +18,13 @@ struct x86_model {
 	uint64_t tsc_hz;
 	uint32_t feat[(X86_FEATS + 31) / 32];	/* which enum x86_feat decode */
 	uint64_t xcr0_max;	/* XCR0 bits offered: 1|2|4 with AVX */
+	/* The host's answers, asked once: CPUID takes microseconds on virtual
+	 * hosts.  Filled by x86_model_init(). */
+	struct x86_host_leaf {
+		uint32_t leaf, sub, r[4];
+	} host[X86_HOST_LEAVES];
+	unsigned nhost;
+	bool amd;		/* the host's vendor is AMD or Hygon */
 };
 
 /* Fill in feat and xcr0_max from the host and the flags set by the caller. */
