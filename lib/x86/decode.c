@@ -276,7 +276,7 @@ static int row_apply(struct x86_dec *d, const struct x86_row *row)
 	struct x86_insn *in = d->in;
 
 	in->op = row->op;
-	in->how = row->how;
+	in->how = d->only32 ? X86_HOW_CALLOUT : row->how;
 	in->unit = row->unit;
 	in->feat = row->feat;
 	if (in->feat == X86_F_LAHF64 && in->mode != 64)

@@ -13,6 +13,7 @@ struct x86_dec {
 	bool w;			/* REX.W, VEX.W; in 64-bit code only */
 	bool vex_w;		/* VEX.W in any mode */
 	uint8_t vvvv;		/* VEX.vvvv, not inverted */
+	bool only32;		/* in 64-bit code the bytes would mean something else */
 };
 
 /* Longer than 15 bytes is a #GP, whatever the bytes beyond would be. */

@@ -105,7 +105,7 @@ struct x86_insn {
 	uint8_t opsize;		/* effective operand size in bytes: 2 4 8 */
 	uint8_t adsize;		/* effective address size in bytes: 2 4 8 */
 	uint8_t prefixes;	/* enum x86_pfx, as they stand in the code */
-	uint8_t rex;		/* the REX byte, or the equivalent bits of VEX */
+	uint8_t rex;		/* the REX byte, or the equivalent bits of VEX that count */
 	uint8_t map;		/* 0 one-byte, 1 0F, 2 0F38, 3 0F3A */
 	uint8_t opcode;		/* last opcode byte */
 	uint8_t modrm, sib;

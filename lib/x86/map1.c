@@ -76,8 +76,8 @@ const struct x86_row x86_map1[256] = {
 	[0x9b] = X87(FWAIT, SAME, N),
 	[0x9c] = OPR(PUSHF, INLINE, N, D64),	/* the guest's IF and IOPL */
 	[0x9d] = OPR(POPF, INLINE, N, D64),	/* IF changes silently at CPL 0 */
-	[0x9e] = OPF(SAHF, SAME, N, LAHF64, 0),
-	[0x9f] = OPF(LAHF, SAME, N, LAHF64, 0),
+	[0x9e] = BY_64(OP(SAHF, SAME, N), OPF(SAHF, SAME, N, LAHF64, 0)),
+	[0x9f] = BY_64(OP(LAHF, SAME, N), OPF(LAHF, SAME, N, LAHF64, 0)),
 
 	[0xa0] = OP(MOV, SAME, W, AL, Ob),
 	[0xa1] = OP(MOV, SAME, W, rAX, Ov),

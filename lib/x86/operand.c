@@ -283,6 +283,7 @@ static int special_decode(struct x86_dec *d, unsigned src, struct x86_operand *o
 	case X86_S_L:
 		rc = imm_fetch(d, 1, false);
 		vec_set(o, (unsigned)in->imm >> 4 & (in->mode == 64 ? 15 : 7));
+		d->only32 = in->mode != 64 && in->imm & 0x80;
 		return rc;
 	}
 	return -EINVAL;
@@ -387,6 +388,9 @@ int x86_operands_decode(struct x86_dec *d, const struct x86_row *row)
 		const struct letter *l = &letters[row->o[i]];
 		struct x86_operand *o = &in->o[i];
 
+		/* W for a general register counts in 64-bit code only */
+		if (l->size == X86_SZ_Y && !d->w)
+			in->rex &= ~8;
 		o->size = size_of(d, l->size);
 		o->access = row->access >> (2 * i) & 3;
 		rc = operand_decode(d, l->src, o);

@@ -382,6 +382,21 @@ static void test_fields(void)
 	decode(&in, 64, "c4 63 f9 16 c8 01");
 	check(in.prefixes == X86_P_VEX && in.rex == 0x4c && in.map == 3 &&
 	      in.pp == 1 && in.vl == 0, "vex: rex %#x", in.rex);
+	/* outside 64-bit code B, vvvv's and the immediate's high bit are ignored, and
+	 * W with general registers */
+	decode(&in, 32, "c4 c2 b0 f2 c2");
+	check(in.rex == 0x40 && in.vvvv == 1 && in.how == X86_HOW_SAME,
+	      "andn: rex %#x, vvvv %d", in.rex, in.vvvv);
+	decode(&in, 32, "c4 e2 f1 98 c2");
+	check(in.rex == 0x48, "vfmadd132pd: rex %#x", in.rex);
+	decode(&in, 32, "c4 e3 71 4a c2 b0");
+	check(in.o[3].reg == 3 && in.how == X86_HOW_CALLOUT, "vblendvps: %d", in.how);
+	decode(&in, 32, "c4 e3 71 4a c2 30");
+	check(in.how == X86_HOW_SAME, "vblendvps: %d", in.how);
+	decode(&in, 32, "9f");
+	check(in.feat == X86_F_BASE, "lahf: feature %d", in.feat);
+	decode(&in, 64, "9f");
+	check(in.feat == X86_F_LAHF64, "lahf: feature %d", in.feat);
 	decode(&in, 32, "f2 f3 a4");
 	check(in.prefixes == X86_P_REP && in.pp == 2, "the last of F2 F3 counts");
 	decode(&in, 32, "e6 80");
