@@ -205,9 +205,11 @@ static bool not_offered(const uint8_t *b, const struct x86_insn *in)
 
 	if (op[0] == 0x62 || op[0] == 0x8f || op[0] == 0xc6 || op[0] == 0xc7)
 		return true;	/* EVEX, XOP, RTM */
+	if (in->prefixes & X86_P_LOCK && in->priv)
+		return true;	/* which of #UD and #GP comes first differs */
 	if (in->prefixes & X86_P_VEX)	/* AVX-512 masks, VNNI, AMX, newer AVX */
 		return (in->map == 1 && ((c & 0xf0) == 0x40 || (c & 0xf0) == 0x90)) ||
-		       (in->map == 2 && (c < 0x60 || c >= 0xb0)) ||
+		       (in->map == 2 && (c < 0x60 || c == 0x72 || c >= 0xb0)) ||
 		       (in->map == 3 && ((c & 0xf0) == 0x30 || (c & 0xf0) == 0xd0)) ||
 		       in->map == 0 || in->map > 3;
 	if (op[0] != 0x0f)
