@@ -228,7 +228,6 @@ int op_smsw(struct vcpu *v, const struct x86_insn *in)
 #define DR6_FIXED	0xffff0ff0u
 #define DR6_VALID	0x0000e00fu
 #define DR6_BD		(1u << 13)
-#define DR7_GD		(1u << 13)
 #define DR7_FIXED	0x400u
 #define DR7_VALID	0xffff2bffu
 
@@ -263,7 +262,6 @@ int op_mov_dr(struct vcpu *v, const struct x86_insn *in)
 		n += 2;
 	if (c->dr[7] & DR7_GD) {
 		c->dr[6] |= DR6_BD;
-		c->dr[7] &= ~(uint64_t)DR7_GD;
 		return x86_raise(c, X86_EXC_DB);
 	}
 	if (!write)

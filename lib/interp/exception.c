@@ -232,9 +232,12 @@ int exc_enter(struct vcpu *v, uint8_t vector, bool soft, bool has_error,
 		    c->exc.vector >= X86_EXC_TS && c->exc.vector <= X86_EXC_GP)
 			c->exc.error |= 1;
 	}
-	if (rc == X86_OK)
-		c->inhibit = false;
-	return rc;
+	if (rc != X86_OK)
+		return rc;
+	c->inhibit = false;
+	if (vector == X86_EXC_DB && !soft && !external)
+		c->dr[7] &= ~(uint64_t)DR7_GD;
+	return X86_OK;
 }
 
 /* --- double faults ------------------------------------------------------------ */
@@ -276,6 +279,8 @@ enum interp_result interp_exception(struct vcpu *v)
 			return INTERP_OK;
 		if (e.vector == X86_EXC_DF && !e.soft)
 			return INTERP_SHUTDOWN;
+		if (c->exc.vector == X86_EXC_PF)
+			c->cr2 = c->exc.cr2;	/* also when it becomes a #DF */
 		if (!e.soft && exc_doubles(e.vector, c->exc.vector))
 			x86_raise_err(c, X86_EXC_DF, 0);
 	}

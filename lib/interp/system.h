@@ -138,6 +138,8 @@ void return_drop_segs(struct x86_cpu *c);
 int return_check_ss(struct vcpu *v, uint16_t ss, unsigned cpl, bool to64,
 		    struct x86_desc *d);
 
+#define DR7_GD	(1u << 13)	/* cleared when a #DB is delivered */
+
 /* --- control.c ------------------------------------------------------------ */
 
 void sys_flush(struct vcpu *v, enum vcpu_flush what, uint64_t gva);

@@ -149,7 +149,7 @@ int tlb_fill(struct vcpu *v, uint64_t gva, int access, enum tlb_mode mode,
 	e->wtag = mode_write(c, &w, mode) && !(flags & MEM_PF_SLOWWRITE) &&
 		((flags & MEM_PF_DIRTY) || access == X86_WALK_W) ?
 		page : TLB_NOTAG;
-	v->tlb.global[mode][i] = w.global;
+	tlb_filled(&v->tlb, mode, i, w.global);
 	if (w.page_size > PAGE_SIZE)
 		tlb_note_large(&v->tlb, gva, w.page_size);
 	return X86_OK;

@@ -2,29 +2,58 @@
 
 #include <string.h>
 
-/* All tags of a free entry are TLB_NOTAG, all ones; the addend does not matter. */
-static void entry_drop(struct tlb *t, unsigned mode, unsigned i)
+static struct tlb_entry *entry_of(struct tlb *t, unsigned n)
 {
-	struct tlb_entry *e = &t->e[mode][i];
+	return &t->e[n / TLB_SIZE][n % TLB_SIZE];
+}
 
+static void entry_clear(struct tlb_entry *e)
+{
 	e->rtag = e->wtag = e->xtag = TLB_NOTAG;
-	t->global[mode][i] = 0;
+}
+
+/* Forget a listed entry. */
+static void entry_drop(struct tlb *t, unsigned n)
+{
+	entry_clear(entry_of(t, n));
+	t->global[n / TLB_SIZE][n % TLB_SIZE] = 0;
+	t->listed[n / TLB_SIZE][n % TLB_SIZE] = 0;
+}
+
+void tlb_filled(struct tlb *t, enum tlb_mode mode, unsigned i, bool global)
+{
+	if (!t->listed[mode][i])
+		t->list[t->nlist++] = (uint16_t)(mode * TLB_SIZE + i);
+	t->listed[mode][i] = 1;
+	t->global[mode][i] = global;
 }
 
 void tlb_flush(struct tlb *t)
 {
-	memset(t->e, 0xff, sizeof(t->e));
-	memset(t->global, 0, sizeof(t->global));
+	if (!t->ready) {
+		memset(t->e, 0xff, sizeof(t->e));	/* TLB_NOTAG everywhere */
+		t->ready = true;
+	}
+	for (unsigned i = 0; i < t->nlist; i++)
+		entry_drop(t, t->list[i]);
+	t->nlist = 0;
 	t->large_lo = UINT64_MAX;
 	t->large_hi = 0;
 }
 
 void tlb_flush_nonglobal(struct tlb *t)
 {
-	for (unsigned mode = 0; mode < TLB_MODES; mode++)
-		for (unsigned i = 0; i < TLB_SIZE; i++)
-			if (!t->global[mode][i])
-				entry_drop(t, mode, i);
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < t->nlist; i++) {
+		unsigned n = t->list[i];
+
+		if (t->global[n / TLB_SIZE][n % TLB_SIZE])
+			t->list[kept++] = (uint16_t)n;
+		else
+			entry_drop(t, n);
+	}
+	t->nlist = kept;
 }
 
 void tlb_flush_page(struct tlb *t, uint64_t gva)
@@ -40,7 +69,7 @@ void tlb_flush_page(struct tlb *t, uint64_t gva)
 		struct tlb_entry *e = &t->e[mode][i];
 
 		if (e->rtag == page || e->wtag == page || e->xtag == page)
-			entry_drop(t, mode, i);
+			entry_clear(e);
 	}
 }
 
@@ -48,11 +77,10 @@ void tlb_protect_hva(struct tlb *t, const void *hva)
 {
 	uint64_t page = (uint64_t)(uintptr_t)hva & ~0xfffull;
 
-	for (unsigned mode = 0; mode < TLB_MODES; mode++)
-		for (unsigned i = 0; i < TLB_SIZE; i++) {
-			struct tlb_entry *e = &t->e[mode][i];
+	for (unsigned i = 0; i < t->nlist; i++) {
+		struct tlb_entry *e = entry_of(t, t->list[i]);
 
-			if (e->wtag != TLB_NOTAG && e->wtag + e->addend == page)
-				e->wtag = TLB_NOTAG;
-		}
+		if (e->wtag != TLB_NOTAG && e->wtag + e->addend == page)
+			e->wtag = TLB_NOTAG;
+	}
 }

@@ -32,13 +32,21 @@ struct tlb_entry {
 struct tlb {
 	struct tlb_entry e[TLB_MODES][TLB_SIZE];
 	uint8_t global[TLB_MODES][TLB_SIZE];	/* entry survives MOV CR3 */
+	uint8_t listed[TLB_MODES][TLB_SIZE];	/* its number stands in list */
+	/* Entries filled since they were last dropped, mode * TLB_SIZE + index:
+	 * flushes look at these only. */
+	uint16_t list[TLB_MODES * TLB_SIZE];
+	unsigned nlist;
+	bool ready;		/* false: all zeros, never flushed */
 	/* Entries from pages above 4 KiB lie in here: INVLPG inside drops all. */
 	uint64_t large_lo, large_hi;	/* first byte, last byte; lo > hi: none */
 };
 
-void tlb_flush(struct tlb *t);			/* everything */
+void tlb_flush(struct tlb *t);			/* everything; also the first call */
 void tlb_flush_nonglobal(struct tlb *t);	/* MOV CR3 with PGE */
 void tlb_flush_page(struct tlb *t, uint64_t gva);	/* INVLPG */
+/* Entry i of a mode was given tags. */
+void tlb_filled(struct tlb *t, enum tlb_mode mode, unsigned i, bool global);
 /* Make stores to the host page at hva slow again (it became CODE or PT). */
 void tlb_protect_hva(struct tlb *t, const void *hva);
 #endif
