@@ -21,6 +21,9 @@ CRASH='\x0f\x01\x1e\x00\x00\xcd\x03'	# lidt [0] (zeroes); int 3
 RESET='\xb0\xfe\xe6\x64\xf4'		# mov al, 0xfe; out 0x64, al; hlt
 HELLO='\xba\xf8\x03\xb0\x48\xee\xb0\x49\xee\xf4'	# "HI" to the serial port
 
+# 1: mov dx, 0x3fd; 2: in al, dx; test al, 1; jz 2b; mov dl, 0xf8; in al, dx; out dx, al; jmp 1b
+ECHO='\xba\xfd\x03\xec\xa8\x01\x74\xfb\xb2\xf8\xec\xee\xeb\xf2'
+
 engines() { for engine in ${ENGINES:-interp bt}; do "$@"; done; }
 
 # background ARG...: vmrun in the background, as $pid.
@@ -116,6 +119,23 @@ wait_for() {
 	engines leads
 }
 
+@test "a serial socket serves a client, and is refused to a second machine" {
+	command -v socat >/dev/null || skip "no socat"
+	rom "$ECHO"
+	local s=$BATS_TEST_TMPDIR/socket
+	background run -v --bios "$rom" --accel interp --serial "unix:$s" --timeout 30
+	run -0 bash -c "{ printf hello; sleep 2; } |
+		timeout 20 socat - 'unix-connect:$s,retry=50,interval=0.1' | head -c 5"
+	assert_output hello
+	fails 6 "run: serial: $s: Address already in use" run --bios "$rom" --serial "unix:$s"
+	kill -KILL "$pid"
+	wait "$pid" || true
+	# What a dead process left behind is taken over, and removed at the end.
+	assert [ -S "$s" ]
+	run -124 vmrun run --bios "$rom" --serial "unix:$s" --timeout 0.5
+	assert [ ! -e "$s" ]
+}
+
 @test "^A x at the terminal ends the machine and the terminal is as it was" {
 	command -v script >/dev/null || skip "no script(1)"
 	rom "$HALT"
@@ -127,7 +147,7 @@ wait_for() {
 			echo "code \$?"
 			stty -a >$t/after
 		END
-		rm -f "$t/typed"
+		rm -f "$t/typed" "$t/before" "$t/after"
 		mkfifo "$t/keys"
 		timeout 40 script -qec "bash $t/session" /dev/null <"$t/keys" >"$t/typed" 3>&- &
 		pid=$!

@@ -57,13 +57,16 @@ const struct cli_opt run_opts[] = {
 	{ NULL },
 };
 
-/* The machine that SIGTERM and SIGINT stop. */
-static struct pc *running;
+/* The machine that SIGTERM and SIGINT stop, as soon as there is one. */
+static struct pc *volatile running;
+static volatile sig_atomic_t stop_asked;
 static struct cli *run_cli;
 
 static void on_stop(int sig)
 {
-	pc_stop(running);
+	stop_asked = 1;
+	if (running)
+		pc_stop(running);
 }
 
 static void say(const char *line)
@@ -173,6 +176,10 @@ static int run_machine(struct cli *c, const struct run_args *a, const struct pc_
 	uint64_t start;
 	enum pc_end end;
 
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
 	running = pc_new(cfg, &e);
 	if (!running) {
 		/* What does not fit needs another --memory, not another disk. */
@@ -181,10 +188,8 @@ static int run_machine(struct cli *c, const struct run_args *a, const struct pc_
 	}
 	if (pc_serial_name(running))
 		cli_say(c, "serial port: %s", pc_serial_name(running));
-	sigemptyset(&sa.sa_mask);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGHUP, &sa, NULL);
+	if (stop_asked)
+		pc_stop(running);
 	start = clock_ns();
 	end = pc_run(running, &code, &e);
 	code = end_code(c, running, end, code, &e);

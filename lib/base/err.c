@@ -17,19 +17,35 @@ int err_set(struct err *e, int rc, const char *fmt, ...)
 	return rc;
 }
 
+/* msg = head: tail.  Where that is too long the head's end goes, then the tail's
+ * beginning: the reason stands last, and a path may be as long as it likes. */
+static void join(char *msg, size_t size, const char *head, const char *tail)
+{
+	size_t h = strlen(head), t = strlen(tail), room;
+
+	if (t > size / 2) {
+		tail += t - size / 2;
+		t = size / 2;
+	}
+	room = size - t - sizeof("...: ");
+	if (h <= room)
+		sprintf(msg, "%s: %s", head, tail);
+	else
+		sprintf(msg, "%.*s...: %s", (int)room, head, tail);
+}
+
 int err_sys(struct err *e, int rc, const char *fmt, ...)
 {
+	char head[sizeof(e->msg)];
 	va_list ap;
-	size_t n;
 
 	if (!e)
 		return rc;
 	e->code = rc;
 	va_start(ap, fmt);
-	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
+	vsnprintf(head, sizeof(head), fmt, ap);
 	va_end(ap);
-	n = strlen(e->msg);
-	snprintf(e->msg + n, sizeof(e->msg) - n, ": %s", strerror(-rc));
+	join(e->msg, sizeof(e->msg), head, strerror(-rc));
 	return rc;
 }
 
@@ -40,6 +56,6 @@ int err_in(struct err *e, int rc, const char *place)
 	if (!e)
 		return rc;
 	memcpy(old, e->msg, sizeof(old));
-	snprintf(e->msg, sizeof(e->msg), "%.100s: %.130s", place, old);
+	join(e->msg, sizeof(e->msg), place, old);
 	return rc;
 }

@@ -323,11 +323,13 @@ static int open_file(struct chardev *c, const char *path, struct err *e)
 static bool socket_is_stale(const struct sockaddr_un *sa)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool stale = fd >= 0 && connect(fd, (const void *)sa, sizeof(*sa)) < 0 &&
-		errno == ECONNREFUSED;
+	struct stat st;
+	bool stale = fd >= 0 && !lstat(sa->sun_path, &st) && S_ISSOCK(st.st_mode) &&
+		connect(fd, (const void *)sa, sizeof(*sa)) < 0 && errno == ECONNREFUSED;
 
 	if (fd >= 0)
 		close(fd);
+	errno = EADDRINUSE;
 	return stale;
 }
 
