@@ -141,7 +141,8 @@ bool gen_same(struct gen *g)
 			gen_lea16(g);
 		else if (in->op == X86_LEA)
 			emit_guest(&g->e, in, g->bytes, EMIT_ADDR32);
-		else if (!m)
+		else if (!m && in->op != X86_NOP && in->op != X86_PREFETCH &&
+			 in->op != X86_ENDBR)	/* hints: dropped */
 			emit_guest(&g->e, in, g->bytes, EMIT_REG);
 		gen_flags_after(g);
 		return true;

@@ -40,6 +40,12 @@ int windows_new(struct bt *bt, struct err *e)
 	return 0;
 }
 
+static void tables_forget(struct bt_window *w)
+{
+	while (w->ntables)
+		free(w->table[--w->ntables].copy);
+}
+
 static void window_free(struct bt_window *w)
 {
 	if (w->base)
@@ -47,6 +53,7 @@ static void window_free(struct bt_window *w)
 	if (w->pte)
 		munmap(w->pte, GPAGES * sizeof(uint32_t));
 	free(w->list);
+	tables_forget(w);
 	*w = (struct bt_window){ 0 };
 }
 
@@ -155,6 +162,7 @@ static void window_empty(struct bt *bt, struct bt_window *w)
 	for (uint32_t i = 0; i < w->nlist; i++)
 		forget_page(s, w, w->list[i]);
 	w->nlist = w->nlocal = 0;
+	tables_forget(w);
 	mmap(w->base, WINDOW_LEN + GUARD, PROT_NONE,
 	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	bt->stats.window_drops++;
@@ -214,22 +222,25 @@ static uint32_t page_now(struct bt *bt, struct vcpu *v, const struct bt_window *
 	return r ? (uint32_t)(off >> PAGE_SHIFT) << WIN_SHIFT | r : 0;
 }
 
+/* Is what is mapped still right?  Fewer rights than the tables give are a later
+ * fault, no error. */
+static bool page_stands(uint32_t had, uint32_t now)
+{
+	return now && now >> WIN_SHIFT == had >> WIN_SHIFT && !(had & ~now & WIN_WRITE);
+}
+
 /* Compare all that is mapped with the page tables; drop what differs. */
-static void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
+static void window_check_all(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
 {
 	struct x86_walk_mem m = vcpu_walk_mem(b->v);
 	uint32_t n = 0, gone = 0;
 
-	w->stale = false;
-	bt->stats.window_checks++;
 	for (uint32_t i = 0; i < w->nlist; i++) {
-		uint32_t g = w->list[i], had = w->pte[g], now;
+		uint32_t g = w->list[i], had = w->pte[g];
 
 		if (!had)
 			continue;
-		now = page_now(bt, b->v, w, &m, g);
-		/* Fewer rights than the tables give is a later fault, no error. */
-		if (now >> WIN_SHIFT != had >> WIN_SHIFT || !now || (had & ~now & WIN_WRITE)) {
+		if (!page_stands(had, page_now(bt, b->v, w, &m, g))) {
 			if (++gone > 64) {
 				window_empty(bt, w);
 				return;
@@ -240,6 +251,128 @@ static void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
 		w->list[n++] = g;
 	}
 	w->nlist = n;
+}
+
+/* --- the page tables behind a user window --------------------------------------- */
+
+static unsigned table_entry_size(const struct vcpu *v)
+{
+	return v->cpu.cr4 & X86_CR4_PAE ? 8 : 4;
+}
+
+static uint64_t entry_read(const struct vcpu *v, uint64_t gpa, unsigned size)
+{
+	const void *p = mem_ptr(v->vm->mem, gpa, size);
+	uint64_t e = 0;
+
+	if (p)
+		memcpy(&e, p, size);
+	return e;
+}
+
+/* Where the directory entry for gpage stands. */
+static uint64_t pde_where(const struct vcpu *v, uint32_t gpage)
+{
+	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
+	uint64_t dir = v->cpu.cr3 & 0xfffff000;
+
+	if (size == 8)
+		dir = v->cpu.pdpte[gpage >> 18] & 0xffffffffff000ull;
+	return dir + (uint64_t)(gpage / covers & (covers - 1)) * size;
+}
+
+/* Remember the table that maps gpage.  false: no room, or not to be had. */
+static bool table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage)
+{
+	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
+	uint32_t first = gpage & ~(covers - 1);
+	struct win_table *t;
+	const void *page;
+
+	for (unsigned i = 0; i < w->ntables; i++)
+		if (w->table[i].first == first)
+			return true;
+	if (w->ntables == WIN_TABLES_MAX)
+		return false;
+	t = &w->table[w->ntables];
+	*t = (struct win_table){ .first = first };
+	t->pde_gpa = pde_where(v, gpage);
+	t->pde = entry_read(v, t->pde_gpa, size);
+	if (!(t->pde & 0x80)) {
+		page = mem_ptr(v->vm->mem, t->pde & 0xffffffffff000ull, PAGE_SIZE);
+		t->copy = page ? malloc(PAGE_SIZE) : NULL;
+		if (!t->copy)
+			return false;
+		memcpy(t->copy, page, PAGE_SIZE);
+	}
+	w->ntables++;
+	return true;
+}
+
+/* Look at the pages of [first, first + n) that are mapped.  false: much differs,
+ * the window was emptied. */
+static bool pages_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
+			uint32_t first, unsigned n, unsigned *gone)
+{
+	struct x86_walk_mem m = vcpu_walk_mem(v);
+
+	for (uint32_t g = first; g < first + n; g++) {
+		if (!w->pte[g] || page_stands(w->pte[g], page_now(bt, v, w, &m, g)))
+			continue;
+		if (++*gone > 64) {
+			window_empty(bt, w);
+			return false;
+		}
+		unmap_page(bt->windows, w, g);
+	}
+	return true;
+}
+
+/* The entries of one table that changed.  false: the window was emptied. */
+static bool table_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
+			struct win_table *t, unsigned *gone)
+{
+	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
+	const uint8_t *now;
+
+	if (t->pde_gpa != pde_where(v, t->first)) {	/* another PDPTE */
+		window_empty(bt, w);
+		return false;
+	}
+	/* A (bit 5) of the directory entry is of no interest. */
+	if ((entry_read(v, t->pde_gpa, size) ^ t->pde) & ~0x20ull || !t->copy) {
+		t->pde = entry_read(v, t->pde_gpa, size);
+		if (!pages_check(bt, v, w, t->first, covers, gone))
+			return false;
+		if (!t->copy != !!(t->pde & 0x80)) {	/* became large, or no more */
+			window_empty(bt, w);
+			return false;
+		}
+	}
+	now = t->copy ? mem_ptr(v->vm->mem, t->pde & 0xffffffffff000ull, PAGE_SIZE) : NULL;
+	if (!now || !memcmp(t->copy, now, PAGE_SIZE))
+		return true;
+	for (unsigned i = 0; i < covers; i++)
+		if (memcmp(t->copy + i * size, now + i * size, size) &&
+		    !pages_check(bt, v, w, t->first + i, 1, gone))
+			return false;
+	memcpy(t->copy, now, PAGE_SIZE);
+	return true;
+}
+
+static void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
+{
+	unsigned gone = 0;
+
+	w->stale = false;
+	bt->stats.window_checks++;
+	if (!w->user) {
+		window_check_all(bt, b, w);
+		return;
+	}
+	for (unsigned i = 0; i < w->ntables; i++)
+		if (!table_check(bt, b->v, w, &w->table[i], &gone))
+			return;
 }
 
 /* --- which window ------------------------------------------------------------- */
@@ -279,6 +412,8 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 		for (unsigned i = 1; i < BT_WINDOWS && !w; i++)
 			if (s->w[i].base && s->w[i].cr3 == b->v->cpu.cr3)
 				w = &s->w[i];
+		if (w && w->stale)
+			window_check(bt, b, w);
 	}
 	return (uintptr_t)(w && w->base && !w->stale ? w->base : s->none);
 }
@@ -311,6 +446,9 @@ static bool map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w, uint3
 	while (hi < start + RUN_MAX && !w->pte[hi] &&
 	       page_now(bt, b->v, w, &m, hi) == pte + ((hi - gpage) << WIN_SHIFT))
 		hi++;
+	/* RUN_MAX pages, aligned, lie in one table. */
+	if (w->user && x86_paging(&b->v->cpu) && !table_note(b->v, w, gpage))
+		return false;
 	pte -= (gpage - lo) << WIN_SHIFT;
 	at = w->base + ((uint64_t)lo << PAGE_SHIFT);
 	if (mmap(at, (uint64_t)(hi - lo) << PAGE_SHIFT, prot,
@@ -375,7 +513,7 @@ enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint32_t g)
 {
 	struct x86_walk_mem m = vcpu_walk_mem(v);
-	uint32_t had, now;
+	uint32_t had;
 
 	if (!w->base || !(had = w->pte[g]))
 		return;
@@ -383,8 +521,7 @@ static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint3
 		w->stale = true;
 		return;
 	}
-	now = page_now(bt, v, w, &m, g);
-	if (!now || now >> WIN_SHIFT != had >> WIN_SHIFT || (had & ~now & WIN_WRITE))
+	if (!page_stands(had, page_now(bt, v, w, &m, g)))
 		unmap_page(bt->windows, w, g);
 }
 

@@ -8,8 +8,8 @@
  * A window behaves as a TLB does.  A page is mapped when it is first touched
  * (SIGSEGV), with A set, writable only once D is set, the page tables allow it
  * and no one wants to be told of writes (MEM_PF_SLOWWRITE).  It may stay
- * mapped until the guest flushes it: at INVLPG the page, at MOV CR3 the user
- * windows are compared with the page tables before they are next used.
+ * mapped until the guest flushes it: at INVLPG the page; after MOV CR3 a user
+ * window is compared with the page tables before it is next used.
  *
  * The kernel window (CPL 0, and paging off) holds supervisor pages only; a user
  * window holds user pages of one CR3.  So no access can reach what its
@@ -23,6 +23,15 @@
 
 #define BT_WINDOWS 9		/* 0: the kernel's */
 
+/* A leaf page table behind pages of a user window, as it was when they were
+ * mapped: comparing it is far cheaper than walking for every page. */
+struct win_table {
+	uint32_t first;		/* first guest page it covers */
+	uint64_t pde_gpa, pde;	/* the entry that points to it */
+	uint8_t *copy;		/* PAGE_SIZE bytes; NULL: pde maps a large page */
+};
+
+#define WIN_TABLES_MAX 64
 #define WIN_LOCAL_MAX 64
 
 struct bt_window {
@@ -32,6 +41,8 @@ struct bt_window {
 	bool user, stale;	/* stale: compare with the page tables before use */
 	uint32_t local[WIN_LOCAL_MAX];	/* the kernel's: pages that MOV CR3 flushes */
 	unsigned nlocal;	/* above WIN_LOCAL_MAX: too many to know */
+	struct win_table table[WIN_TABLES_MAX];	/* user windows */
+	unsigned ntables;
 	uint32_t *pte;		/* by guest page: memfd page << WIN_SHIFT | WIN_*; 0 none */
 	uint32_t *list;		/* guest pages that are or were mapped */
 	uint32_t nlist, cap;
@@ -59,7 +70,8 @@ struct bt_window_set {
 int windows_new(struct bt *bt, struct err *e);
 void windows_free(struct bt *bt);
 
-/* The GS base for this vCPU's current mode. */
+/* The GS base for this vCPU's current mode.  A user window that the guest has
+ * flushed is brought up to date. */
 uint64_t window_base(struct bt *bt, struct bt_vcpu *b);
 
 enum window_result { WINDOW_RETRY, WINDOW_STEP };
