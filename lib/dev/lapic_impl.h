@@ -80,6 +80,9 @@ struct lapics {
 	void (*eoi)(void *ptr, uint8_t vector);
 	void *eoi_ptr;
 	unsigned next_lowest;	/* where the search for the lowest priority begins */
+	/* The TSC's period as it is: 2^-32 ns.  0: not measured yet. */
+	uint64_t tsc_period;
+	uint64_t ref_tsc, ref_ns;	/* when it was measured last */
 	unsigned n;
 	struct lapic l[VM_CPUS_MAX];
 };

@@ -42,22 +42,49 @@ uint32_t lapic_timer_current(const struct lapic *l, uint64_t now)
 	}
 }
 
-/* When the TSC deadline will have passed: rounded up, so that it has. */
+/*
+ * The host's monotonic clock is slewed and the model's frequency is rounded:
+ * by either, a deadline some ms away would be missed by microseconds, and an
+ * interrupt that comes too early is waited for twice.  So the TSC's period is
+ * measured once a second, between readings that nobody interrupted.
+ */
+static void tsc_measure(struct lapics *ls, uint64_t now, uint64_t nominal)
+{
+	uint64_t before, ns, after, period;
+
+	if (now - ls->ref_ns < NS_PER_SEC)
+		return;
+	before = __builtin_ia32_rdtsc();
+	ns = vm_now_ns(ls->vm);
+	after = __builtin_ia32_rdtsc();
+	if (after - before > 4096)
+		return;
+	period = ((unsigned __int128)(ns - ls->ref_ns) << 32) / (before - ls->ref_tsc + 1);
+	if (ls->ref_ns && period / 100 * 99 < nominal && nominal < period / 100 * 101)
+		ls->tsc_period = period;
+	ls->ref_tsc = before;
+	ls->ref_ns = ns;
+}
+
+/* How long a deadline is overshot to be sure: less than an interrupt takes. */
+#define DEADLINE_SLACK_NS	200
+
+/* When the TSC deadline will have passed. */
 static uint64_t deadline_ns(const struct lapic *l, uint64_t now)
 {
-	uint64_t hz = l->ls->vm->model.tsc_hz ? l->ls->vm->model.tsc_hz : NS_PER_SEC;
-	uint64_t tsc = vcpu_tsc(l->v), delta, ns;
+	struct lapics *ls = l->ls;
+	uint64_t hz = ls->vm->model.tsc_hz ? ls->vm->model.tsc_hz : NS_PER_SEC;
+	uint64_t tsc = vcpu_tsc(l->v), delta = l->tsc_deadline - tsc, period;
+	unsigned __int128 ns;
 
 	if (l->tsc_deadline <= tsc)
 		return now;
-	delta = l->tsc_deadline - tsc;
-	if (delta < UINT64_MAX / NS_PER_SEC)
-		ns = delta * NS_PER_SEC / hz;
-	else if (delta / hz < UINT32_MAX)
-		ns = (unsigned __int128)delta * NS_PER_SEC / hz;
-	else
-		ns = UINT32_MAX * NS_PER_SEC;	/* 136 years */
-	return now + ns + 1;
+	period = (NS_PER_SEC << 32) / hz;
+	tsc_measure(ls, now, period);
+	ns = (unsigned __int128)delta * (ls->tsc_period ? ls->tsc_period : period) >> 32;
+	if (ns > UINT32_MAX * NS_PER_SEC)	/* 136 years */
+		ns = UINT32_MAX * NS_PER_SEC;
+	return now + ns + DEADLINE_SLACK_NS;
 }
 
 void lapic_timer_arm(struct lapic *l, uint64_t now)
