@@ -29,7 +29,7 @@ struct iline {
 	uint8_t base, index, scale, seg;
 	uint8_t cond;
 	uint8_t bare;			/* address is [base + disp], base present */
-	uint16_t unused;
+	uint8_t mem_size, align;	/* vectors: bytes; alignment wanted less 1 */
 	uint32_t idx;			/* of the whole x86_insn */
 	uint64_t disp;
 	uint64_t imm;
@@ -57,6 +57,7 @@ struct interp {
 	uint64_t base[X86_SEGS];	/* 0 where 64-bit code ignores it */
 	uint16_t flat_r, flat_w;	/* bit a segment: accesses need no checks */
 	uint8_t stack;			/* 4, 8: SS is flat and of that size; else 0 */
+	uint8_t vectors;		/* simd_ready() */
 	bool special;			/* TF, RF, breakpoints, shadow: slow stepping */
 	uint8_t dr_hits;		/* data breakpoints met by this instruction */
 
@@ -96,6 +97,50 @@ int icache_enter(struct vcpu *v, struct interp *it);
  * *out       the line, or &it->one when it cannot be cached
  */
 int icache_fill(struct vcpu *v, struct interp *it, struct iline **out);
+
+/* --- what line functions share ----------------------------------------------- */
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+/* reg may be X86_RIP, which follows the general registers. */
+ALWAYS uint64_t reg_any(const struct x86_cpu *c, unsigned reg)
+{
+	return *(const uint64_t *)((const char *)c + 8 * reg);
+}
+
+ALWAYS uint64_t line_ea(const struct x86_cpu *c, const struct iline *e)
+{
+	uint64_t ea = e->disp;
+
+	if (e->bare)
+		return (ea + reg_any(c, e->base)) & e->amask;
+	if (e->base != X86_NOREG)
+		ea += reg_any(c, e->base);
+	if (e->index != X86_NOREG)
+		ea += c->gpr[e->index] << e->scale;
+	return ea & e->amask;
+}
+
+ALWAYS void *line_hit(uint64_t tag, uint64_t addend, uint64_t lin, unsigned sz)
+{
+	if (__builtin_expect(tag != (lin & PAGE_MASK) || (lin & 4095) > 4096 - sz, 0))
+		return NULL;
+	return (void *)(uintptr_t)(lin + addend);
+}
+
+/* The host address of the memory operand, or NULL: take the general way. */
+ALWAYS void *line_mem(struct vcpu *v, const struct iline *e, unsigned sz, bool write)
+{
+	struct interp *it = interp_of(v);
+	uint64_t lin = (it->base[e->seg] + line_ea(&v->cpu, e)) & it->lin_mask;
+	const struct tlb_entry *t = &it->tlb[lin >> 12 & (TLB_SIZE - 1)];
+
+	if (!((write ? it->flat_w : it->flat_r) >> e->seg & 1))
+		return NULL;
+	return line_hit(write ? t->wtag : t->rtag, t->addend, lin, sz);
+}
+
+/* dispatch.c */
 /* Set e->fn and e->exec. */
 void interp_pick(const struct vcpu *v, struct iline *e, const struct x86_insn *in);
 
@@ -104,6 +149,9 @@ line_fn *fast_pick(struct iline *e, const struct x86_insn *in);
 
 /* simd.c */
 int simd_create(struct vcpu *v, struct err *e);
+/* What kinds of vector code may run now: bit 0 SSE, bit 1 AVX. */
+uint8_t simd_ready(const struct x86_cpu *c);
+line_fn *simd_pick(struct iline *e, const struct x86_insn *in);
 void simd_destroy(struct interp *it);
 
 /* operand.c: a destination that is read first, perhaps by a LOCK instruction. */

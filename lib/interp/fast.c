@@ -14,46 +14,7 @@
 _Static_assert(offsetof(struct x86_cpu, gpr) == 0 &&
 	       offsetof(struct x86_cpu, rip) == 8 * X86_RIP, "RIP follows the registers");
 
-#define ALWAYS static inline __attribute__((always_inline))
-
 /* --- memory ------------------------------------------------------------------- */
-
-ALWAYS uint64_t reg_any(const struct x86_cpu *c, unsigned reg)
-{
-	return *(const uint64_t *)((const char *)c + 8 * reg);
-}
-
-ALWAYS uint64_t line_ea(const struct x86_cpu *c, const struct iline *e)
-{
-	uint64_t ea = e->disp;
-
-	if (e->bare)
-		return (ea + reg_any(c, e->base)) & e->amask;
-	if (e->base != X86_NOREG)
-		ea += reg_any(c, e->base);
-	if (e->index != X86_NOREG)
-		ea += c->gpr[e->index] << e->scale;
-	return ea & e->amask;
-}
-
-ALWAYS void *hit(uint64_t tag, uint64_t addend, uint64_t lin, unsigned sz)
-{
-	if (__builtin_expect(tag != (lin & PAGE_MASK) || (lin & 4095) > 4096 - sz, 0))
-		return NULL;
-	return (void *)(uintptr_t)(lin + addend);
-}
-
-/* The host address of the memory operand, or NULL: take the general way. */
-ALWAYS void *line_mem(struct vcpu *v, const struct iline *e, unsigned sz, bool write)
-{
-	struct interp *it = interp_of(v);
-	uint64_t lin = (it->base[e->seg] + line_ea(&v->cpu, e)) & it->lin_mask;
-	const struct tlb_entry *t = &it->tlb[lin >> 12 & (TLB_SIZE - 1)];
-
-	if (!((write ? it->flat_w : it->flat_r) >> e->seg & 1))
-		return NULL;
-	return hit(write ? t->wtag : t->rtag, t->addend, lin, sz);
-}
 
 ALWAYS uint64_t mem_get(const void *p, unsigned sz)
 {
@@ -325,6 +286,51 @@ static int cmov_rr_8(struct vcpu *v, const struct iline *e)
 	return X86_OK;
 }
 
+/* imul of two operands, or three with an immediate. */
+#define IMUL(sz) \
+ALWAYS int imul_##sz(struct vcpu *v, const struct iline *e, int64_t a, int64_t b) \
+{ \
+	__int128 r = (__int128)a * b; \
+	gpr_put(&v->cpu, e->r0, sz, (uint64_t)r); \
+	fl_set(&v->cpu, X86_FL_CF | X86_FL_OF, \
+	       r != sz_sext((uint64_t)r, sz) ? X86_FL_CF | X86_FL_OF : 0); \
+	return X86_OK; \
+} \
+static int IMUL_rr_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	return imul_##sz(v, e, sz_sext(v->cpu.gpr[e->r0], sz), sz_sext(v->cpu.gpr[e->r1], sz)); \
+} \
+static int IMUL_rm_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	const void *p = line_mem(v, e, sz, false); \
+	if (!p) \
+		return slow(v, e); \
+	return imul_##sz(v, e, sz_sext(v->cpu.gpr[e->r0], sz), sz_sext(mem_get(p, sz), sz)); \
+} \
+static int IMUL_rri_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	return imul_##sz(v, e, sz_sext(v->cpu.gpr[e->r1], sz), sz_sext(e->imm, sz)); \
+} \
+static int IMUL_rmi_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	const void *p = line_mem(v, e, sz, false); \
+	if (!p) \
+		return slow(v, e); \
+	return imul_##sz(v, e, sz_sext(mem_get(p, sz), sz), sz_sext(e->imm, sz)); \
+} \
+static int CMOV_rm_##sz(struct vcpu *v, const struct iline *e) \
+{ \
+	const void *p = line_mem(v, e, sz, false); \
+	if (!p) \
+		return slow(v, e); \
+	gpr_put(&v->cpu, e->r0, sz, fl_cond((uint32_t)v->cpu.rflags, e->cond) ? \
+		mem_get(p, sz) : v->cpu.gpr[e->r0]); \
+	return X86_OK; \
+}
+
+IMUL(4)
+IMUL(8)
+
 static int nop(struct vcpu *v, const struct iline *e)
 {
 	return X86_OK;
@@ -338,7 +344,7 @@ ALWAYS void *stack_mem(struct interp *it, uint64_t off, unsigned sz, bool write)
 	uint64_t lin = (it->base[X86_SS] + off) & it->lin_mask;
 	const struct tlb_entry *t = &it->tlb[lin >> 12 & (TLB_SIZE - 1)];
 
-	return hit(write ? t->wtag : t->rtag, t->addend, lin, sz);
+	return line_hit(write ? t->wtag : t->rtag, t->addend, lin, sz);
 }
 
 ALWAYS bool push(struct vcpu *v, uint64_t val, unsigned sz)
@@ -539,6 +545,17 @@ static line_fn *pick_stack(struct iline *e, const struct x86_insn *in)
 	return NULL;
 }
 
+static line_fn *pick_imul(const struct x86_insn *in, bool wide)
+{
+	bool mem = in->nops > 1 && in->o[1].kind == X86_O_MEM;
+
+	if (in->nops == 2)
+		return mem ? (wide ? IMUL_rm_8 : IMUL_rm_4) : wide ? IMUL_rr_8 : IMUL_rr_4;
+	if (in->nops == 3)
+		return mem ? (wide ? IMUL_rmi_8 : IMUL_rmi_4) : wide ? IMUL_rri_8 : IMUL_rri_4;
+	return NULL;
+}
+
 static line_fn *pick_one(const struct iline *e, const struct x86_insn *in, int form)
 {
 	bool wide = e->size == 8;
@@ -553,7 +570,11 @@ static line_fn *pick_one(const struct iline *e, const struct x86_insn *in, int f
 	case X86_INC: return wide ? INC_r_8 : INC_r_4;
 	case X86_DEC: return wide ? DEC_r_8 : DEC_r_4;
 	case X86_LEA: return wide ? lea_8 : lea_4;
-	case X86_CMOVCC: return form != RR ? NULL : wide ? cmov_rr_8 : cmov_rr_4;
+	case X86_CMOVCC:
+		if (form == RM)
+			return wide ? CMOV_rm_8 : CMOV_rm_4;
+		return wide ? cmov_rr_8 : cmov_rr_4;
+	case X86_IMUL: return pick_imul(in, wide);
 	default: break;
 	}
 	/* Shifts by a constant that is not 0 once it is cut to its size. */
@@ -572,6 +593,8 @@ line_fn *fast_pick(struct iline *e, const struct x86_insn *in)
 
 	if (in->prefixes & X86_P_LOCK)
 		return NULL;
+	if (in->unit == X86_U_SSE || in->unit == X86_U_AVX)
+		return simd_pick(e, in);
 	e->r0 = in->o[0].reg;
 	e->r1 = in->o[1].reg;
 	switch (in->op) {
@@ -589,7 +612,7 @@ line_fn *fast_pick(struct iline *e, const struct x86_insn *in)
 	case X86_JCC:
 		return in->opsize < 4 ? NULL : jcc[in->cond & 15][in->opsize == 8];
 	case X86_INC: case X86_DEC: case X86_LEA: case X86_CMOVCC: case X86_SETCC:
-	case X86_SHL: case X86_SHR: case X86_SAR:
+	case X86_SHL: case X86_SHR: case X86_SAR: case X86_IMUL:
 		return pick_one(e, in, form);
 	case X86_NOP: case X86_ENDBR:
 		return nop;

@@ -61,6 +61,7 @@ static void derive(struct vcpu *v, struct interp *it)
 	it->tlb = v->tlb.e[vcpu_tlb_mode(v)];
 	derive_segments(c, it);
 	it->stack = (it->flat_w >> X86_SS & 1) && c->stack_bytes >= 4 ? c->stack_bytes : 0;
+	it->vectors = simd_ready(c);
 	it->special = (c->rflags & (X86_FL_TF | X86_FL_RF)) || c->inhibit || (c->dr[7] & 0xff);
 }
 

@@ -258,6 +258,76 @@ static int simd_host(struct vcpu *v, const struct x86_insn *in)
 	return X86_OK;
 }
 
+/* --- the plain case, from a line -------------------------------------------------- */
+
+uint8_t simd_ready(const struct x86_cpu *c)
+{
+	bool sse = !(c->cr0 & (X86_CR0_EM | X86_CR0_TS)) && (c->cr4 & X86_CR4_OSFXSR);
+	bool avx = !(c->cr0 & X86_CR0_TS) && (c->cr4 & X86_CR4_OSXSAVE) &&
+		   (c->xcr0 & 6) == 6 && x86_protected(c) && (c->xsave[XS_HEADER] & 4);
+
+	return sse | avx << 1;
+}
+
+/* Line fields: imm the thunk's key, cond the bit of simd_ready(), r0 the memory
+ * operand's access, r1 the general register or NOREG, size its access. */
+static int simd_line(struct vcpu *v, const struct iline *e)
+{
+	struct interp *it = interp_of(v);
+	struct x86_cpu *c = &v->cpu;
+	const struct thunk *t = thunk_bucket(it->simd, e->imm);
+	struct simd_frame f;
+
+	if (t->key != e->imm || !(it->vectors & e->cond))
+		goto general;
+	if (e->r0) {
+		f.mem = line_mem(v, e, e->mem_size, e->r0 & X86_A_W);
+		if (!f.mem || ((uintptr_t)f.mem & e->align))
+			goto general;
+	}
+	f.xsave = c->xsave;
+	f.rax = e->r1 != X86_NOREG ? c->gpr[e->r1] : 0;
+	if (t->flags)
+		f.flags = (c->rflags & X86_FL_ARITH) | X86_FL_FIXED;
+	if (t->mxcsr) {
+		uint32_t mxcsr = *fpu_u32(c, XS_MXCSR);
+
+		/* With exceptions unmasked there is more to look at. */
+		if ((mxcsr & 0x1f80) != 0x1f80)
+			goto general;
+		f.mxcsr = mxcsr;
+		f.mxcsr_host = 0x1f80;
+		f.unmasked = 0;
+	}
+	t->fn(&f);
+	if (t->mxcsr)
+		*fpu_u32(c, XS_MXCSR) = f.mxcsr_out;
+	if (e->r1 != X86_NOREG && (e->size & X86_A_W))
+		c->gpr[e->r1] = f.rax;
+	if (t->flags)
+		fl_set(c, X86_FL_ARITH, (uint32_t)f.flags & X86_FL_ARITH);
+	return X86_OK;
+general:
+	return e->exec(v, line_insn(it, e));
+}
+
+line_fn *simd_pick(struct iline *e, const struct x86_insn *in)
+{
+	const struct x86_operand *m = operand_of(in, X86_O_MEM), *g = operand_of(in, X86_O_GPR);
+
+	if (!thunk_is_plain(in) || vec_is_masked(in) || e->exec != op_simd ||
+	    (in->map == 1 && (in->opcode == 0xae || in->opcode == 0x77)))
+		return NULL;
+	e->imm = thunk_key(in);
+	e->cond = in->unit == X86_U_AVX ? 2 : 1;
+	e->r0 = m ? m->access : 0;
+	e->r1 = g ? g->reg : X86_NOREG;
+	e->size = g ? g->access : 0;
+	e->mem_size = m ? m->size : 0;
+	e->align = in->aligned && m ? (uint8_t)(m->size - 1) : 0;
+	return simd_line;
+}
+
 /* --- in C --------------------------------------------------------------------------- */
 
 static int mxcsr_move(struct vcpu *v, const struct x86_insn *in)

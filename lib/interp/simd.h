@@ -45,6 +45,15 @@ const struct thunk *thunk_get(struct simd *s, const struct x86_insn *in);
 int thunk_create(struct simd *s, struct err *e);
 void thunk_destroy(struct simd *s);
 
+static inline struct thunk *thunk_bucket(struct simd *s, uint64_t key)
+{
+	return &s->hash[key * 0x9e3779b97f4a7c15ull >> 54 & (THUNKS - 1)];
+}
+
+uint64_t thunk_key(const struct x86_insn *in);
+/* No x87 state, no implied registers, no store that a trap must undo. */
+bool thunk_is_plain(const struct x86_insn *in);
+
 static inline uint16_t *fpu_u16(struct x86_cpu *c, unsigned off)
 {
 	return (uint16_t *)(c->xsave + off);

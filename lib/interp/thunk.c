@@ -346,12 +346,26 @@ static void thunk_make(struct simd *s, const struct x86_insn *in,
 	s->used++;
 }
 
+uint64_t thunk_key(const struct x86_insn *in)
+{
+	struct form f = form_of(in);
+
+	return form_key(&f);
+}
+
+bool thunk_is_plain(const struct x86_insn *in)
+{
+	bool store = in->nops && in->o[0].kind == X86_O_MEM;
+
+	return !uses_fpu(in) && !(uses_mxcsr(in) && store) &&
+	       !(in->map == 3 && in->opcode >= 0x60 && in->opcode <= 0x63);
+}
+
 const struct thunk *thunk_get(struct simd *s, const struct x86_insn *in)
 {
 	struct form f = form_of(in);
 	uint64_t key = form_key(&f);
-	unsigned h = (unsigned)(key * 0x9e3779b97f4a7c15ull >> 54);
-	struct thunk *t = &s->hash[h & (THUNKS - 1)];
+	struct thunk *t = thunk_bucket(s, key);
 
 	if (t->key == key)
 		return t;
