@@ -72,3 +72,16 @@ void boot_flat64(struct mem *m, struct x86_cpu *c, uint64_t rip)
 	c->rip = rip;
 	x86_cpu_update_mode(c);
 }
+
+void boot_mtrrs(struct x86_cpu *c)
+{
+	enum { WB = 6, FIXED_ON = 1 << 10, ON = 1 << 11, MASK_VALID = 1 << 11 };
+	enum { FIX_A0000 = 2, FIX_E0000 = 7, FIXED = 11 };
+	uint64_t phys = (1ull << X86_PHYS_BITS) - 1, hole = MEM_HIGH_BASE - MEM_LOW_MAX;
+
+	c->mtrr_def = ON | FIXED_ON | WB;
+	for (unsigned i = 0; i < FIXED; i++)
+		c->mtrr_fix[i] = i < FIX_A0000 || i >= FIX_E0000 ? WB * 0x0101010101010101ull : 0;
+	c->mtrr_var[0] = MEM_LOW_MAX;		/* uncacheable */
+	c->mtrr_var[1] = (~(hole - 1) & phys) | MASK_VALID;
+}

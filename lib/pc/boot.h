@@ -25,6 +25,10 @@ struct boot_request {
 void boot_flat32(struct mem *m, struct x86_cpu *c, uint32_t eip);
 void boot_flat64(struct mem *m, struct x86_cpu *c, uint64_t rip);
 
+/* Memory types as firmware sets them: write-back but for the PCI hole and what
+ * lies from 0xa0000 to 0xdffff.  SDM vol. 3, 11.11. */
+void boot_mtrrs(struct x86_cpu *c);
+
 /*
  * Linux bzImage.
  * Spec: Linux Documentation/arch/x86/boot.rst and zero-page.rst.

@@ -100,7 +100,7 @@ static void put_text(struct chardev *c, const char *s)
 		chardev_put(c, (uint8_t)*s++);
 }
 
-/* ^A x, ^A h, ^A ^A.  Returns true when b is for the guest. */
+/* ^A x, ^A p, ^A h, ^A ^A.  Returns true when b is for the guest. */
 static bool escape(struct chardev *c, uint8_t b, unsigned *ev)
 {
 	if (!c->escaped) {
@@ -110,9 +110,12 @@ static bool escape(struct chardev *c, uint8_t b, unsigned *ev)
 	c->escaped = false;
 	if (b == 'x')
 		*ev |= CHARDEV_QUIT;
+	else if (b == 'p')
+		*ev |= CHARDEV_POWER;
 	else if (b == 'h' || b == '?')
-		put_text(c, "\r\n^A x  end the machine\r\n^A ^A  send ^A\r\n"
-			 "^A h  this help\r\n");
+		put_text(c, "\r\n^A x   end the machine\r\n"
+			 "^A p   press the power button\r\n"
+			 "^A ^A  send ^A\r\n^A h   this help\r\n");
 	return b == ESCAPE;
 }
 

@@ -47,6 +47,7 @@ enum chardev_event {
 	CHARDEV_RX = 1,		/* bytes to get */
 	CHARDEV_TX = 2,		/* room again after put() said no */
 	CHARDEV_QUIT = 4,	/* ^A x was typed */
+	CHARDEV_POWER = 16,	/* ^A p was typed */
 	CHARDEV_GONE = 8,	/* nobody can read the console any more */
 };
 unsigned chardev_handle(struct chardev *c, const struct pollfd *p);

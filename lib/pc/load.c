@@ -103,7 +103,7 @@ static void load_bda(struct mem *m)
 	mem_write(m, BDA, bda, sizeof(bda));
 }
 
-/* What firmware leaves in memory for a kernel. */
+/* What firmware leaves behind for a kernel. */
 static void load_tables(struct pc *pc)
 {
 	uint8_t acpi[ACPI_LEN], mp[MPTABLE_LEN], dmi[DMI_LEN];
@@ -111,6 +111,7 @@ static void load_tables(struct pc *pc)
 	unsigned cpus = pc->vm.ncpus;
 	uint32_t dmi_gpa = LOWMEM_BIOS + MPTABLE_LEN;
 
+	boot_mtrrs(&pc->vm.vcpu[0]->cpu);
 	load_bda(m);
 	mem_write(m, LOWMEM_ACPI, acpi, acpi_build(acpi, LOWMEM_ACPI, cpus));
 	mem_write(m, LOWMEM_BIOS, mp, mptable_build(mp, LOWMEM_BIOS, cpus));

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "dev/acpipm.h"
 #include "dev/uart.h"
 
 static struct timespec to_timespec(uint64_t ns)
@@ -326,12 +327,14 @@ static void handle_serial(struct pc *pc, const struct pollfd *p)
 	struct uart *u = pc->dev[PC_DEV_UART];
 	unsigned ev = chardev_handle(pc->serial, p);
 
-	if (ev & (CHARDEV_RX | CHARDEV_TX)) {
+	if (ev & (CHARDEV_RX | CHARDEV_TX | CHARDEV_POWER)) {
 		pthread_mutex_lock(&pc->vm.lock);
 		if (ev & CHARDEV_RX)
 			uart_rx_ready(u);
 		if (ev & CHARDEV_TX)
 			uart_tx_ready(u);
+		if (ev & CHARDEV_POWER)
+			acpipm_power_button(pc->dev[PC_DEV_ACPIPM]);
 		pthread_mutex_unlock(&pc->vm.lock);
 	}
 	if (ev & (CHARDEV_QUIT | CHARDEV_GONE))
