@@ -19,30 +19,12 @@ static uint64_t flat_descriptor(uint32_t attr)
 	return 0x000f00000000ffffull | (uint64_t)attr << 40;
 }
 
-/*
- * Memory types as firmware leaves them (SDM vol. 3, 11.11): all write-back but
- * the VGA window and the PCI hole, which are uncached, and the ROM area.  Linux
- * leaves PAT alone where the MTRRs are off.
- */
-static void set_mtrrs(struct x86_cpu *c)
-{
-	enum { UC = 0, WP = 5, WB = 6 };
-	static const uint8_t type[11] = { WB, WB, UC, WP, WP, WP, WP, WP, WP, WP, WP };
-
-	for (unsigned i = 0; i < 11; i++)
-		c->mtrr_fix[i] = type[i] * 0x0101010101010101ull;
-	c->mtrr_var[0] = MEM_LOW_MAX | UC;
-	c->mtrr_var[1] = ((1ull << X86_PHYS_BITS) - (MEM_HIGH_BASE - MEM_LOW_MAX)) | 0x800;
-	c->mtrr_def = 0xc00 | WB;
-}
-
 static void set_segments(struct mem *m, struct x86_cpu *c, uint32_t code)
 {
 	uint64_t gdt[4] = { 0, 0, flat_descriptor(code), flat_descriptor(DATA32) };
 
 	mem_write(m, LOWMEM_GDT, gdt, sizeof(gdt));
 	c->gdtr = (struct x86_dtr){ LOWMEM_GDT, sizeof(gdt) - 1 };
-	set_mtrrs(c);
 	for (unsigned i = 0; i < X86_SEGS; i++)
 		c->seg[i] = (struct x86_seg){ 0, 0xffffffff, DATA32, BOOT_DS };
 	c->seg[X86_CS] = (struct x86_seg){ 0, 0xffffffff, code, BOOT_CS };
