@@ -48,7 +48,7 @@ static bool wanted(const struct x86_insn *in)
 		return false;	/* the C library's */
 	if (in->adsize == 2 && in->has_modrm && in->modrm < 0xc0 && in->op != X86_LEA)
 		return false;	/* addresses that cannot be mapped */
-	if (in->mode == 32 && in->map == 3 && (in->rex & 8) &&
+	if (in->mode == 32 && in->map == 3 && (now.code[in->opcode_off - 1] & 0x80) &&
 	    (in->opcode == 0x16 || in->opcode == 0x22))
 		return false;	/* AMD: #UD; Intel: W is ignored */
 	if (in->unit != X86_U_INT)
@@ -456,6 +456,7 @@ static void compare(const struct native_stop *stop, const struct native_state *h
 	}
 	if ((r == X86_FAULT ? exc->vector : 256u) != hv) {
 		complain("vector", hv, r == X86_FAULT ? exc->vector : 256u);
+		memcpy(gdata, data, NATIVE_DATA_LEN);
 		return;
 	}
 	if (rip != cpu->cpu.rip)
