@@ -15,13 +15,9 @@
 #include "interp/core.h"
 #include "native.h"
 #include "native_rand.h"
+#include "native_vm.h"
 
-enum { GPA_PML4 = 0x1000, GPA_PDPT = 0x2000, GPA_PD = 0x3000, GPA_CODE_PT = 0x4000,
-       GPA_DATA_PT = 0x5000, GPA_PAE = 0x6000 };
-
-static struct vm *vm;
-static struct vcpu *cpu;
-static uint8_t *gdata;		/* guest memory at NATIVE_DATA */
+static bool segmented;		/* small segments, see native_segments() */
 static uint64_t seed, left, done, faults, printed, by_op[X86_OP_COUNT];
 
 /* The case under way. */
@@ -29,7 +25,7 @@ static struct {
 	struct x86_insn in;
 	uint8_t code[X86_INSN_MAX];
 	unsigned bits;
-	uint64_t rip;		/* of the instruction */
+	uint64_t rip;		/* of the instruction: offset in CS */
 	struct native_state st;
 	uint64_t seed;
 } now;
@@ -46,9 +42,9 @@ static bool wanted(const struct x86_insn *in)
 			return false;
 	if (in->prefixes & X86_P_SEG && in->seg == X86_FS)
 		return false;	/* the C library's */
-	if (in->adsize == 2 && in->has_modrm && in->modrm < 0xc0 && in->op != X86_LEA)
+	if (!segmented && in->adsize == 2 && in->has_modrm && in->modrm < 0xc0 && in->op != X86_LEA)
 		return false;	/* addresses that cannot be mapped */
-	if (in->mode == 32 && in->map == 3 && (now.code[in->opcode_off - 1] & 0x80) &&
+	if (in->mode != 64 && in->map == 3 && (now.code[in->opcode_off - 1] & 0x80) &&
 	    (in->opcode == 0x16 || in->opcode == 0x22))
 		return false;	/* AMD: #UD; Intel: W is ignored */
 	if (in->unit != X86_U_INT)
@@ -58,7 +54,7 @@ static bool wanted(const struct x86_insn *in)
 		return false;
 	case X86_XLAT: case X86_MOVS: case X86_STOS: case X86_LODS: case X86_CMPS:
 	case X86_SCAS: case X86_CLZERO:
-		return in->adsize != 2;
+		return segmented || in->adsize != 2;
 	case X86_JMP: case X86_CALL: case X86_RET: case X86_JCC: case X86_LOOP:
 	case X86_LOOPE: case X86_LOOPNE: case X86_JCXZ:
 		/* processors disagree about 66 in 64-bit code, and about F2, F3 here */
@@ -80,16 +76,21 @@ static bool wanted(const struct x86_insn *in)
 
 /* --- operands in reach -------------------------------------------------------------- */
 
+/* Offsets in DS and SS. */
 static uint64_t random_place(unsigned room)
 {
+	uint64_t base = segmented ? NATIVE_DATA : 0;
+
+	if (segmented && !below(16))
+		return NATIVE_LIMIT - below(room + 1);
 	switch (below(24)) {
-	case 0: return NATIVE_DATA + NATIVE_RW_LEN - below(room + 1);	/* into read-only */
-	case 1: return NATIVE_DATA + NATIVE_DATA_LEN - below(room + 1);	/* into nothing */
-	case 2: return NATIVE_DATA + 0x1000 - below(room + 1);		/* across pages */
-	case 3: return NATIVE_DATA - below(room + 1);
+	case 0: return NATIVE_DATA - base + NATIVE_RW_LEN - below(room + 1); /* read-only */
+	case 1: return NATIVE_DATA - base + NATIVE_DATA_LEN - below(room + 1); /* nothing */
+	case 2: return NATIVE_DATA - base + 0x1000 - below(room + 1);	/* across pages */
+	case 3: return NATIVE_DATA - base - below(room + 1);
 	default: break;
 	}
-	return (NATIVE_DATA + 0x400 + below(0x2000)) & ~(uint64_t)(below(2) ? 31 : 0);
+	return (NATIVE_DATA - base + 0x400 + below(0x2000)) & ~(uint64_t)(below(2) ? 31 : 0);
 }
 
 static void put_disp(uint64_t disp)
@@ -131,7 +132,7 @@ static void steer(uint64_t target)
 	} else if (in->index != X86_NOREG && !in->vsib) {
 		put_disp(below(256));
 		g[in->index] = (target - (uint64_t)in->disp) >> in->scale;
-	} else if (in->disp_len >= 4) {
+	} else if (in->disp_len >= in->adsize) {
 		put_disp(target);
 	}
 }
@@ -144,6 +145,7 @@ static uint64_t code_place(void)
 /* Store into both memories. */
 static void poke(uint64_t at, const void *p, size_t n)
 {
+	at += segmented ? NATIVE_DATA : 0;
 	if (at < NATIVE_DATA || at + n > NATIVE_DATA + NATIVE_RW_LEN)
 		return;
 	memcpy((void *)at, p, n);
@@ -189,6 +191,7 @@ static void prepare(void)
 		g[X86_RDX] = below(4) ? below(3) - 1ull : g[X86_RDX];
 		break;
 	case X86_CMPXCHG: case X86_CMPXCHG8B: case X86_CMPXCHG16B:
+		ea += segmented ? NATIVE_DATA : 0;
 		if (ea >= NATIVE_DATA && ea + 16 <= NATIVE_DATA + NATIVE_RW_LEN && below(2)) {
 			memcpy(&g[X86_RAX], (void *)ea, in->op == X86_CMPXCHG ? in->o[0].size :
 			       in->op == X86_CMPXCHG8B ? 4 : 8);
@@ -236,12 +239,12 @@ static void case_make(void)
 
 	for (;;) {
 		now.seed = rng;
-		now.bits = below(2) ? 64 : 32;
+		now.bits = segmented ? 16u << below(2) : 32u << below(2);
 		random_bytes(now.code, now.bits);
 		if (x86_decode(&now.in, now.code, X86_INSN_MAX, now.bits) > 0 && wanted(&now.in))
 			break;
 	}
-	now.rip = NATIVE_CODE + 0x800 + (below(16) ? 0 : 0x800 - below(16));
+	now.rip = (now.bits == 16 ? 0 : NATIVE_CODE) + 0x800 + (below(16) ? 0 : 0x800 - below(16));
 	for (unsigned i = 0; i < 16; i++)
 		st->gpr[i] = value();
 	random_fpu(st);
@@ -249,7 +252,7 @@ static void case_make(void)
 	st->rip = now.rip;
 	bend();
 	prepare();
-	if (now.bits == 32)
+	if (now.bits != 64)
 		for (unsigned i = 0; i < 16; i++)
 			st->gpr[i] = i < 8 ? (uint32_t)st->gpr[i] : 0;
 	x86_decode(&now.in, now.code, X86_INSN_MAX, now.bits);
@@ -262,13 +265,21 @@ static void mode_set(struct x86_cpu *c, unsigned bits)
 	bool wide = bits == 64;
 
 	c->code_bits = (uint8_t)bits;
-	c->stack_bytes = wide ? 8 : 4;
+	c->stack_bytes = wide ? 8 : segmented ? 2 : 4;
 	c->long_mode = wide;
 	c->efer = wide ? X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE : 0;
 	c->cr3 = wide ? GPA_PML4 : GPA_PAE;
 	c->pdpte[0] = GPA_PD | 1;
 	c->seg[X86_CS].attr = X86_SEG_P | X86_SEG_S | X86_SEG_DPL | X86_SEG_CODE | X86_SEG_RW |
-			      X86_SEG_ACCESSED | X86_SEG_G | (wide ? X86_SEG_L : X86_SEG_DB);
+			      X86_SEG_ACCESSED | X86_SEG_G |
+			      (wide ? X86_SEG_L : bits == 32 ? X86_SEG_DB : 0);
+	c->seg[X86_CS].base = bits == 16 ? NATIVE_CODE : 0;
+	c->seg[X86_CS].limit = bits == 16 ? NATIVE_CODE_LEN - 1 : 0xffffffff;
+	for (unsigned i = 0; segmented && i <= X86_DS; i++)
+		if (i != X86_CS)
+			c->seg[i] = (struct x86_seg){ .base = NATIVE_DATA, .limit = NATIVE_LIMIT,
+				.sel = native_ss, .attr = X86_SEG_P | X86_SEG_S | X86_SEG_DPL |
+				X86_SEG_RW | X86_SEG_ACCESSED };
 }
 
 static int interp_one(void)
@@ -357,10 +368,14 @@ static bool fault_undefined(bool ours, unsigned host)
 	switch (now.in.op) {
 	case X86_CMPS:		/* which operand comes first */
 	case X86_CALL:		/* the target or the stack */
+	case X86_FNSAVE: case X86_FNSTENV: case X86_FRSTOR: case X86_FLDENV:	/* pieces */
 		return ours && host != 256;
 	case X86_MASKMOVQ: case X86_MASKMOVDQU: case X86_VMASKMOVDQU:
 		return ours || host != 256;
 	default:
+		/* Misaligned and beyond the stack's limit: #GP or #SS. */
+		if (ours && host == X86_EXC_GP && cpu->cpu.exc.vector == X86_EXC_SS)
+			return now.in.aligned;
 		/* AMD processors do not want SHA's operands aligned. */
 		return ours && now.in.feat == X86_F_SHA &&
 		       cpu->cpu.exc.vector == X86_EXC_GP;
@@ -380,7 +395,7 @@ static void complain(const char *what, uint64_t host, uint64_t ours)
 	if (printed++ >= 40)
 		return;
 	x86_disas(text, sizeof(text), now.code, now.in.len, now.rip, now.bits);
-	printf("%u-bit %s (", now.bits, text);
+	printf("%s%u-bit %s (", segmented ? "segmented " : "", now.bits, text);
 	for (unsigned i = 0; i < now.in.len; i++)
 		printf("%02x", now.code[i]);
 	printf("): %s: host %#lx, ours %#lx (case seed %#lx)\n", what,
@@ -395,7 +410,8 @@ static void compare_regs(const struct native_state *host)
 	uint64_t mask = (X86_FL_ARITH | X86_FL_DF) & ~(uint64_t)undefined();
 
 	for (unsigned i = 0; i < (now.bits == 64 ? 16u : 8u); i++)
-		if (host->gpr[i] != c->gpr[i])
+		/* A 16-bit stack leaks the kernel's upper RSP to 64-bit code. */
+		if ((host->gpr[i] ^ c->gpr[i]) & (now.bits == 64 ? ~0ull : 0xffffffff))
 			complain(name[i], host->gpr[i], c->gpr[i]);
 	if ((host->flags ^ c->rflags) & mask)
 		complain("flags", host->flags & mask, c->rflags & mask);
@@ -481,16 +497,13 @@ static void compare(const struct native_stop *stop, const struct native_state *h
 
 static bool next(const struct native_stop *stop, struct native_state *st, unsigned *bits)
 {
-	static bool started;
-
-	if (started) {
+	if (stop->sig != SIGUSR1) {
 		compare(stop, st);
 		check_count++;
 		by_op[now.in.op]++;
 		if (++done >= left)
 			return false;
 	}
-	started = true;
 	if (done % 128 == 0) {
 		fill((uint8_t *)NATIVE_DATA, NATIVE_RW_LEN);
 		memcpy(gdata, (void *)NATIVE_DATA, NATIVE_DATA_LEN);
@@ -498,73 +511,11 @@ static bool next(const struct native_stop *stop, struct native_state *st, unsign
 	case_make();
 	/* int3 everywhere else */
 	memset((uint8_t *)NATIVE_CODE + 0x700, 0xcc, 0xa00);
-	memcpy((void *)now.rip, now.code, now.in.len);
+	memcpy((uint8_t *)(now.bits == 16 ? NATIVE_CODE : 0) + now.rip, now.code, now.in.len);
 	mem_write(vm->mem, NATIVE_CODE + 0x700, (void *)(NATIVE_CODE + 0x700), 0xa00);
 	*st = now.st;
 	*bits = now.bits;
 	return true;
-}
-
-/* --- the machine -------------------------------------------------------------------------- */
-
-static void pte(uint64_t table, unsigned i, uint64_t val)
-{
-	mem_write(vm->mem, table + 8 * i, &val, 8);
-}
-
-static void tables_make(void)
-{
-	pte(GPA_PML4, 0, GPA_PDPT | 7);
-	pte(GPA_PDPT, 0, GPA_PD | 7);
-	pte(GPA_PAE, 0, GPA_PD | 1);
-	pte(GPA_PD, NATIVE_CODE >> 21, GPA_CODE_PT | 7);
-	pte(GPA_PD, NATIVE_DATA >> 21, GPA_DATA_PT | 7);
-	for (unsigned i = 0; i < NATIVE_CODE_LEN >> 12; i++)
-		pte(GPA_CODE_PT, i, (NATIVE_CODE + i * 4096) | 7);
-	for (unsigned i = 0; i < NATIVE_DATA_LEN >> 12; i++)
-		pte(GPA_DATA_PT, i, (NATIVE_DATA + i * 4096) |
-		    (i < NATIVE_RW_LEN >> 12 ? 7 : 5));
-}
-
-static void machine_make(void)
-{
-	struct err e = { 0 };
-	struct x86_cpu *c;
-
-	vm = calloc(1, sizeof(*vm));
-	cpu = aligned_alloc(64, (sizeof(*cpu) + 63) & ~63ul);
-	memset(cpu, 0, sizeof(*cpu));
-	vm->mem = mem_new(1u << 30, 0, &e);
-	if (!vm->mem) {
-		printf("%s\n", e.msg);
-		exit(1);
-	}
-	bus_init(&vm->bus, NULL);
-	vm->model.long_mode = true;
-	vm->model.cpus = 1;
-	x86_model_init(&vm->model);
-	vm->vcpu[0] = cpu;
-	vm->ncpus = 1;
-	cpu->vm = vm;
-	c = &cpu->cpu;
-	x86_cpu_reset(c);
-	tlb_flush(&cpu->tlb);
-	if (interp_engine.vm_create(vm, &e) || interp_engine.create(cpu, &e)) {
-		printf("%s\n", e.msg);
-		exit(1);
-	}
-	c->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_MP | X86_CR0_NE | X86_CR0_WP | X86_CR0_ET;
-	c->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEX | X86_CR4_OSXSAVE;
-	c->xcr0 = 7;
-	c->cpl = 3;
-	for (unsigned i = 0; i < X86_SEGS; i++)
-		c->seg[i] = (struct x86_seg){ .limit = 0xffffffff, .sel = 0x2b,
-			.attr = X86_SEG_P | X86_SEG_S | X86_SEG_DPL | X86_SEG_RW |
-				X86_SEG_ACCESSED | X86_SEG_G | X86_SEG_DB };
-	c->seg[X86_FS].attr = c->seg[X86_GS].attr = X86_SEG_NULL;
-	c->seg[X86_CS].sel = 0x33;
-	tables_make();
-	gdata = mem_ptr(vm->mem, NATIVE_DATA, NATIVE_DATA_LEN);
 }
 
 int main(int argc, char **argv)
@@ -581,7 +532,14 @@ int main(int argc, char **argv)
 	fill((uint8_t *)NATIVE_DATA, NATIVE_DATA_LEN);
 	mprotect((void *)(NATIVE_DATA + NATIVE_RW_LEN), NATIVE_DATA_LEN - NATIVE_RW_LEN, PROT_READ);
 	machine_make();
+	memset((void *)NATIVE_CODE, 0xcc, NATIVE_CODE_LEN);
+	mem_write(vm->mem, NATIVE_CODE, (void *)NATIVE_CODE, NATIVE_CODE_LEN);
 	native_run(next);
+	if (native_segments()) {
+		segmented = true;
+		left += left / 2;
+		native_run(next);
+	}
 	for (unsigned i = 0; i < X86_OP_COUNT; i++)
 		ops += by_op[i] != 0;
 	check(ops > 300 || left < 100000, "only %u mnemonics were met", ops);

@@ -1,7 +1,7 @@
 #ifndef NATIVE_H
 #define NATIVE_H
 /*
- * Run one user-level instruction on the host, in 64-bit or 32-bit code, from a
+ * Run one user-level instruction on the host, in 64, 32 or 16-bit code, from a
  * complete register state to the complete state behind it.
  *
  * Everything happens in one signal handler: a trap of the instruction, or of the
@@ -9,14 +9,18 @@
  * into the same context and returns into it.  Linux restores CS from there.
  */
 
-#include <signal.h>
+#include <asm/ldt.h>
 #include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 /* Fixed places below 4 GiB, that 32-bit code can reach. */
 #define NATIVE_CODE	0x20000000ul
@@ -41,7 +45,9 @@ typedef bool native_fn(const struct native_stop *stop, struct native_state *st,
 		       unsigned *bits);
 
 static native_fn *native_next;
+static bool native_inside;
 static sigjmp_buf native_out;
+static uint16_t native_ss = 0x2b;
 
 static const int native_greg[16] = {
 	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -75,8 +81,8 @@ static void native_store(ucontext_t *uc, const struct native_state *st, unsigned
 	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)st->rip;
 	uc->uc_mcontext.gregs[REG_EFL] = (greg_t)st->flags;
 	/* CS in bits 0-15, SS in 48-63 */
-	*sel = (greg_t)(((uint64_t)*sel & 0x0000ffffffff0000ull) |
-			0x002b000000000000ull | (bits == 64 ? 0x33 : 0x23));
+	*sel = (greg_t)(((uint64_t)*sel & 0x0000ffffffff0000ull) | (uint64_t)native_ss << 48 |
+			(bits == 64 ? 0x33 : bits == 32 ? 0x23 : 7));
 	memcpy(fp, st->fx, sizeof(st->fx));
 	memcpy(fp + 512, &bv, 8);
 	memcpy(fp + 576, st->ymmh, sizeof(st->ymmh));
@@ -92,21 +98,20 @@ static void native_handler(int sig, siginfo_t *si, void *ptr)
 		.trapno = (uint64_t)uc->uc_mcontext.gregs[REG_TRAPNO],
 		.cr2 = (uint64_t)uc->uc_mcontext.gregs[REG_CR2],
 	};
-	static bool inside;
 	unsigned bits;
 
 	/* Our own code went wrong while it looked at a case. */
-	if (inside) {
+	if (native_inside) {
 		printf("signal %d at %#lx, address %p\n", sig,
 		       (unsigned long)uc->uc_mcontext.gregs[REG_RIP], si->si_addr);
 		fflush(stdout);
 		abort();
 	}
-	inside = true;
+	native_inside = true;
 	native_load(uc, &st);
 	if (!native_next(&stop, &st, &bits))
 		siglongjmp(native_out, 1);
-	inside = false;
+	native_inside = false;
 	native_store(uc, &st, bits);
 }
 
@@ -122,6 +127,28 @@ static void *native_map(uint64_t at, size_t len, int prot)
 	return p;
 }
 
+/* Data and stack segments of the LDT: base NATIVE_DATA, and this limit. */
+#define NATIVE_LIMIT	0x3effu
+
+/*
+ * Make the next cases run with small segments: CS of 16-bit code at NATIVE_CODE,
+ * DS, ES and a 16-bit SS at NATIVE_DATA.  false: the kernel has no LDTs.
+ */
+static bool native_segments(void)
+{
+	struct user_desc d = { .entry_number = 0, .base_addr = NATIVE_CODE,
+			       .limit = NATIVE_CODE_LEN - 1, .contents = 2, .useable = 1 };
+
+	if (syscall(SYS_modify_ldt, 1, &d, sizeof(d)))
+		return false;
+	d = (struct user_desc){ .entry_number = 1, .base_addr = NATIVE_DATA,
+				.limit = NATIVE_LIMIT, .useable = 1 };
+	if (syscall(SYS_modify_ldt, 1, &d, sizeof(d)))
+		return false;
+	native_ss = 1 << 3 | 7;
+	return true;
+}
+
 /* Run cases until next returns false. */
 static void native_run(native_fn *next)
 {
@@ -131,11 +158,12 @@ static void native_run(native_fn *next)
 	stack_t ss = { .ss_sp = malloc(1 << 20), .ss_size = 1 << 20 };
 
 	native_next = next;
+	native_inside = false;
 	sigaltstack(&ss, NULL);
 	for (unsigned i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++)
 		sigaction(sigs[i], &sa, NULL);
 	/* 32-bit code needs flat data segments; 64-bit code does not care. */
-	__asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(0x2b));
+	__asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"((uint32_t)native_ss));
 	if (!sigsetjmp(native_out, 1))
 		raise(SIGUSR1);
 	for (unsigned i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++)
