@@ -86,10 +86,6 @@ static uint32_t bt_mode(const struct x86_cpu *c)
 		m |= BT_M_DS;
 	if (flat(&s[X86_ES], true) && !s[X86_ES].base)
 		m |= BT_M_ES;
-	if (flat(&s[X86_FS], true))
-		m |= BT_M_FS;
-	if (flat(&s[X86_GS], true))
-		m |= BT_M_GS;
 	if (c->rflags & X86_FL_DF)
 		m |= BT_M_DF;
 	return m | fpu_mode(c);
@@ -116,9 +112,17 @@ static void flags_join(struct vcpu *v)
 			(f >> 8 & (X86_FL_ARITH & 0xff)) | (f & 1) << 11;
 }
 
+static void seg_hints(struct vcpu *v)
+{
+	v->hot[H_FSBAD] = !flat(&v->cpu.seg[X86_FS], true);
+	v->hot[H_GSBAD] = !flat(&v->cpu.seg[X86_GS], true);
+}
+
 static void enter(struct bt_vcpu *b, const uint8_t *code)
 {
 	struct vcpu *v = b->v;
+
+	seg_hints(v);
 
 	flags_split(v);
 	v->hot[H_XMASK] = v->cpu.xcr0 & 7;
@@ -150,6 +154,7 @@ int bt_callout_c(struct vcpu *v, const struct bt_callout *co)
 		return BT_CALLOUT_OUT;
 	if (co->mode) {
 		interp_state_changed(v);
+		seg_hints(v);
 		if (bt_mode(c) != b->mode)
 			return BT_CALLOUT_OUT;
 	}
@@ -299,7 +304,9 @@ static void site_faulted(struct bt_vcpu *b)
 	struct bt_site *s = b->fault_site;
 
 	if (u->dead || u->form != BT_WINDOW || u->soft >> s->index & 1 ||
-	    !b->bt->want_mixed || ++s->faults < SITE_FAULTS_MAX)
+	    !b->bt->want_mixed)
+		return;
+	if (s->fills < BT_SITE_FILLS_MAX && ++s->faults < SITE_FAULTS_MAX)
 		return;
 	b->bt->stats.softened++;
 	retranslate(b, u, BT_WINDOW, u->soft | 1ull << s->index);

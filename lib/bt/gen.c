@@ -38,14 +38,41 @@ void gen_flags_after(struct gen *g)
 		gen_flags_set(g);
 }
 
-bool gen_seg_ok(const struct gen *g, unsigned seg, bool write)
+/* FS and GS differ between user and kernel while little else does: they are not
+ * part of the mode but looked at where they are used.  Flags stay. */
+static void check_seg(struct gen *g, int32_t bad, bool *ok)
+{
+	struct emit *e = &g->e;
+	uint8_t *good;
+
+	if (*ok)
+		return;
+	*ok = true;
+	emit_mov_rr(e, X86_R9, X86_RCX);
+	emit_load(e, X86_RCX, bad, EMIT_32);
+	good = emit_jrcxz(e);
+	gen_stub_add(g, emit_jmp_open(e), NULL, g->eip, BT_EXIT_STEP, false);
+	g->stub[g->nstubs - 1].rcx_in_r9 = true;
+	g->stub[g->nstubs - 1].saved = g->flags == GEN_SAVED;
+	emit_close8(e, good);
+	emit_mov_rr(e, X86_RCX, X86_R9);
+}
+
+bool gen_seg_ok(struct gen *g, unsigned seg, bool write)
 {
 	switch (seg) {
-	case X86_DS: return g->mode & BT_M_DS;
-	case X86_ES: return g->mode & BT_M_ES;
-	case X86_FS: return g->mode & BT_M_FS;
-	case X86_GS: return g->mode & BT_M_GS;
-	case X86_SS: return true;
+	case X86_DS:
+		return g->mode & BT_M_DS;
+	case X86_ES:
+		return g->mode & BT_M_ES;
+	case X86_FS:
+		check_seg(g, H_FSBAD * 8, &g->fs_ok);
+		return true;
+	case X86_GS:
+		check_seg(g, H_GSBAD * 8, &g->gs_ok);
+		return true;
+	case X86_SS:
+		return true;
 	}
 	return false;
 }

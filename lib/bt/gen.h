@@ -42,6 +42,7 @@ struct gen {
 	const struct x86_insn *in;
 	uint32_t eip, next;	/* of the current instruction and the one behind */
 	bool soft;		/* the current instruction uses soft access */
+	bool fs_ok, gs_ok;	/* checked in this unit */
 	bool ended;		/* the exit sequence was emitted */
 	enum gen_flags flags;
 	struct gen_stub stub[GEN_STUBS_MAX];
@@ -58,8 +59,9 @@ static inline void gen_flags_set(struct gen *g) { g->flags = GEN_HOST; }
 void gen_flags_before(struct gen *g);
 void gen_flags_after(struct gen *g);
 
-/* Can a memory operand through this segment be accessed inline in this mode? */
-bool gen_seg_ok(const struct gen *g, unsigned seg, bool write);
+/* Can a memory operand through this segment be accessed inline?  The first use of
+ * FS or GS emits a check: call it before anything else of the instruction. */
+bool gen_seg_ok(struct gen *g, unsigned seg, bool write);
 
 /* r8d = linear address of the operand of in (segment base added); ESP counts
  * esp_bias more than the register holds (pop to memory). */

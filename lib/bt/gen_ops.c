@@ -259,7 +259,43 @@ static void emit_acc_op(struct gen *g, unsigned op, unsigned size, unsigned reg,
 	emit_rr(&g->e, size == 1 ? op - 1 : op, reg, rm, EMIT_32);
 }
 
-/* One step of a string instruction without REP; DF is clear. */
+static void add_base(struct gen *g, unsigned reg)
+{
+	emit_lea(&g->e, reg, reg, X86_R13, 0, 0, EMIT_64);
+}
+
+/*
+ * REP MOVS and STOS through a window: RSI and RDI become host pointers for the
+ * time of the host's own REP, without touching the flags.  A run that leaves
+ * the window ends in its guard; the signal handler turns the pointers back.
+ */
+static bool gen_rep(struct gen *g, unsigned size, bool src)
+{
+	const struct x86_insn *in = g->in;
+	struct emit *e = &g->e;
+
+	if (g->soft || in->seg == X86_FS || in->seg == X86_GS ||
+	    (in->op != X86_MOVS && in->op != X86_STOS))
+		return false;
+	emit_load(e, X86_R13, H_GSBASE * 8, EMIT_64);
+	add_base(g, X86_RDI);
+	if (src)
+		add_base(g, X86_RSI);
+	gen_site_again(g);
+	g->u->site[g->u->nsites - 1].string = src ? 2 : 1;
+	if (size == 2)
+		e8(e, 0x66);
+	e8(e, 0xf3);
+	e8(e, in->opcode);
+	emit_load(e, X86_R13, H_GSBASE * 8, EMIT_64);	/* it may have moved */
+	emit_rr(e, 0xf7, 2, X86_R13, EMIT_64);		/* not */
+	emit_lea(e, X86_RDI, X86_RDI, X86_R13, 0, 1, EMIT_32);
+	if (src)
+		emit_lea(e, X86_RSI, X86_RSI, X86_R13, 0, 1, EMIT_32);
+	return true;
+}
+
+/* A string instruction; DF is clear. */
 bool gen_string(struct gen *g)
 {
 	const struct x86_insn *in = g->in;
@@ -269,10 +305,11 @@ bool gen_string(struct gen *g)
 	bool dst = in->op != X86_LODS;
 
 	size = in->opcode & 1 ? in->opsize : 1;
-	if (in->prefixes & (X86_P_REP | X86_P_REPNE) || in->adsize != 4 ||
-	    g->mode & BT_M_DF || (dst && !(g->mode & BT_M_ES)) ||
+	if (in->adsize != 4 || g->mode & BT_M_DF || (dst && !(g->mode & BT_M_ES)) ||
 	    (src && !gen_seg_ok(g, in->seg, false)))
 		return false;
+	if (in->prefixes & (X86_P_REP | X86_P_REPNE))
+		return gen_rep(g, size, src);
 	if (src) {
 		struct x86_insn m = *in;
 

@@ -43,6 +43,8 @@
 #define H_SP		22
 #define H_HOSTGS	23
 #define H_R13		24
+#define H_FSBAD		33	/* not 0: FS is no writable 4 GiB segment */
+#define H_GSBAD		34
 #define H_CALLOUT	32
 #define H_R14		25
 #define H_BX		27

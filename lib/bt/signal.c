@@ -55,6 +55,10 @@ static void leave(struct bt_vcpu *b, struct bt_unit *u, struct bt_site *s, greg_
 {
 	b->fault_unit = u;
 	b->fault_site = s;
+	if (s->string)
+		r[REG_RDI] = (uint32_t)(r[REG_RDI] - (greg_t)b->v->hot[H_GSBASE]);
+	if (s->string == 2)
+		r[REG_RSI] = (uint32_t)(r[REG_RSI] - (greg_t)b->v->hot[H_GSBASE]);
 	r[REG_R8] = (greg_t)(uint32_t)(u->eip + s->guest);
 	r[REG_R9] = 0;
 	r[REG_R10] = BT_EXIT_FAULT;
@@ -69,13 +73,36 @@ static void give_up(int sig)
 	sigaction(sig, &sa, NULL);
 }
 
+/* A fault in a window that was mended: the instruction is tried again. */
+static bool window_mended(struct bt_vcpu *b, struct bt_site *s, const uint8_t *addr,
+			  greg_t *r)
+{
+	struct vcpu *v = b->v;
+	uint64_t base = v->hot[H_GSBASE], moved;
+	enum window_result w = window_fault(b->bt, b, addr, r[REG_ERR] & 2);
+
+	if (w == WINDOW_STEP)
+		return false;
+	moved = v->hot[H_GSBASE] - base;
+	if (moved) {
+		__asm__ volatile("wrgsbase %0" : : "r"(v->hot[H_GSBASE]));
+		if (s->string)
+			r[REG_RDI] += (greg_t)moved;
+		if (s->string == 2)
+			r[REG_RSI] += (greg_t)moved;
+	}
+	if (w == WINDOW_RETRY_FEW && s->fills < 255 && ++s->fills >= BT_SITE_FILLS_MAX &&
+	    b->bt->want_mixed)
+		return false;	/* leave, to be made soft */
+	return true;
+}
+
 static void on_fault(int sig, siginfo_t *si, void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *r = uc->uc_mcontext.gregs;
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)r[REG_RIP];
 	struct bt_vcpu *b;
-	struct vcpu *v;
 	struct bt_unit *u;
 	struct bt_site *s;
 
@@ -85,18 +112,10 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 		give_up(sig);
 		return;
 	}
-	v = b->v;
 	b->bt->stats.seg_faults++;
-	if (sig == SIGSEGV && si->si_code > 0 && si->si_code != SI_KERNEL) {
-		uint64_t base = v->hot[H_GSBASE];
-		bool write = r[REG_ERR] & 2;
-
-		if (window_fault(b->bt, b, si->si_addr, write) == WINDOW_RETRY) {
-			if (v->hot[H_GSBASE] != base)
-				__asm__ volatile("wrgsbase %0" : : "r"(v->hot[H_GSBASE]));
-			return;
-		}
-	}
+	if (sig == SIGSEGV && si->si_code > 0 && si->si_code != SI_KERNEL &&
+	    window_mended(b, s, si->si_addr, r))
+		return;
 	leave(b, u, s, r);
 }
 

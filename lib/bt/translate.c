@@ -186,6 +186,8 @@ static bool gen_callout(struct gen *g, unsigned max)
 	emit_jmp_mem(e, X86_R15, X86_NOREG, H_CALLOUT * 8);
 	emit_close32(e, cont);
 	g->flags = GEN_SAVED;
+	if (c->mode)
+		g->fs_ok = g->gs_ok = false;
 	return true;
 }
 
@@ -197,6 +199,7 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 	for (i = 0; i < d->n && !g->ended; i++) {
 		unsigned nstubs = g->nstubs, nlinks = u->nlinks;
 		enum gen_flags f = g->flags;
+		bool fs_ok = g->fs_ok, gs_ok = g->gs_ok;
 		uint8_t *p = g->e.p;
 		uint16_t nsites;
 
@@ -217,6 +220,8 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 		/* Undo what it began; the interpreter takes this one. */
 		g->e.p = p;
 		g->flags = f;
+		g->fs_ok = fs_ok;
+		g->gs_ok = gs_ok;
 		g->nstubs = nstubs;
 		u->nlinks = nlinks;
 		u->nsites = nsites;
@@ -277,7 +282,7 @@ struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
 	if (!page)
 		return NULL;
 	decode_unit(&d, v, page, gpa, eip);
-	u = calloc(1, sizeof(*u) + sizeof(u->site[0]) * (2 * d.n + 2));
+	u = calloc(1, sizeof(*u) + sizeof(u->site[0]) * (3 * d.n + 2));
 	if (!u)
 		return NULL;
 	*u = (struct bt_unit){

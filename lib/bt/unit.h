@@ -36,8 +36,6 @@
 #define BT_M_PAGING	0x004
 #define BT_M_DS		0x008	/* segment is usable, flat, 4 GiB, writable */
 #define BT_M_ES		0x010
-#define BT_M_FS		0x020	/* usable, 4 GiB, writable; base in the vCPU */
-#define BT_M_GS		0x040
 #define BT_M_X87	0x080	/* x87 and MMX do not fault (EM, TS clear) */
 #define BT_M_SSE	0x100
 #define BT_M_AVX	0x200
@@ -61,7 +59,9 @@ struct bt_site {
 	uint8_t guest;		/* offset of the guest instruction from eip */
 	uint8_t index : 7;	/* of the guest instruction in the unit */
 	uint8_t flags_in_r12 : 1;	/* the guest's flags are in R12, not the host's */
-	uint8_t faults;		/* how often it left here, saturating */
+	uint8_t string : 2;	/* a REP with host pointers: 1 in RDI, 2 in RSI too */
+	uint8_t faults : 6;	/* how often it left here */
+	uint8_t fills;		/* how often a page or few were mapped for it */
 };
 
 /* An instruction that C executes from inside a unit. */
@@ -71,6 +71,9 @@ struct bt_callout {
 	uint32_t eip, next;
 	bool mode;		/* it may change what units depend on */
 };
+
+/* A site that has pages mapped one by one this often is made soft. */
+#define BT_SITE_FILLS_MAX 32
 
 struct bt_pageref {
 	struct bt_unit *unit;

@@ -281,17 +281,25 @@ static uint64_t pde_where(const struct vcpu *v, uint32_t gpage)
 	return dir + (uint64_t)(gpage / covers & (covers - 1)) * size;
 }
 
-/* Remember the table that maps gpage.  false: no room, or not to be had. */
-static bool table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage)
+/* Remember the entries of n pages, of one table, as they are being mapped.  false:
+ * no room, or not to be had. */
+static bool table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage, unsigned n)
 {
 	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
 	uint32_t first = gpage & ~(covers - 1);
 	struct win_table *t;
 	const void *page;
 
-	for (unsigned i = 0; i < w->ntables; i++)
-		if (w->table[i].first == first)
-			return true;
+	for (unsigned i = 0; i < w->ntables; i++) {
+		t = &w->table[i];
+		if (t->first != first)
+			continue;
+		page = t->copy ? mem_ptr(v->vm->mem, t->pde & 0xffffffffff000ull, PAGE_SIZE) : NULL;
+		if (page)
+			memcpy(t->copy + (gpage - first) * size,
+			       (const uint8_t *)page + (gpage - first) * size, n * size);
+		return true;
+	}
 	if (w->ntables == WIN_TABLES_MAX)
 		return false;
 	t = &w->table[w->ntables];
@@ -430,9 +438,10 @@ static void local_add(struct bt_window *w, uint32_t gpage)
 	w->nlocal = i + 1;
 }
 
-/* Map gpage and such neighbours as lie in one piece with equal rights. */
-static bool map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w, uint32_t gpage,
-		    uint32_t pte)
+/* Map gpage and such neighbours as lie in one piece with equal rights.  Returns
+ * how many pages, 0 when it failed. */
+static unsigned map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
+			uint32_t gpage, uint32_t pte)
 {
 	struct bt_window_set *s = bt->windows;
 	struct x86_walk_mem m = vcpu_walk_mem(b->v);
@@ -447,26 +456,26 @@ static bool map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w, uint3
 	       page_now(bt, b->v, w, &m, hi) == pte + ((hi - gpage) << WIN_SHIFT))
 		hi++;
 	/* RUN_MAX pages, aligned, lie in one table. */
-	if (w->user && x86_paging(&b->v->cpu) && !table_note(b->v, w, gpage))
-		return false;
+	if (w->user && x86_paging(&b->v->cpu) && !table_note(b->v, w, lo, hi - lo))
+		return 0;
 	pte -= (gpage - lo) << WIN_SHIFT;
 	at = w->base + ((uint64_t)lo << PAGE_SHIFT);
 	if (mmap(at, (uint64_t)(hi - lo) << PAGE_SHIFT, prot,
 		 MAP_SHARED | MAP_FIXED | MAP_POPULATE, bt->vm->mem->fd,
 		 (off_t)(pte >> WIN_SHIFT) << PAGE_SHIFT) == MAP_FAILED)
-		return false;
+		return 0;
 	for (uint32_t g = lo; g < hi; g++, pte += 1u << WIN_SHIFT) {
 		if (w->pte[g])
 			forget_page(s, w, g);
 		if (!rmap_add(s, pte >> WIN_SHIFT, window_index(s, w), g) || !list_add(w, g))
-			return false;
+			return 0;
 		w->pte[g] = pte;
 		if (!(pte & WIN_GLOBAL))
 			local_add(w, g);
 		s->nmaps++;
 	}
 	bt->stats.window_fills++;
-	return true;
+	return hi - lo;
 }
 
 enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
@@ -477,6 +486,7 @@ enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 	uint64_t base = v->hot[H_GSBASE], gva = (uint64_t)(uintptr_t)addr - base, gpa;
 	struct x86_walk_mem m = vcpu_walk_mem(v);
 	struct bt_window *w;
+	unsigned n = RUN_MAX;
 	uint32_t pte;
 
 	if (gva >= WINDOW_LEN)
@@ -498,7 +508,8 @@ enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 		if (s->nmaps > MAPS_MAX)
 			for (unsigned i = 0; i < BT_WINDOWS; i++)
 				window_empty(bt, &s->w[i]);
-		if (!map_run(bt, b, w, (uint32_t)(gva >> PAGE_SHIFT), pte)) {
+		n = map_run(bt, b, w, (uint32_t)(gva >> PAGE_SHIFT), pte);
+		if (!n) {
 			window_empty(bt, w);
 			return WINDOW_STEP;
 		}
@@ -507,7 +518,7 @@ enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 	}
 	/* It may have been the empty window that faulted. */
 	v->hot[H_GSBASE] = (uint64_t)(uintptr_t)w->base;
-	return WINDOW_RETRY;
+	return n < 4 ? WINDOW_RETRY_FEW : WINDOW_RETRY;
 }
 
 static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint32_t g)

@@ -74,8 +74,9 @@ void windows_free(struct bt *bt);
  * flushed is brought up to date. */
 uint64_t window_base(struct bt *bt, struct bt_vcpu *b);
 
-enum window_result { WINDOW_RETRY, WINDOW_STEP };
-/* A hidden fault at host address addr: map and say RETRY, or have the
+enum window_result { WINDOW_RETRY, WINDOW_RETRY_FEW, WINDOW_STEP };
+/* A hidden fault at host address addr: map and say RETRY (FEW:
+ * only a page or three could be), or have the
  * interpreter execute the instruction (guest fault, device, told writes). */
 enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 				const uint8_t *addr, bool write);
