@@ -28,7 +28,8 @@ engines() { for engine in ${ENGINES:-interp bt}; do "$@"; done; }
 
 # background ARG...: vmrun in the background, as $pid.
 background() {
-	"$VMRUN" "$@" </dev/null >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" 3>&- &
+	rm -f "$BATS_TEST_TMPDIR/err"
+	"$VMRUN" "$@" --timeout 60 </dev/null >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" 3>&- &
 	pid=$!
 }
 
@@ -123,7 +124,7 @@ wait_for() {
 	command -v socat >/dev/null || skip "no socat"
 	rom "$ECHO"
 	local s=$BATS_TEST_TMPDIR/socket
-	background run -v --bios "$rom" --accel interp --serial "unix:$s" --timeout 30
+	background run -v --bios "$rom" --accel interp --serial "unix:$s"
 	run -0 bash -c "{ printf hello; sleep 2; } |
 		timeout 20 socat - 'unix-connect:$s,retry=50,interval=0.1' | head -c 5"
 	assert_output hello
