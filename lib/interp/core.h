@@ -63,6 +63,7 @@ struct interp {
 
 	struct iline *lines;		/* ICACHE_ALL */
 	struct x86_insn *insns;		/* the same */
+	uint8_t (*bytes)[16];		/* the same: the code they stand for */
 	struct iline one;		/* an instruction that is not cached */
 	struct x86_insn one_insn;
 	struct interp_vm *ivm;
@@ -97,6 +98,16 @@ int icache_enter(struct vcpu *v, struct interp *it);
  * *out       the line, or &it->one when it cannot be cached
  */
 int icache_fill(struct vcpu *v, struct interp *it, struct iline **out);
+/* Do the bytes in memory still say what the line was decoded from?  For single
+ * steps beside an engine whose own stores are not told to mem->on_write. */
+bool icache_fresh(const struct vcpu *v, const struct interp *it, const struct iline *e);
+
+/* The page under RIP has to be found again. */
+static inline void icache_leave(struct interp *it)
+{
+	atomic_store_explicit(&it->tag, 0, memory_order_relaxed);
+	it->span = 0;
+}
 
 /* --- what line functions share ----------------------------------------------- */
 

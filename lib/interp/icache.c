@@ -65,38 +65,48 @@ void interp_vm_destroy(struct vm *vm)
 	vm->interp = NULL;
 }
 
+/* Fresh anonymous memory: pages that are never used cost nothing. */
+static void *lazy_map(size_t size)
+{
+	void *p = mmap(NULL, ICACHE_ALL * size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 int icache_create(struct interp *it, struct err *e)
 {
-	/* Fresh anonymous memory: pages that are never used cost nothing. */
-	it->lines = mmap(NULL, ICACHE_ALL * sizeof(*it->lines), PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	it->insns = mmap(NULL, ICACHE_ALL * sizeof(*it->insns), PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (it->lines == MAP_FAILED || it->insns == MAP_FAILED) {
+	it->lines = lazy_map(sizeof(*it->lines));
+	it->insns = lazy_map(sizeof(*it->insns));
+	it->bytes = lazy_map(sizeof(*it->bytes));
+	if (!it->lines || !it->insns || !it->bytes) {
 		icache_destroy(it);
 		return err_set(e, -ENOMEM, "no memory for the decode cache");
 	}
 	return 0;
 }
 
+static void lazy_unmap(void *p, size_t size)
+{
+	if (p)
+		munmap(p, ICACHE_ALL * size);
+}
+
 void icache_destroy(struct interp *it)
 {
-	if (it->lines && it->lines != MAP_FAILED)
-		munmap(it->lines, ICACHE_ALL * sizeof(*it->lines));
-	if (it->insns && it->insns != MAP_FAILED)
-		munmap(it->insns, ICACHE_ALL * sizeof(*it->insns));
+	lazy_unmap(it->lines, sizeof(*it->lines));
+	lazy_unmap(it->insns, sizeof(*it->insns));
+	lazy_unmap(it->bytes, sizeof(*it->bytes));
 	it->lines = NULL;
 	it->insns = NULL;
+	it->bytes = NULL;
 }
 
 /* Lines are named by place in the memfd and die with a write there, so that a
  * change of the memory layout only makes the page under RIP another one. */
 void icache_flush(struct vcpu *v)
 {
-	struct interp *it = interp_of(v);
-
-	it->tag = 0;
-	it->span = 0;
+	icache_leave(interp_of(v));
 }
 
 /* --- the page under RIP ---------------------------------------------------- */
@@ -151,8 +161,7 @@ int icache_enter(struct vcpu *v, struct interp *it)
 	struct x86_cpu *c = &v->cpu;
 	uint64_t gva, off, back, ahead, page;
 
-	it->span = 0;
-	it->tag = 0;
+	icache_leave(it);
 	if (fetch_linear(v, c->rip, &gva) || fetch_offset(v, gva, &off))
 		return X86_FAULT;
 	/* From the page's start, or the segment's when that is later, to the
@@ -171,8 +180,16 @@ int icache_enter(struct vcpu *v, struct interp *it)
 	page = off >> PAGE_SHIFT;
 	it->line = it->lines + ((uint32_t)(page * 0x9e3779b1u) >> 16) +
 		   (it->off & 4095);
-	it->tag = off == UINT64_MAX ? 0 : page_tag(it, it->off, c->code_bits);
+	atomic_store_explicit(&it->tag, off == UINT64_MAX ? 0 :
+			      page_tag(it, it->off, c->code_bits), memory_order_relaxed);
 	return X86_OK;
+}
+
+bool icache_fresh(const struct vcpu *v, const struct interp *it, const struct iline *e)
+{
+	uint64_t off = it->off + (v->cpu.rip - it->lo);
+
+	return e == &it->one || !memcmp(it->bytes[e->idx], v->vm->mem->hva + off, e->len);
 }
 
 /* --- decoding --------------------------------------------------------------- */
@@ -295,7 +312,9 @@ int icache_fill(struct vcpu *v, struct interp *it, struct iline **out)
 		e->tag = 0;
 		e->idx = (uint32_t)(e - it->lines);
 		in = &it->insns[e->idx];
-		rc = x86_decode(in, m->hva + off, guess, v->cpu.code_bits);
+		/* From a copy: another processor may be writing. */
+		memcpy(it->bytes[e->idx], m->hva + off, guess);
+		rc = x86_decode(in, it->bytes[e->idx], guess, v->cpu.code_bits);
 		if (rc == -EAGAIN && guess == X86_INSN_MAX)
 			rc = -E2BIG;
 	}

@@ -54,8 +54,7 @@ static void derive(struct vcpu *v, struct interp *it)
 {
 	const struct x86_cpu *c = &v->cpu;
 
-	it->tag = 0;
-	it->span = 0;
+	icache_leave(it);
 	it->ip_mask = c->code_bits == 64 ? ~0ull : 0xffffffffull;
 	it->lin_mask = c->code_bits == 64 ? ~0ull : 0xffffffffull;
 	it->tlb = v->tlb.e[vcpu_tlb_mode(v)];
@@ -103,15 +102,6 @@ void interp_vcpu_destroy(struct vcpu *v)
 }
 
 /* --- one instruction ---------------------------------------------------------- */
-
-/* Deliver what was raised, RIP at the instruction that raised it. */
-static enum interp_result deliver(struct vcpu *v, struct interp *it)
-{
-	enum interp_result r = interp_exception(v);
-
-	derive(v, it);
-	return r;
-}
 
 static int find_line(struct vcpu *v, struct interp *it, struct iline **out)
 {
@@ -185,7 +175,7 @@ static enum interp_result trap(struct vcpu *v, struct interp *it, bool tf,
 		return INTERP_OK;
 	c->dr[6] = (c->dr[6] & ~15ull) | cause;
 	x86_raise(c, X86_EXC_DB);
-	return deliver(v, it);
+	return interp_exception(v);
 }
 
 static enum interp_result step_careful(struct vcpu *v, struct interp *it)
@@ -198,9 +188,9 @@ static enum interp_result step_careful(struct vcpu *v, struct interp *it)
 	enum interp_result r;
 
 	if ((c->dr[7] & 0xff) && !(c->rflags & X86_FL_RF) && code_breakpoint(v))
-		return deliver(v, it);
-	if (find_line(v, it, &e))
-		return deliver(v, it);
+		return interp_exception(v);
+	if (find_line(v, it, &e) || (!icache_fresh(v, it, e) && icache_fill(v, it, &e)))
+		return interp_exception(v);
 	in = line_insn(it, e);
 	c->inhibit = false;
 	c->rflags &= ~(uint64_t)X86_FL_RF;
@@ -209,11 +199,10 @@ static enum interp_result step_careful(struct vcpu *v, struct interp *it)
 	if (e->exec(v, in)) {
 		if (!c->exc.soft && !c->exc.at_rip)
 			c->rip = rip;
-		return deliver(v, it);
+		return interp_exception(v);
 	}
 	v->insns++;
 	r = tf || it->dr_hits ? trap(v, it, tf, in) : INTERP_OK;
-	derive(v, it);
 	return r == INTERP_OK && c->halted ? INTERP_HLT : r;
 }
 
@@ -247,7 +236,6 @@ static enum interp_result run_fast(struct vcpu *v, struct interp *it)
 {
 	struct x86_cpu *c = &v->cpu;
 	uint64_t rip = c->rip, o, span, n = 0;
-	enum interp_result res;
 	struct iline *e;
 	int r;
 
@@ -274,15 +262,13 @@ static enum interp_result run_fast(struct vcpu *v, struct interp *it)
 		if (r == INTERP_SYNC || actionable(v))
 			break;
 	}
-	derive(v, it);
 	v->insns += n;
 	return c->halted ? INTERP_HLT : INTERP_OK;
 fault:
 	if (!c->exc.soft && !c->exc.at_rip)
 		c->rip = rip;
-	res = deliver(v, it);
 	v->insns += n;
-	return res;
+	return interp_exception(v);
 }
 
 static enum vcpu_exit engine_run(struct vcpu *v)
@@ -302,6 +288,7 @@ static enum vcpu_exit engine_run(struct vcpu *v)
 		if (c->halted)
 			return VCPU_EXIT_HLT;
 		r = it->special ? step_careful(v, it) : run_fast(v, it);
+		derive(v, it);
 		if (r == INTERP_SHUTDOWN)
 			return VCPU_EXIT_SHUTDOWN;
 	}
