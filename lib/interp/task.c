@@ -198,13 +198,8 @@ static int task_load_segs(struct vcpu *v, const struct task *t)
 
 	if (task_load_ldt(v, t->ldt) != X86_OK)
 		return X86_FAULT;
-	if (c->rflags & X86_FL_VM) {
-		for (unsigned i = 0; i < X86_SEGS; i++)
-			seg_set_v86(c, i, t->seg[i]);
-		c->cpl = 3;
-		x86_cpu_update_mode(c);
+	if (c->rflags & X86_FL_VM)
 		return X86_OK;
-	}
 	if (task_load_cs(v, t->seg[X86_CS]) != X86_OK)
 		return X86_FAULT;
 	for (unsigned i = 0; i < sizeof(order); i++)
@@ -213,8 +208,8 @@ static int task_load_segs(struct vcpu *v, const struct task *t)
 	return X86_OK;
 }
 
-/* Registers first; until they are loaded the segments hold selectors only, so
- * that a fault in loading one is taken in the new task. */
+/* Registers first; until they are loaded the segments hold selectors only (in
+ * V86 that is all), so that a fault in loading one is taken in the new task. */
 static void task_load_regs(struct x86_cpu *c, const struct task *t, bool nested)
 {
 	for (unsigned i = 0; i < 8; i++)
@@ -222,9 +217,14 @@ static void task_load_regs(struct x86_cpu *c, const struct task *t, bool nested)
 	c->rip = t->eip;
 	c->rflags = (t->eflags & 0x3f7fd5) | X86_FL_FIXED |
 		(nested ? X86_FL_NT : 0);
-	for (unsigned i = 0; i < X86_SEGS; i++)
-		seg_set_null(c, i, t->seg[i]);
-	c->cpl = t->seg[X86_CS] & 3;
+	for (unsigned i = 0; i < X86_SEGS; i++) {
+		if (c->rflags & X86_FL_VM)
+			seg_set_v86(c, i, t->seg[i]);
+		else
+			seg_set_null(c, i, t->seg[i]);
+	}
+	c->cpl = c->rflags & X86_FL_VM ? 3 : t->seg[X86_CS] & 3;
+	x86_cpu_update_mode(c);
 }
 
 static int task_push_error(struct vcpu *v, bool is32, uint32_t error)
