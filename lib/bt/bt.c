@@ -337,6 +337,7 @@ static enum interp_result run_units(struct bt_vcpu *b)
 {
 	struct vcpu *v = b->v;
 	struct bt_unit *u;
+	uint64_t evictions;
 	unsigned reason;
 
 	for (;;) {
@@ -358,10 +359,13 @@ again:
 		case BT_EXIT_LINK:
 			if (v->hot[H_KICK])
 				return INTERP_OK;
+			evictions = b->bt->stats.evictions;
 			u = find_unit(b);
 			if (!u)
 				return step(b);
-			try_link(b, (void *)(uintptr_t)v->hot[H_ARG], u);
+			/* Making u may have recycled the arena of the link's unit. */
+			if (evictions == b->bt->stats.evictions)
+				try_link(b, (void *)(uintptr_t)v->hot[H_ARG], u);
 			code = u->entry_lookup;
 			goto again;
 		case BT_EXIT_LOOKUP:
