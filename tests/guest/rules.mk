@@ -21,7 +21,11 @@ $(GUEST_B)/%.elf: $(GUEST_B)/%.bin $(GUEST_RT)/multiboot.S
 	$(call say,ELF,$@)$(GUEST_AS) -DPAYLOAD='"$<"' -o $@.o $(GUEST_RT)/multiboot.S && \
 		$(LD) -n -m elf_i386 --no-warn-rwx-segments -Ttext 0x100000 -o $@ $@.o
 
-guests: $(GUESTS:=.rom) $(GUESTS:=.elf)
+$(GUEST_B)/random: tests/guest/random.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(R_CFLAGS) $(CFLAGS) -o $@ $<
+
+guests: $(GUEST_B)/random $(GUESTS:=.rom) $(GUESTS:=.elf)
 all: guests
 
 .PHONY: guests

@@ -1,0 +1,50 @@
+#!/usr/bin/env bats
+# Guests of random but valid code (tests/guest/random.c), with page faults, accesses
+# across pages and code that changes itself: the interpreter and the translator in
+# each form must print the same digests.  RING1_SEEDS="FIRST LAST" chooses the seeds.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	cd "$BATS_TEST_DIRNAME/.." || return 1
+	export VMRUN=${BIN:-bin}/vmrun GUESTS=${BUILD:-build}/tests/guest
+	[ -x "$VMRUN" ] || { echo "no $VMRUN: run make" >&2; return 1; }
+}
+
+# run_one ENGINE [OPTION...]: 0 and the output in ENGINE; a guest that hangs under
+# the interpreter (it may have rewritten its loops) tells nothing
+run_one() {
+	local engine=$1 rc=0
+	shift
+	timeout 60 "$VMRUN" run --bios "$BATS_TEST_TMPDIR/rom" --memory 16M --serial stdio \
+		--debug-exit --timeout 20 --no-reboot --accel "${engine%%-*}" "$@" \
+		>"$BATS_TEST_TMPDIR/$engine" 2>"$BATS_TEST_TMPDIR/err" </dev/null || rc=$?
+	[ $rc -eq 129 ] && return 0
+	echo "$engine: exit $rc"
+	tail -n 5 "$BATS_TEST_TMPDIR/err"
+	return 1
+}
+
+# random OPTIONS
+random() {
+	local seeds form seed bad=0
+	read -ra seeds <<<"${RING1_SEEDS:-1 8}"
+	for ((seed = seeds[0]; seed <= seeds[1]; seed++)); do
+		"$GUESTS/random" "$seed" "$1" "$GUESTS/random.rom" "$BATS_TEST_TMPDIR/rom"
+		run_one interp || { echo "seed $seed, options $1"; bad=1; continue; }
+		for form in soft window mixed; do
+			run_one bt-$form --bt-form $form &&
+				diff "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/bt-$form" ||
+				{ echo "bt-$form: seed $seed, options $1"; bad=1; }
+		done
+	done
+	return $bad
+}
+
+@test "random code at CPL 3 with page faults" { random -; }
+@test "random code with PAE paging" { random p; }
+@test "random code at CPL 0" { random k; }
+@test "random code without paging" { random u; }
+@test "random code with segment bases" { random b; }
+@test "random integer code that changes itself" { random v; }
+@test "random code that does not change itself" { random sv; }
