@@ -21,6 +21,7 @@
 	.equ	F_PAE, 1
 	.equ	F_KERNEL, 2
 	.equ	F_UNPAGED, 4
+	.equ	F_TRACE, 8
 
 	.globl	guest_main
 guest_main:
@@ -194,12 +195,26 @@ launch:
 	movups	%xmm1, vectors + 16
 	movups	%xmm2, vectors + 32
 	movups	%xmm3, vectors + 48
+	testb	$F_TRACE, p_flags
+	jz	1f
+	.irp	i, 0, 4, 8, 12
+	show	"xmm0.\i", vectors+\i
+	show	"xmm1.\i", vectors+16+\i
+	.endr
+1:
 	movl	$vectors, %esi
 	movl	$16, %ecx
 	jmp	fold_words
 
 /* EBP = frame. */
-hook:	movl	exc_vector, %eax
+hook:	testb	$F_TRACE, p_flags
+	jz	1f
+	show	"slot", slot
+	.irp	reg, vector, ERROR, EIP, EFLAGS, cr2, EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI
+	show	"\reg", exc_\reg
+	.endr
+	show	"digest", digest
+1:	movl	exc_vector, %eax
 	call	fold
 	movl	exc_ERROR, %eax
 	call	fold
