@@ -125,7 +125,8 @@ static void enter(struct bt_vcpu *b, const uint8_t *code)
 	seg_hints(v);
 
 	flags_split(v);
-	v->hot[H_XMASK] = v->cpu.xcr0 & 7;
+	/* SSE works without XCR0: that only says what the guest XSAVEs. */
+	v->hot[H_XMASK] = (v->cpu.xcr0 & 7) | 3;
 	v->hot[H_JTAG] = (uint64_t)b->jmode->gen << 32;
 	v->hot[H_GSBASE] = window_base(b->bt, b);
 	bt_enter(v, code);
