@@ -22,6 +22,7 @@
 	.equ	F_KERNEL, 2
 	.equ	F_UNPAGED, 4
 	.equ	F_TRACE, 8
+	.equ	F_SMC, 16	/* else the code is read-only */
 
 	.globl	guest_main
 guest_main:
@@ -115,11 +116,14 @@ protect:
 	cmpl	$WINDOW, %eax
 	jb	3f
 	cmpl	$STACK, %eax
-	jae	2f
+	jae	4f
 	movzbl	p_pages - (WINDOW >> 12)(%esi), %edx
 	orl	%eax, %edx
 	jmp	3f
-2:	orl	$4, %edx
+2:	testb	$F_SMC, p_flags
+	jnz	4f
+	andb	$~2, %dl
+4:	orl	$4, %edx
 3:	pushl	$0
 	pushl	%edx
 	pushl	%eax

@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum { SLOT = 256, SLOTS = 96, ROM = 65536, CODE = 0x300000, WINDOW_PAGES = 32 };
-enum { F_PAE = 1, F_KERNEL = 2, F_UNPAGED = 4, F_TRACE = 8 };
+enum { F_PAE = 1, F_KERNEL = 2, F_UNPAGED = 4, F_TRACE = 8, F_SMC = 16 };
 enum { MAGIC_LEN = 16, P_SEED = 16, P_ROUNDS = 20, P_FLAGS = 24, P_SLOTS = 28,
        P_BASE = 32, P_PAGES = 40, P_CODE = P_PAGES + WINDOW_PAGES };
 enum { EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI };
@@ -34,6 +34,7 @@ struct gen {
 	unsigned clean;		/* registers that still point into the window */
 	bool in_loop;		/* ECX is taken */
 	unsigned imm[16], nimm;	/* offsets in the slot of 32-bit immediates */
+	unsigned ops[16], nops;	/* of ModRM bytes whose reg field is the operation */
 };
 
 static uint32_t rnd(struct gen *g)
@@ -69,14 +70,22 @@ static bool room(const struct gen *g)
 	return g->at + LONGEST + TAIL <= SLOT;
 }
 
-/* A register to write: not ESP, not a loop's counter. */
+/* In a loop, what comes earlier in its body still needs the counter and pointers. */
+static bool taken(struct gen *g, unsigned r)
+{
+	if (!g->in_loop)
+		return false;
+	return r == ECX || ((g->clean >> r & 1) && (g->tame || below(g, 8)));
+}
+
+/* A register to write. */
 static unsigned dest(struct gen *g)
 {
 	unsigned r;
 
 	do
 		r = below(g, 8);
-	while (r == ESP || (r == ECX && g->in_loop));
+	while (r == ESP || taken(g, r));
 	g->clean &= ~(1u << r);
 	return r;
 }
@@ -98,7 +107,7 @@ static unsigned dest8(struct gen *g)
 
 	do
 		r = below(g, 8);
-	while ((r & 3) == ECX && g->in_loop);
+	while (taken(g, r & 3));
 	g->clean &= ~(1u << (r & 3));
 	return r;
 }
@@ -123,7 +132,7 @@ static void mem(struct gen *g, unsigned reg)
 		/* no clean one, or on purpose: the stack */
 		b1(g, 0x84 | reg << 3);
 		b1(g, 0x24);
-		b4(g, (uint32_t)(d & 0xffc));
+		b4(g, 0x40 + (uint32_t)(d & 0xfbc));	/* not a return address */
 		return;
 	}
 	if (!g->tame && !below(g, 80)) {		/* an index, mostly wild */
@@ -204,6 +213,8 @@ static void alu(struct gen *g)
 			break;
 		}
 		b1(g, 0x81);
+		if (g->nops < 16)
+			g->ops[g->nops++] = g->at;
 		b1(g, 0xc0 | op << 3 | dest(g));
 		if (g->nimm < 16)
 			g->imm[g->nimm++] = g->at;
@@ -398,16 +409,22 @@ static void vector(struct gen *g)
 /* Change an immediate of this slot, before or behind us. */
 static void self_modify(struct gen *g)
 {
-	uint32_t at;
+	uint32_t slot = CODE + g->index * SLOT, at;
 
 	if (!g->smc || !g->nimm)
 		return;
-	at = CODE + g->index * SLOT + g->imm[below(g, g->nimm)];
+	at = slot + g->imm[below(g, g->nimm)];
 	/* absolute address, DS base 0 only */
-	switch (below(g, 3)) {
-	case 0: op2(g, 0x2e, 0x90); op2(g, 0xc7, 0x05); b4(g, at); b4(g, rnd(g)); break;
+	switch (below(g, 4)) {
+	case 0: op2(g, 0xc7, 0x05); b4(g, at); b4(g, rnd(g)); break;
 	case 1: op2(g, 0x80, 0x05); b4(g, at + below(g, 4)); b1(g, rnd(g)); break;
-	default: op2(g, 0x89, 0x05 | any(g) << 3); b4(g, at - (!g->tame && !below(g, 4))); break;
+	case 2: op2(g, 0x89, 0x05 | any(g) << 3); b4(g, at); break;
+	default:
+		if (!g->nops)
+			break;
+		op2(g, 0x80, 0x35);	/* xorb $0x28: add <-> sub, or <-> and.. */
+		b4(g, slot + g->ops[below(g, g->nops)]);
+		b1(g, 0x28);
 	}
 }
 
@@ -460,6 +477,7 @@ static void call(struct gen *g)
 
 	if (g->in_loop || g->at + 3 * LONGEST + TAIL > SLOT)
 		return;
+	r = dest(g);			/* before the function, which runs after */
 	op2(g, 0xeb, 0);
 	jump = g->at;
 	fn = g->at;
@@ -470,7 +488,6 @@ static void call(struct gen *g)
 		b1(g, 0xe8);
 		b4(g, fn - (g->at + 4));
 	} else {
-		r = dest(g);
 		b1(g, 0xb8 | r);
 		b4(g, CODE + g->index * SLOT + fn);
 		op2(g, 0xff, 0xd0 | r);
@@ -483,6 +500,7 @@ static void make_slot(struct gen *g, unsigned index)
 	g->index = index;
 	g->at = 0;
 	g->nimm = 0;
+	g->nops = 0;
 	g->in_loop = false;
 	g->clean = 1u << EBX | 1u << EBP | 1u << ESI | 1u << EDI;
 	while (room(g)) {
@@ -517,7 +535,7 @@ static void fill(uint8_t *p, uint32_t seed, const char *options)
 			 .tame = strpbrk(options, "ku"), .simd = !strchr(options, 'v'),
 			 .smc = !strchr(options, 's') && !strchr(options, 'b') };
 	uint32_t flags = (strchr(options, 'p') ? F_PAE : 0) | (strchr(options, 'k') ? F_KERNEL : 0) |
-		(strchr(options, 'u') ? F_UNPAGED : 0) | (strchr(options, 't') ? F_TRACE : 0);
+		(strchr(options, 'u') ? F_UNPAGED : 0) | (strchr(options, 't') ? F_TRACE : 0) | (g.smc ? F_SMC : 0);
 
 	for (unsigned i = 0; i < 8; i++)
 		rnd(&g);
