@@ -1,5 +1,5 @@
 /*
- * Page faults, permissions, accessed and dirty bits, large pages, TLB rules: the
+ * Page faults, permissions, accessed and dirty bits, large pages, SMEP, TLB rules: the
  * same table of facts under 2-level and PAE paging.  SDM vol. 3, chapter 4.
  */
 #include "guest.inc"
@@ -456,28 +456,6 @@ supervisor:
 	quiet	"smep_super", "call *%ecx"
 	movl	%cr4, %eax
 	andl	$~(1 << 20), %eax
-	movl	%eax, %cr4
-	movl	$7, %eax
-	xorl	%ecx, %ecx
-	cpuid
-	testl	$(1 << 20), %ebx
-	jz	8f
-	set_pte	A, A+P+W+U
-	movl	%cr4, %eax
-	orl	$(1 << 21), %eax
-	movl	%eax, %cr4
-	clac
-	pfault	"smap_read", 1, A, "movb A, %al"
-	pfault	"smap_write", 3, A, "movb %al, A"
-	try
-	stac
-	movb	A, %al
-	movb	%al, A
-	clac
-	caught
-	check	"smap_ac", exc_vector, $-1
-	movl	%cr4, %eax
-	andl	$~(1 << 21), %eax
 	movl	%eax, %cr4
 8:	ret
 

@@ -19,7 +19,7 @@ $(GUEST_B)/%.rom: $(GUEST_B)/%.bin $(GUEST_RT)/rom.S
 
 $(GUEST_B)/%.elf: $(GUEST_B)/%.bin $(GUEST_RT)/multiboot.S
 	$(call say,ELF,$@)$(GUEST_AS) -DPAYLOAD='"$<"' -o $@.o $(GUEST_RT)/multiboot.S && \
-		$(LD) -n -m elf_i386 --no-warn-rwx-segments -Ttext 0x100000 -o $@ $@.o
+		$(LD) -n -m elf_i386 -n --no-warn-rwx-segments -Ttext 0x100000 -o $@ $@.o
 
 $(GUEST_B)/random: tests/guest/random.c
 	@mkdir -p $(@D)
