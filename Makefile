@@ -16,7 +16,7 @@ CPPFLAGS += -Ilib -D_GNU_SOURCE -MMD -MP
 R_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes \
 	-Wmissing-prototypes -Wno-unused-parameter -fno-strict-aliasing -pthread \
 	$(if $(WERROR),-Werror) $(if $(SAN),-fsanitize=address$(comma)undefined \
-	-fno-omit-frame-pointer -fno-sanitize=alignment)
+	-fno-omit-frame-pointer -fno-sanitize=alignment -fno-sanitize-recover=undefined)
 comma := ,
 LDLIBS = -lcapstone -lpthread
 Q = $(if $(V),,@)

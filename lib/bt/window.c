@@ -411,10 +411,11 @@ static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
 uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 {
 	struct bt_window_set *s = bt->windows;
-	struct bt_window *w = &s->w[0];
+	struct bt_window *w;
 
 	if (!s)
 		return 0;
+	w = &s->w[0];
 	if (b->mode & BT_M_USER) {
 		w = NULL;
 		for (unsigned i = 1; i < BT_WINDOWS && !w; i++)
