@@ -94,6 +94,9 @@ int io_check(struct vcpu *v, uint16_t port, unsigned size);
 /* The decode cache forgets instructions of this guest page / everything. */
 void icache_flush(struct vcpu *v);
 
+/* I/O breakpoints: called for every port access while DR7 has any. */
+void interp_watch_port(struct vcpu *v, uint16_t port, unsigned size);
+
 /* Execute an x87/MMX/SSE/AVX instruction on guest state (simd.c): the host
  * executes it on the guest's registers, loaded for the purpose. */
 interp_fn op_simd;

@@ -5,7 +5,8 @@
 /* A run of REP INS/OUTS ends after so many elements, to look for interrupts. */
 #define IO_RUN	1024
 
-int io_check(struct vcpu *v, uint16_t port, unsigned size)
+/* May the current privilege touch these ports?  SDM vol. 1, 18.5. */
+static int io_allowed(struct vcpu *v, uint16_t port, unsigned size)
 {
 	struct x86_cpu *c = &v->cpu;
 	unsigned iopl = (c->rflags & X86_FL_IOPL) >> 12;
@@ -28,6 +29,15 @@ int io_check(struct vcpu *v, uint16_t port, unsigned size)
 		return X86_FAULT;
 	if (bits >> (port & 7) & ((1u << size) - 1))
 		return raise_gp(c);
+	return X86_OK;
+}
+
+int io_check(struct vcpu *v, uint16_t port, unsigned size)
+{
+	if (io_allowed(v, port, size) != X86_OK)
+		return X86_FAULT;
+	if (v->cpu.dr[7] & 0xff)
+		interp_watch_port(v, port, size);
 	return X86_OK;
 }
 

@@ -138,7 +138,8 @@ static bool code_breakpoint(struct vcpu *v)
 	return true;
 }
 
-void interp_watch(struct vcpu *v, uint64_t gva, unsigned len, bool write)
+/* kinds: bit n when DR7's R/W value n meets this access. */
+static void watch(struct vcpu *v, uint64_t at, unsigned len, unsigned kinds)
 {
 	static const uint8_t length[4] = { 1, 2, 8, 4 };
 	const struct x86_cpu *c = &v->cpu;
@@ -146,13 +147,23 @@ void interp_watch(struct vcpu *v, uint64_t gva, unsigned len, bool write)
 	for (unsigned i = 0; i < 4; i++) {
 		unsigned rw = c->dr[7] >> (16 + 4 * i) & 3;
 		unsigned n = length[c->dr[7] >> (18 + 4 * i) & 3];
-		uint64_t at = c->dr[i] & ~(uint64_t)(n - 1);
+		uint64_t from = c->dr[i] & ~(uint64_t)(n - 1);
 
-		/* 1: writes, 3: reads and writes, 2: ports */
-		if ((c->dr[7] >> 2 * i & 3) && (rw == 3 || (rw == 1 && write)) &&
-		    gva < at + n && at < gva + len)
+		if ((c->dr[7] >> 2 * i & 3) && (kinds >> rw & 1) &&
+		    at < from + n && from < at + len)
 			interp_of(v)->dr_hits |= (uint8_t)(1u << i);
 	}
+}
+
+void interp_watch(struct vcpu *v, uint64_t gva, unsigned len, bool write)
+{
+	watch(v, gva, len, write ? 1u << 1 | 1u << 3 : 1u << 3);
+}
+
+void interp_watch_port(struct vcpu *v, uint16_t port, unsigned size)
+{
+	if (v->cpu.cr4 & X86_CR4_DE)
+		watch(v, port, size, 1u << 2);
 }
 
 static bool loads_ss(const struct x86_insn *in)

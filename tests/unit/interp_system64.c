@@ -381,6 +381,15 @@ static void debug_registers(void)
 	check((c->dr[6] & 15) == 2, "B1");
 	rig_protected(0);
 	c->cr4 |= X86_CR4_DE;
+	c->dr[2] = 0x81;
+	c->dr[7] |= 1 << 4 | 2 << 24;
+	STEP("\xe6\x80");
+	check(c->rip == R_CODE + 2, "beside the port");
+	STEP("\xe6\x81");
+	entered("I/O breakpoint", X86_EXC_DB, -1, R_CODE + 4);
+	check((c->dr[6] & 15) == 4, "B2");
+	rig_protected(0);
+	c->cr4 |= X86_CR4_DE;
 	FAULTS("DR4 with DE", "\x0f\x21\xe0", X86_EXC_UD, -1);
 	rig_long(0);
 	c->gpr[X86_RAX] = 1ull << 32;
