@@ -81,6 +81,10 @@ guest() {
 	guest v86
 }
 
+@test "tasks: JMP, CALL, IRET, task gates, faults of the new task, CR3, 16-bit TSS" {
+	guest tasks
+}
+
 # Without a comparison: what is offered may differ.
 guest_alone() {
 	run_guest interp "$GUESTS/$1.rom"
