@@ -16,6 +16,7 @@
 #include "bt/layout.h"
 #include "bt/signal.h"
 #include "bt/unit.h"
+#include "bt/verify.h"
 #include "bt/window.h"
 #include "interp/interp.h"
 #include "vmm/access.h"
@@ -127,7 +128,7 @@ static void enter(struct bt_vcpu *b, const uint8_t *code)
 	flags_split(v);
 	/* SSE works without XCR0: that only says what the guest XSAVEs. */
 	v->hot[H_XMASK] = (v->cpu.xcr0 & 7) | 3;
-	v->hot[H_JTAG] = (uint64_t)b->jmode->gen << 32;
+	v->hot[H_JTAG] = b->verify ? ~0ull : (uint64_t)b->jmode->gen << 32;
 	v->hot[H_GSBASE] = window_base(b->bt, b);
 	bt_enter(v, code);
 	flags_join(v);
@@ -255,7 +256,7 @@ static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
 	bool same = !((u->eip ^ l->from->eip) >> PAGE_SHIFT) && !u->gpa2 &&
 		    !((u->gpa ^ l->from->gpa) >> PAGE_SHIFT) && !l->from->gpa2;
 
-	if (l->to || l->from->dead || u->mode != l->from->mode)
+	if (b->verify || l->to || l->from->dead || u->mode != l->from->mode)
 		return;
 	if (same || !(b->mode & BT_M_PAGING))
 		link_set(b->bt, l, u, false);
@@ -337,12 +338,13 @@ static void trace_exit(struct bt_vcpu *b, unsigned reason)
 static enum interp_result run_units(struct bt_vcpu *b)
 {
 	struct vcpu *v = b->v;
-	struct bt_unit *u;
+	struct bt_unit *u = NULL;
 	uint64_t evictions;
 	unsigned reason;
 
 	for (;;) {
-		const uint8_t *code = jcache_find(&b->jc, b->jmode, (uint32_t)v->cpu.rip);
+		const uint8_t *code = b->verify ? NULL :
+			jcache_find(&b->jc, b->jmode, (uint32_t)v->cpu.rip);
 
 		if (!code) {
 			u = find_unit(b);
@@ -352,8 +354,12 @@ static enum interp_result run_units(struct bt_vcpu *b)
 			code = u->entry_lookup;
 		}
 again:
+		if (b->verify)
+			verify_begin(b, u);
 		enter(b, code);
 		reason = (unsigned)v->hot[H_REASON];
+		if (b->verify && verify_end(b, u, reason))
+			return INTERP_OK;
 		b->bt->stats.exits[reason]++;
 		trace_exit(b, reason);
 		switch (reason) {
@@ -412,6 +418,8 @@ static enum vcpu_exit bt_run(struct vcpu *v)
 			if (!b->jmode || b->jmode->mode != b->mode)
 				b->jmode = jcache_mode(&b->jc, b->mode);
 			r = run_units(b);
+			if (v->err.code)
+				return VCPU_EXIT_ERROR;
 		}
 		if (r == INTERP_SHUTDOWN)
 			return VCPU_EXIT_SHUTDOWN;
@@ -431,6 +439,11 @@ static void on_write(void *ptr, uint64_t gpa, uint64_t len)
 	page = mem_off(m, gpa);
 	if (idle && page != UINT64_MAX && !bt->page[page >> PAGE_SHIFT])
 		atomic_fetch_and(&m->pflags[page >> PAGE_SHIFT], (uint8_t)~MEM_PF_CODE);
+}
+
+static void on_code(void *ptr, uint64_t page)
+{
+	window_protect(ptr, page);
 }
 
 static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
@@ -494,6 +507,7 @@ static void bt_vm_destroy(struct vm *vm)
 		return;
 	interp_vm_destroy(vm);
 	vm->mem->on_write = NULL;
+	vm->mem->on_code = NULL;
 	windows_free(bt);
 	tcache_close(&bt->tc);
 	free(bt->hash);
@@ -516,6 +530,7 @@ static int bt_vm_create(struct vm *vm, struct err *e)
 	vm->engine_vm = bt;
 	bt->can_window = !o || o->form != BT_SOFT;
 	bt->want_mixed = !o || o->form == BT_MIXED;
+	bt->verify = o && o->verify;
 	bt->hash = calloc(1u << BT_HASH_BITS, sizeof(*bt->hash));
 	bt->page = calloc(vm->mem->len >> PAGE_SHIFT, sizeof(*bt->page));
 	bt->far_pages = calloc((1u << 20) / 64, sizeof(uint64_t));
@@ -531,6 +546,7 @@ static int bt_vm_create(struct vm *vm, struct err *e)
 	if (rc)
 		goto out;
 	vm->mem->on_write = on_write;
+	vm->mem->on_code = on_code;
 	vm->mem->on_write_ptr = bt;
 	/* 64-bit guests and SMAP come later: not offered. */
 	vm->model.long_mode = false;
@@ -550,6 +566,7 @@ static void bt_destroy(struct vcpu *v)
 		return;
 	v->on_tlb_flush = NULL;
 	bt_signal_fini(b);
+	verify_free(b->verify);
 	interp_vcpu_destroy(v);
 	v->engine = NULL;
 	free(b);
@@ -573,6 +590,8 @@ static int bt_create(struct vcpu *v, struct err *e)
 	v->hot[H_CALLOUT] = (uint64_t)(uintptr_t)bt_callout;
 	v->hot[H_TLB_MISS] = (uint64_t)(uintptr_t)bt_tlb_miss;
 	rc = bt_signal_init(b, e);
+	if (!rc && b->bt->verify && !(b->verify = verify_new()))
+		rc = err_set(e, -ENOMEM, "translator: out of memory");
 	if (!rc)
 		rc = interp_vcpu_create(v, e);
 	v->engine = b;
@@ -627,6 +646,12 @@ static void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint
 	put(ptr, "window_checks", s->window_checks);
 	put(ptr, "windows", s->windows);
 	put(ptr, "kicks", s->kicks);
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		const struct bt_vcpu *b = vm->vcpu[i] ? vm->vcpu[i]->engine : NULL;
+
+		if (b && b->verify)
+			verify_print_stats(b->verify, put, ptr);
+	}
 }
 
 const struct engine_ops bt_engine = {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bt/gen.h"
+#include "bt/verify.h"
 #include "vmm/access.h"
 
 struct decoded {
@@ -71,8 +72,17 @@ static void decode_unit(struct decoded *d, struct vcpu *v, const uint8_t *page,
 	}
 }
 
+/* Twice the same instruction, twice another result: --verify leaves them out. */
+static bool unrepeatable(const struct x86_insn *in)
+{
+	return in->op == X86_RDTSC || in->op == X86_RDTSCP ||
+	       in->op == X86_RDRAND || in->op == X86_RDSEED;
+}
+
 static bool gen_one(struct gen *g)
 {
+	if (g->bt->verify && unrepeatable(g->in))
+		return false;
 	switch (g->in->op) {	/* whatever their class: DF is part of the mode */
 	case X86_CLD: case X86_STD: case X86_PAUSE: case X86_MOV_SEG:
 		return gen_inline(g);
@@ -167,7 +177,7 @@ static bool gen_callout(struct gen *g, unsigned max)
 	struct bt_callout *c;
 	uint8_t *cont;
 
-	if (!callable(g->in))
+	if (g->bt->verify || !callable(g->in))
 		return false;
 	if (!u->callout) {
 		u->callout = calloc(max, sizeof(*u->callout));
@@ -270,6 +280,12 @@ static bool uses_fpu(const struct gen *g, const struct decoded *d)
 	return false;
 }
 
+/* How many instructions of a unit without callouts it executes itself. */
+static unsigned pure_insns(const struct bt_unit *u)
+{
+	return u->nsites ? u->site[u->nsites - 1].index + 1u : 0;
+}
+
 struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
 			     uint32_t eip, uint32_t mode, enum bt_form form,
 			     uint64_t soft)
@@ -310,6 +326,8 @@ struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
 	gen_entry(&g, form == BT_SOFT && bt->want_mixed);
 	gen_body(&g, &d, soft);
 	gen_stubs(&g);
+	if (bt->verify && !verify_note(u, v, d.in, d.n, pure_insns(u)))
+		g.e.overflow = true;
 	u->code_len = (uint32_t)(g.e.p - g.e.start);
 	if (g.e.overflow || tcache_commit(&bt->tc, u, u->code_len + 8) < 0) {
 		unit_free(u);

@@ -93,6 +93,8 @@ struct bt_unit {
 	const uint8_t *entry, *entry_fpu, *entry_lookup;
 	uint32_t *counter;	/* writable mapping */
 	struct bt_callout *callout;	/* owned; NULL when there are none */
+	/* With --verify callout[] holds all instructions, npure translated ones first. */
+	uint8_t ncallouts, npure;
 	struct bt_link link[2];
 	unsigned nlinks;
 	struct bt_link *incoming;
@@ -164,6 +166,7 @@ struct bt_vcpu {
 	bool have_retry;
 	struct bt_unit *fault_unit;	/* of the last BT_EXIT_FAULT */
 	struct bt_site *fault_site;
+	struct bt_verify *verify;	/* NULL: off */
 };
 
 static inline uint32_t bt_jc_index(uint32_t eip)

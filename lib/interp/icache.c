@@ -210,6 +210,8 @@ static void page_mark(struct vcpu *v, struct interp *it, uint64_t off, unsigned 
 		if (v->vm->vcpu[i])
 			tlb_protect_hva(&v->vm->vcpu[i]->tlb, m->hva + (page << PAGE_SHIFT));
 	tlb_protect_hva(&v->tlb, m->hva + (page << PAGE_SHIFT));
+	if (m->on_code)
+		m->on_code(m->on_write_ptr, page);
 }
 
 bool interp_code_written(struct vm *vm, uint64_t gpa, uint64_t len)

@@ -52,7 +52,10 @@ struct mem {
 	_Atomic uint8_t *pflags;	/* one a page of the memfd */
 	/* Called by mem_dirty() before it returns, when a page with CODE or PT is hit. */
 	void (*on_write)(void *ptr, uint64_t gpa, uint64_t len);
-	void *on_write_ptr;
+	/* NULL, or called when the interpreter has set CODE on a page of the memfd:
+	 * whoever has it mapped elsewhere has to catch writes now. */
+	void (*on_code)(void *ptr, uint64_t page);
+	void *on_write_ptr;	/* of both */
 };
 
 /*

@@ -151,6 +151,8 @@ int x86_decode(struct x86_insn *in, const uint8_t *buf, size_t len,
 uint32_t x86_flags_read(const struct x86_insn *in);
 uint32_t x86_flags_killed(const struct x86_insn *in);
 uint32_t x86_flags_changed(const struct x86_insn *in);
+/* Those that it leaves undefined.  count: of a shift or rotation. */
+uint32_t x86_flags_undefined(const struct x86_insn *in, unsigned count);
 
 /* The mnemonic in lower case, for traces; "(bad)" when out of range. */
 const char *x86_op_name(unsigned op);

@@ -319,39 +319,9 @@ static unsigned shift_count(void)
 	return (unsigned)n & (now.in.o[0].size == 8 ? 63 : 31);
 }
 
-/* Flags that the manuals leave undefined: SDM vol. 1, appendix A. */
 static uint32_t undefined(void)
 {
-	const uint32_t C = X86_FL_CF, P = X86_FL_PF, A = X86_FL_AF, Z = X86_FL_ZF,
-		       S = X86_FL_SF, O = X86_FL_OF;
-	const struct x86_insn *in = &now.in;
-	unsigned n, bits = 8u * in->o[0].size;
-
-	switch (in->op) {
-	case X86_MUL: case X86_IMUL: return S | Z | A | P;
-	case X86_DIV: case X86_IDIV: return X86_FL_ARITH;
-	case X86_AND: case X86_OR: case X86_XOR: case X86_TEST: return A;
-	case X86_BSF: case X86_BSR: return C | O | S | A | P;
-	case X86_BT: case X86_BTS: case X86_BTR: case X86_BTC: return O | S | A | P;
-	case X86_TZCNT: case X86_LZCNT: return O | S | P | A;
-	case X86_ANDN: case X86_BLSI: case X86_BLSMSK: case X86_BLSR: case X86_BZHI:
-		return A | P;
-	case X86_BEXTR: return A | S | P;
-	case X86_AAA: case X86_AAS: return O | S | Z | P;
-	case X86_AAD: case X86_AAM: return O | A | C;
-	case X86_DAA: case X86_DAS: return O;
-	case X86_SHL: case X86_SHR: case X86_SAR:
-		n = shift_count();
-		return n ? A | (n > 1 ? O : 0) | (n >= bits ? C : 0) : 0;
-	case X86_SHLD: case X86_SHRD:
-		n = shift_count();
-		return n > bits ? X86_FL_ARITH : n ? A | (n > 1 ? O : 0) : 0;
-	case X86_ROL: case X86_ROR: case X86_RCL: case X86_RCR:
-		n = shift_count();
-		return n > 1 ? O : 0;
-	default:
-		return 0;
-	}
+	return x86_flags_undefined(&now.in, shift_count());
 }
 
 static bool result_undefined(void)
