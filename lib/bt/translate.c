@@ -72,9 +72,11 @@ static void decode_unit(struct decoded *d, struct vcpu *v, const uint8_t *page,
 	}
 }
 
-/* Twice the same instruction, twice another result: --verify leaves them out. */
+/* What --verify cannot run twice: another result each time, or unbounded stores. */
 static bool unrepeatable(const struct x86_insn *in)
 {
+	if (in->how == X86_HOW_STRING)
+		return in->prefixes & (X86_P_REP | X86_P_REPNE);
 	return in->op == X86_RDTSC || in->op == X86_RDTSCP ||
 	       in->op == X86_RDRAND || in->op == X86_RDSEED;
 }
