@@ -281,8 +281,18 @@ static uint64_t pde_where(const struct vcpu *v, uint32_t gpage)
 	return dir + (uint64_t)(gpage / covers & (covers - 1)) * size;
 }
 
-/* Remember the entries of n pages, of one table, as they are being mapped.  false:
- * no room, or not to be had. */
+/* A (bit 5) of a directory entry is of no interest. */
+static bool pde_differs(uint64_t a, uint64_t b)
+{
+	return (a ^ b) & ~0x20ull;
+}
+
+/*
+ * Remember the entries of n pages, of one table, as they are being mapped: what
+ * is mapped must have come from the entries in the copy, or an entry that changes
+ * there and back is missed.  false: no room, not to be had, or the table that
+ * was remembered no longer is the one in use.
+ */
 static bool table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage, unsigned n)
 {
 	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
@@ -294,6 +304,9 @@ static bool table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage, unsi
 		t = &w->table[i];
 		if (t->first != first)
 			continue;
+		if (t->pde_gpa != pde_where(v, gpage) ||
+		    pde_differs(entry_read(v, t->pde_gpa, size), t->pde))
+			return false;
 		page = t->copy ? mem_ptr(v->vm->mem, t->pde & 0xffffffffff000ull, PAGE_SIZE) : NULL;
 		if (page)
 			memcpy(t->copy + (gpage - first) * size,
@@ -347,11 +360,12 @@ static bool table_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
 		window_empty(bt, w);
 		return false;
 	}
-	/* A (bit 5) of the directory entry is of no interest. */
-	if ((entry_read(v, t->pde_gpa, size) ^ t->pde) & ~0x20ull || !t->copy) {
+	if (pde_differs(entry_read(v, t->pde_gpa, size), t->pde) || !t->copy) {
 		t->pde = entry_read(v, t->pde_gpa, size);
 		if (!pages_check(bt, v, w, t->first, covers, gone))
 			return false;
+		if (!(t->pde & 1))
+			return true;
 		if (!t->copy != !!(t->pde & 0x80)) {	/* became large, or no more */
 			window_empty(bt, w);
 			return false;
@@ -378,9 +392,16 @@ static void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
 		window_check_all(bt, b, w);
 		return;
 	}
-	for (unsigned i = 0; i < w->ntables; i++)
+	for (unsigned i = 0; i < w->ntables;) {
 		if (!table_check(bt, b->v, w, &w->table[i], &gone))
 			return;
+		if (w->table[i].pde & 1) {	/* present */
+			i++;
+		} else {
+			free(w->table[i].copy);
+			w->table[i] = w->table[--w->ntables];
+		}
+	}
 }
 
 /* --- which window ------------------------------------------------------------- */
