@@ -1,7 +1,7 @@
 /*
  * Guests made of random code under the interpreter and the translator in each of
  * its forms: the process must survive whatever they do.  A machine ends by
- * itself, crashes, or is stopped after a second; which, does not matter.
+ * itself, crashes, or is stopped after 0.3 s; which, does not matter.
  *
  * The guest is soup.S; this program puts chunks behind it, of instructions that
  * decode but are otherwise random, or of plain random bytes.
@@ -62,7 +62,7 @@ static void run_guest(struct fuzz *f, const char *path, unsigned *ends)
 {
 	struct pc_config cfg = {
 		.kernel = path, .memory = 16 << 20, .cpus = 1, .serial = "none",
-		.debug_exit = true, .timeout_s = 1, .no_reboot = true,
+		.debug_exit = true, .timeout_s = 0.3, .no_reboot = true,
 		.accel = fuzz_below(f, 4) ? PC_ACCEL_BT : PC_ACCEL_INTERP,
 		.bt.form = (enum bt_form)fuzz_below(f, 3),
 	};
