@@ -95,6 +95,10 @@ guest_alone() {
 	guest_alone smap
 }
 
+@test "long: 64-bit interrupts, canonical addresses, paging, SYSCALL, compatibility mode" {
+	guest_alone long
+}
+
 @test "a guest started as a Multiboot kernel prints what it prints as a ROM" {
 	run_guest interp "$GUESTS/exceptions.rom"
 	mv "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/rom"
