@@ -73,6 +73,16 @@ void boot_flat64(struct mem *m, struct x86_cpu *c, uint64_t rip)
 	x86_cpu_update_mode(c);
 }
 
+void boot_real(struct x86_cpu *c, uint16_t seg, uint16_t code, uint16_t sp)
+{
+	for (unsigned i = 0; i < X86_SEGS; i++) {
+		c->seg[i].sel = i == X86_CS ? code : seg;
+		c->seg[i].base = (uint64_t)c->seg[i].sel << 4;
+	}
+	c->gpr[X86_RSP] = sp;
+	c->rip = 0;
+}
+
 void boot_mtrrs(struct x86_cpu *c)
 {
 	enum { WB = 6, FIXED_ON = 1 << 10, ON = 1 << 11, MASK_VALID = 1 << 11 };

@@ -21,9 +21,11 @@ struct boot_request {
 	uint64_t acpi_rsdp;		/* guest-physical, 0: none */
 };
 
-/* Registers at entry, beyond reset's, with flat segments. */
+/* Registers at entry, beyond reset's; with flat segments. */
 void boot_flat32(struct mem *m, struct x86_cpu *c, uint32_t eip);
 void boot_flat64(struct mem *m, struct x86_cpu *c, uint64_t rip);
+/* Real mode: all data segments seg, entry at code:0. */
+void boot_real(struct x86_cpu *c, uint16_t seg, uint16_t code, uint16_t sp);
 
 /* Memory types as firmware sets them: write-back but for the PCI hole and what
  * lies from 0xa0000 to 0xdffff.  SDM vol. 3, 11.11. */
@@ -34,7 +36,8 @@ void boot_mtrrs(struct x86_cpu *c);
  * Spec: Linux Documentation/arch/x86/boot.rst and zero-page.rst.
  */
 struct linux_image {
-	uint16_t version;	/* boot protocol, 0x206 and up */
+	uint16_t version;	/* boot protocol, 0x202 and up */
+	bool real_mode;		/* too old for the 32-bit entry */
 	bool is64;		/* has a 64-bit entry: a 64-bit kernel */
 	size_t setup_len;	/* real-mode part of the file */
 	size_t pm_len;		/* protected-mode part */

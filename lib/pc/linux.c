@@ -5,6 +5,7 @@
 
 #include "base/le.h"
 #include "pc/e820.h"
+#include "pc/rmbios.h"
 
 /* Offsets in the file's first sectors and, the same, in the zero page. */
 enum {
@@ -23,6 +24,7 @@ enum {
 	HDR_CODE32_START = 0x214,
 	HDR_RAMDISK_IMAGE = 0x218,
 	HDR_RAMDISK_SIZE = 0x21c,
+	HDR_HEAP_END = 0x224,
 	HDR_CMD_LINE_PTR = 0x228,
 	HDR_INITRD_MAX = 0x22c,
 	HDR_XLOADFLAGS = 0x236,
@@ -39,8 +41,21 @@ enum { LOADED_HIGH = 1, CAN_USE_HEAP = 0x80 };
 enum { XLF_KERNEL_64 = 1 };
 enum { ENTRY64 = 0x200, LOADER_UNDEFINED = 0xff };
 
-/* 2.06 is the first to state the length of its command line; it is from 2007. */
-#define VERSION_MIN 0x206
+/* 2.02 is the first with a command line at any address, 2.07 (Linux 2.6.23) the
+ * first whose zero page can be filled in by others: older kernels do it
+ * themselves, in real mode. */
+enum { VERSION_MIN = 0x202, VERSION_ZERO_PAGE = 0x207 };
+
+/* The real-mode start: set-up code, heap and stack in one segment. */
+enum { REAL_SEG = LOWMEM_PARAMS >> 4, REAL_SETUP_MAX = 0x8000, REAL_HEAP_END = 0xe000,
+	REAL_HEAP_BIAS = 0x200 };
+
+/* A header field that came with a version, or what held before. */
+static uint32_t field32(const struct linux_image *li, const struct boot_request *rq,
+			unsigned off, unsigned since, uint32_t before)
+{
+	return li->version >= since ? le32_get(rq->kernel.data + off) : before;
+}
 
 bool linux_probe(const struct image *kernel)
 {
@@ -73,6 +88,10 @@ static int check_header(struct linux_image *li, const struct image *k, struct er
 	li->load_addr = le32_get(d + HDR_CODE32_START);
 	li->is64 = li->version >= 0x20c &&
 		(le16_get(d + HDR_XLOADFLAGS) & XLF_KERNEL_64);
+	li->real_mode = li->version < VERSION_ZERO_PAGE;
+	if (li->real_mode && li->setup_len > REAL_SETUP_MAX)
+		return err_set(e, -EBADMSG, "%s: set-up code of %zu bytes is too long",
+			       k->path, li->setup_len);
 	return 0;
 }
 
@@ -108,7 +127,7 @@ static int place_initrd(struct linux_image *li, const struct boot_request *rq,
 			uint64_t ram, struct err *e)
 {
 	const struct image *rd = &rq->module[0];
-	uint64_t top = (uint64_t)le32_get(rq->kernel.data + HDR_INITRD_MAX) + 1;
+	uint64_t top = (uint64_t)field32(li, rq, HDR_INITRD_MAX, 0x203, 0x37ffffff) + 1;
 
 	li->initrd_addr = 0;
 	if (!rq->nmodules)
@@ -143,7 +162,7 @@ int linux_check(struct linux_image *li, const struct boot_request *rq,
 		rc = place_initrd(li, rq, ram, e);
 	if (rc)
 		return rc;
-	cmdline_max = le32_get(rq->kernel.data + HDR_CMDLINE_SIZE);
+	cmdline_max = field32(li, rq, HDR_CMDLINE_SIZE, 0x206, 255);
 	if (cmdline_max > LOWMEM_CMDLINE_MAX - 1)
 		cmdline_max = LOWMEM_CMDLINE_MAX - 1;
 	if (strlen(rq->append) > cmdline_max)
@@ -167,6 +186,18 @@ static void put_e820(uint8_t *zp, uint64_t ram)
 	zp[ZP_E820_COUNT] = (uint8_t)n;
 }
 
+/* What a boot loader fills in; hdr is the start of the set-up header's sector. */
+static void put_header(const struct linux_image *li, const struct boot_request *rq,
+		       uint8_t *hdr)
+{
+	hdr[HDR_LOADER] = LOADER_UNDEFINED;
+	le32_put(hdr + HDR_CMD_LINE_PTR, LOWMEM_CMDLINE);
+	if (li->initrd_addr) {
+		le32_put(hdr + HDR_RAMDISK_IMAGE, (uint32_t)li->initrd_addr);
+		le32_put(hdr + HDR_RAMDISK_SIZE, (uint32_t)rq->module[0].len);
+	}
+}
+
 static void put_zero_page(const struct linux_image *li, const struct boot_request *rq,
 			  struct mem *m)
 {
@@ -180,29 +211,43 @@ static void put_zero_page(const struct linux_image *li, const struct boot_reques
 	if (end > rq->kernel.len)
 		end = rq->kernel.len;
 	memcpy(zp + HDR_SETUP_SECTS, d + HDR_SETUP_SECTS, end - HDR_SETUP_SECTS);
+	put_header(li, rq, zp);
+	zp[HDR_LOADFLAGS] &= ~CAN_USE_HEAP;
 	put_e820(zp, m->ram_size);
 	le16_put(zp + ZP_EXT_MEM_K, ext_kib > 0xfc00 ? 0xfc00 : (uint16_t)ext_kib);
 	le32_put(zp + ZP_ALT_MEM_K, (uint32_t)ext_kib);
 	if (li->version >= 0x20e)
 		le64_put(zp + ZP_ACPI_RSDP, rq->acpi_rsdp);
-	zp[HDR_LOADER] = LOADER_UNDEFINED;
-	zp[HDR_LOADFLAGS] &= ~CAN_USE_HEAP;
-	le32_put(zp + HDR_CMD_LINE_PTR, LOWMEM_CMDLINE);
-	if (li->initrd_addr) {
-		le32_put(zp + HDR_RAMDISK_IMAGE, (uint32_t)li->initrd_addr);
-		le32_put(zp + HDR_RAMDISK_SIZE, (uint32_t)rq->module[0].len);
-	}
 	mem_write(m, LOWMEM_PARAMS, zp, sizeof(zp));
+}
+
+/* Start the set-up code itself: boot.rst, "Running the kernel". */
+static void load_real_mode(const struct linux_image *li, const struct boot_request *rq,
+			   struct mem *m, struct x86_cpu *c)
+{
+	uint8_t setup[REAL_SETUP_MAX];
+
+	memcpy(setup, rq->kernel.data, li->setup_len);
+	put_header(li, rq, setup);
+	setup[HDR_LOADFLAGS] |= CAN_USE_HEAP;
+	le16_put(setup + HDR_HEAP_END, REAL_HEAP_END - REAL_HEAP_BIAS);
+	mem_write(m, LOWMEM_PARAMS, setup, li->setup_len);
+	rmbios_install(m);
+	boot_real(c, REAL_SEG, REAL_SEG + 0x20, REAL_HEAP_END);
 }
 
 void linux_load(const struct linux_image *li, const struct boot_request *rq,
 		struct mem *m, struct x86_cpu *c)
 {
-	put_zero_page(li, rq, m);
 	mem_write(m, LOWMEM_CMDLINE, rq->append, strlen(rq->append) + 1);
 	mem_write(m, li->load_addr, rq->kernel.data + li->setup_len, li->pm_len);
 	if (li->initrd_addr)
 		mem_write(m, li->initrd_addr, rq->module[0].data, rq->module[0].len);
+	if (li->real_mode) {
+		load_real_mode(li, rq, m, c);
+		return;
+	}
+	put_zero_page(li, rq, m);
 	if (li->is64)
 		boot_flat64(m, c, (uint64_t)li->load_addr + ENTRY64);
 	else

@@ -49,7 +49,8 @@ static const struct {
 	{ "header cut", 0, 0, 0, 64 << 20, 0x210, -EBADMSG },
 	{ "exactly enough memory", 0, 0, 0, 32 << 20, FILE_LEN, 0 },
 	{ "a page too little memory", 0, 0, 0, (32 << 20) - 4096, FILE_LEN, -ENOSPC },
-	{ "old protocol", 0x206, 2, 0x205, 64 << 20, FILE_LEN, -ENOTSUP },
+	{ "too old a protocol", 0x206, 2, 0x201, 64 << 20, FILE_LEN, -ENOTSUP },
+	{ "oldest protocol", 0x206, 2, 0x202, 64 << 20, FILE_LEN, 0 },
 	{ "zImage", 0x211, 1, 0, 64 << 20, FILE_LEN, -ENOTSUP },
 	{ "load address in low memory", 0x214, 4, 0x10000, 64 << 20, FILE_LEN, -EBADMSG },
 	{ "load address at the top", 0x214, 4, 0xffffffff, 64 << 20, FILE_LEN, -EBADMSG },
@@ -163,8 +164,44 @@ static void test_entry64(void)
 	mem_free(m);
 }
 
+/* Before 2.07 the kernel's own set-up code runs, in real mode. */
+static void test_real_mode(void)
+{
+	static const uint8_t e820_call[] = { 0xcd, 0x15 };
+	struct boot_request rq = request();
+	struct mem *m = mem_new(64 << 20, 0, NULL);
+	struct x86_cpu *c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
+	struct linux_image li;
+	uint8_t setup[SETUP], ivt[4];
+	uint16_t off;
+
+	le16_put(file + 0x206, 0x202);
+	memcpy(file + 0x400, e820_call, sizeof(e820_call));
+	check(!linux_check(&li, &rq, 64 << 20, NULL) && li.real_mode, "real mode");
+	x86_cpu_reset(c);
+	linux_load(&li, &rq, m, c);
+	check(c->code_bits == 16 && !(c->cr0 & 1), "16-bit");
+	check(c->seg[X86_CS].base == LOWMEM_PARAMS + 0x200 && c->rip == 0, "entry");
+	check(c->seg[X86_SS].base == LOWMEM_PARAMS && c->gpr[X86_RSP] == 0xe000, "stack");
+	mem_read(m, LOWMEM_PARAMS, setup, sizeof(setup));
+	check(!memcmp(setup + 0x400, e820_call, 2), "set-up code loaded");
+	check((setup[0x211] & 0x81) == 0x81 && le16_get(setup + 0x224) == 0xde00, "heap");
+	check(le32_get(setup + 0x228) == LOWMEM_CMDLINE && setup[0x210] == 0xff, "header");
+	mem_read(m, 4 * 0x15, ivt, 4);
+	off = le16_get(ivt);
+	check(le16_get(ivt + 2) >= 0xf000 && off > 8 * 20, "int 15h at %x:%x",
+	      le16_get(ivt + 2), off);
+	file[0x1f1] = 64;	/* more than 32 KiB of it */
+	rq.kernel.len = sizeof(file);
+	le32_put(file + 0x1f4, 16);
+	check(linux_check(&li, &rq, 64 << 20, NULL) == -EBADMSG, "set-up code too long");
+	free(c);
+	mem_free(m);
+}
+
 int main(void)
 {
+	test_real_mode();
 	test_check();
 	test_initrd_place();
 	test_load(64 << 20);
