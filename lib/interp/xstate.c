@@ -10,7 +10,7 @@
 #include "base/le.h"
 
 enum {
-	X_FCW = 0, X_MXCSR = 24, X_MXCSR_MASK = 28, X_ST = 32, X_XMM = 160,
+	X_FCW = 0, X_FOP = 6, X_MXCSR = 24, X_MXCSR_MASK = 28, X_ST = 32, X_XMM = 160,
 	X_LEGACY_END = 416, X_HEADER = 512, X_XCOMP_BV = 520, X_AVX = 576,
 	X_END = 832,
 };
@@ -73,10 +73,15 @@ static int area_write(struct vcpu *v, uint64_t gva, const uint8_t *buf,
 	return X86_OK;
 }
 
-/* The image as the guest shall see it: its MXCSR_MASK, not the host's. */
+/*
+ * The image as the guest shall see it: its MXCSR_MASK, not the host's, and no
+ * pointers to the last x87 instruction, which are the host's too: FOP, FIP and FDP
+ * are 0, as AMD processors save them while no exception is pending.
+ */
 static void image_get(const struct x86_cpu *c, uint8_t *buf)
 {
 	memcpy(buf, c->xsave, X_END);
+	memset(buf + X_FOP, 0, X_MXCSR - X_FOP);
 	le32_put(buf + X_MXCSR_MASK, MXCSR_VALID);
 }
 

@@ -446,9 +446,11 @@ static void xsave(void)
 	c->gpr[X86_RSI] = 0x30000;
 	memset(at(0x30000), 0xcc, 512);
 	c->xsave[160 + 15 * 16] = 0x77;
+	memset(c->xsave + 6, 0x55, 18);		/* where the host executed x87 code */
 	STEP("\x0f\xae\x06");
 	check(get32(0x30018) == 0x1f80 && get32(0x3001c) == 0xffff &&
 	      *at(0x30000 + 160 + 15 * 16) == 0x77 && *at(0x30000 + 416) == 0xcc, "FXSAVE");
+	check(get64(0x30008) == 0 && get64(0x30010) == 0, "no pointers of the host");
 	put32(0x30018, 0x1fc0);
 	STEP("\x0f\xae\x0e");
 	check(le32_get(c->xsave + 24) == 0x1fc0, "FXRSTOR");
