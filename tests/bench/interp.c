@@ -62,9 +62,31 @@ __asm__(
 	"	dec %ecx\n"
 	"	jnz 1b\n"
 	"	hlt\n"
+	"g_x87:\n"			/* the same on the x87 stack */
+	"	fninit\n"
+	"1:	fldl (%esi)\n"
+	"	fadd %st(0)\n"
+	"	fmull 8(%esi)\n"
+	"	fstpl 16(%esi)\n"
+	"	dec %ecx\n"
+	"	jnz 1b\n"
+	"	hlt\n"
+	"g_sys:\n"			/* what every kernel does: pushf cli popf, fs:, string */
+	"1:	pushf\n"
+	"	cli\n"
+	"	mov %fs:64(%esi), %eax\n"
+	"	popf\n"
+	"	push %ecx\n"
+	"	mov $8, %ecx\n"
+	"	lea 256(%esi), %edi\n"
+	"	rep stosl\n"
+	"	pop %ecx\n"
+	"	dec %ecx\n"
+	"	jnz 1b\n"
+	"	hlt\n"
 	"g_end:\n"
 	".code64\n.text\n");
-extern const uint8_t g_alu[], g_mem[], g_call[], g_sse[], g_end[];
+extern const uint8_t g_alu[], g_mem[], g_call[], g_sse[], g_x87[], g_sys[], g_end[];
 
 enum { CODE = 0x10000, DATA = 0x20000, STACK = 0x8000 };
 
@@ -105,6 +127,7 @@ int main(void)
 	static const struct { const char *name; const uint8_t *code; uint32_t n; } loops[] = {
 		{ "registers", g_alu, 60000 }, { "memory", g_mem, 60000 },
 		{ "calls", g_call, 60000 }, { "vectors", g_sse, 60000 },
+		{ "x87", g_x87, 20000 }, { "system", g_sys, 20000 },
 	};
 	struct vm *vm = calloc(1, sizeof(*vm));
 	struct vcpu *v = aligned_alloc(64, (sizeof(*v) + 63) & ~63ul);
