@@ -58,6 +58,8 @@ struct interp {
 	uint16_t flat_r, flat_w;	/* bit a segment: accesses need no checks */
 	uint8_t stack;			/* 4, 8: SS is flat and of that size; else 0 */
 	uint8_t vectors;		/* simd_ready() */
+	bool fpu_resident;		/* fpu.c */
+	bool fpu_waiting;		/* while resident: an exception is pending */
 	bool special;			/* TF, RF, breakpoints, shadow: slow stepping */
 	uint8_t dr_hits;		/* data breakpoints met by this instruction */
 
@@ -160,10 +162,20 @@ line_fn *fast_pick(struct iline *e, const struct x86_insn *in);
 
 /* simd.c */
 int simd_create(struct vcpu *v, struct err *e);
-/* What kinds of vector code may run now: bit 0 SSE, bit 1 AVX. */
+/* What kinds of vector code may run now: bit 0 SSE, bit 1 AVX, bit 2 x87. */
 uint8_t simd_ready(const struct x86_cpu *c);
 line_fn *simd_pick(struct iline *e, const struct x86_insn *in);
 void simd_destroy(struct interp *it);
+
+/* fpu.c: the x87 state may stay in the host's registers inside the loop. */
+line_fn *fpu_pick(struct iline *e, const struct x86_insn *in);
+void fpu_store(struct vcpu *v);
+
+static inline void fpu_leave(struct vcpu *v)
+{
+	if (interp_of(v)->fpu_resident)
+		fpu_store(v);
+}
 
 /* operand.c: a destination that is read first, perhaps by a LOCK instruction. */
 struct rmw {

@@ -587,12 +587,26 @@ static line_fn *pick_one(const struct iline *e, const struct x86_insn *in, int f
 	}
 }
 
+/* System instructions that look at the x87 state in memory. */
+static bool fpu_reads(const struct x86_insn *in)
+{
+	switch (in->op) {
+	case X86_XSAVE: case X86_XSAVEOPT: case X86_XSAVEC: case X86_XSAVES:
+	case X86_XRSTOR: case X86_XRSTORS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 line_fn *fast_pick(struct iline *e, const struct x86_insn *in)
 {
 	int form = form_of(in);
 
 	if (in->prefixes & X86_P_LOCK)
 		return NULL;
+	if (in->unit == X86_U_X87 || in->unit == X86_U_MMX || fpu_reads(in))
+		return fpu_pick(e, in);
 	if (in->unit == X86_U_SSE || in->unit == X86_U_AVX)
 		return simd_pick(e, in);
 	e->r0 = in->o[0].reg;

@@ -273,9 +273,11 @@ static enum interp_result run_fast(struct vcpu *v, struct interp *it)
 		if (r == INTERP_SYNC || actionable(v))
 			break;
 	}
+	fpu_leave(v);
 	v->insns += n;
 	return c->halted ? INTERP_HLT : INTERP_OK;
 fault:
+	fpu_leave(v);
 	if (!c->exc.soft && !c->exc.at_rip)
 		c->rip = rip;
 	v->insns += n;

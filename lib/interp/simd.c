@@ -45,7 +45,7 @@ void simd_touch_ymm(struct x86_cpu *c)
 }
 
 /* An unmasked x87 exception waits for the next waiting instruction. */
-static bool fpu_pending(struct x86_cpu *c)
+bool fpu_pending(struct x86_cpu *c)
 {
 	return *fpu_u16(c, XS_FSW) & ~*fpu_u16(c, XS_FCW) & 0x3f;
 }
@@ -56,6 +56,8 @@ static bool fpu_waits(const struct x86_insn *in)
 	case X86_FNINIT: case X86_FNSTENV: case X86_FNSAVE: case X86_FNSTSW:
 	case X86_FNSTCW: case X86_FNCLEX:
 		return false;
+	case X86_FNOP:	/* but not what FENI, FDISI, FSETPM have become */
+		return in->opcode != 0xdb;
 	default:
 		return true;
 	}
@@ -196,7 +198,7 @@ static uint32_t was_inexact(struct x86_cpu *c, const struct thunk *t, struct sim
 static int simd_host(struct vcpu *v, const struct x86_insn *in)
 {
 	struct x86_cpu *c = &v->cpu;
-	const struct thunk *t = thunk_get(interp_of(v)->simd, in);
+	const struct thunk *t = thunk_get(interp_of(v)->simd, in, false);
 	const struct x86_operand *mo = operand_of(in, X86_O_MEM);
 	const struct x86_operand *go = t->gpr ? operand_of(in, X86_O_GPR) : NULL;
 	struct simd_frame f = { .xsave = c->xsave };
@@ -220,10 +222,10 @@ static int simd_host(struct vcpu *v, const struct x86_insn *in)
 
 		f.mxcsr = (mxcsr & ~0x3fu) | 0x1f80;
 		f.mxcsr_host = 0x1f80;
-		f.unmasked = ~mxcsr >> 7 & 0x3f;
+		f.trap = ~mxcsr >> 7 & 0x3f;
 		/* Unmasked underflow traps on exact tiny results too: flushing to
 		 * zero shows all of them. */
-		if (f.unmasked & 0x10)
+		if (f.trap & 0x10)
 			f.mxcsr |= 0x8000;
 	}
 	if (t->fpu && t->mxcsr && in->o[0].kind == X86_O_MMX)
@@ -235,12 +237,12 @@ static int simd_host(struct vcpu *v, const struct x86_insn *in)
 
 		/* Invalid, denormal, zero-divide stop before there is a result to
 		 * be inexact. */
-		if (raised & f.unmasked & 7)
+		if (raised & f.trap & 7)
 			raised &= 7;
-		else if (raised & f.unmasked & 0x10)
+		else if (raised & f.trap & 0x10)
 			raised &= ~0x20u | was_inexact(c, t, &f);
 		*fpu_u32(c, XS_MXCSR) |= raised;
-		if (raised & f.unmasked) {
+		if (raised & f.trap) {
 			/* The switch to MMX happens, the result does not. */
 			if (mmx)
 				memcpy(c->xsave + XS_ST + 16 * in->o[0].reg, keep, 10);
@@ -266,7 +268,9 @@ uint8_t simd_ready(const struct x86_cpu *c)
 	bool avx = !(c->cr0 & X86_CR0_TS) && (c->cr4 & X86_CR4_OSXSAVE) &&
 		   (c->xcr0 & 6) == 6 && x86_protected(c) && (c->xsave[XS_HEADER] & 4);
 
-	return sse | avx << 1;
+	bool x87 = !(c->cr0 & (X86_CR0_EM | X86_CR0_TS));
+
+	return (uint8_t)(sse | avx << 1 | x87 << 2);
 }
 
 /* Line fields: imm the thunk's key, cond the bit of simd_ready(), r0 the memory
@@ -275,10 +279,10 @@ static int simd_line(struct vcpu *v, const struct iline *e)
 {
 	struct interp *it = interp_of(v);
 	struct x86_cpu *c = &v->cpu;
-	const struct thunk *t = thunk_bucket(it->simd, e->imm);
+	const struct thunk *t = thunk_find(it->simd, e->imm);
 	struct simd_frame f;
 
-	if (t->key != e->imm || !(it->vectors & e->cond))
+	if (!t || !(it->vectors & e->cond))
 		goto general;
 	if (e->r0) {
 		f.mem = line_mem(v, e, e->mem_size, e->r0 & X86_A_W);
@@ -297,7 +301,7 @@ static int simd_line(struct vcpu *v, const struct iline *e)
 			goto general;
 		f.mxcsr = mxcsr;
 		f.mxcsr_host = 0x1f80;
-		f.unmasked = 0;
+		f.trap = 0;
 	}
 	t->fn(&f);
 	if (t->mxcsr)
@@ -315,6 +319,9 @@ line_fn *simd_pick(struct iline *e, const struct x86_insn *in)
 {
 	const struct x86_operand *m = operand_of(in, X86_O_MEM), *g = operand_of(in, X86_O_GPR);
 
+	for (unsigned i = 0; i < in->nops; i++)
+		if (in->o[i].kind == X86_O_MMX)
+			return fpu_pick(e, in);
 	if (!thunk_is_plain(in) || vec_is_masked(in) || e->exec != op_simd ||
 	    (in->map == 1 && (in->opcode == 0xae || in->opcode == 0x77)))
 		return NULL;

@@ -20,12 +20,14 @@ struct simd_frame {
 	void *mem;		/* the memory operand */
 	uint8_t *xsave;		/* the guest's state */
 	uint32_t mxcsr, mxcsr_out, mxcsr_host;
-	uint32_t unmasked;	/* MXCSR exception bits that would trap */
+	uint32_t trap;		/* MXCSR exception bits that would trap; or the FSW after it */
 };
 
 typedef void thunk_fn(struct simd_frame *f);
 
-#define THUNKS		1024u	/* slots and hash buckets */
+#define THUNKS		1024u	/* slots of code */
+#define THUNK_BUCKETS	4096u
+#define THUNK_PROBES	4u
 #define THUNK_BYTES	256u
 
 struct thunk {
@@ -37,18 +39,31 @@ struct thunk {
 struct simd {
 	uint8_t *rw, *rx;	/* THUNKS * THUNK_BYTES, one memory mapped twice */
 	unsigned used;
-	struct thunk hash[THUNKS];
+	struct thunk hash[THUNK_BUCKETS + THUNK_PROBES];
 };
 
 /* thunk.c: the thunk for in, from the cache or made now. */
-const struct thunk *thunk_get(struct simd *s, const struct x86_insn *in);
+const struct thunk *thunk_get(struct simd *s, const struct x86_insn *in, bool resident);
 int thunk_create(struct simd *s, struct err *e);
 void thunk_destroy(struct simd *s);
 
 static inline struct thunk *thunk_bucket(struct simd *s, uint64_t key)
 {
-	return &s->hash[key * 0x9e3779b97f4a7c15ull >> 54 & (THUNKS - 1)];
+	return &s->hash[key * 0x9e3779b97f4a7c15ull >> 52];
 }
+
+static inline struct thunk *thunk_find(struct simd *s, uint64_t key)
+{
+	struct thunk *t = thunk_bucket(s, key);
+
+	for (unsigned i = 0; i < THUNK_PROBES; i++, t++)
+		if (t->key == key)
+			return t;
+	return NULL;
+}
+
+/* Bit of a key: the x87 state is in the host's registers. */
+#define THUNK_RESIDENT	(1ull << 62)
 
 uint64_t thunk_key(const struct x86_insn *in);
 /* No x87 state, no implied registers, no store that a trap must undo. */
@@ -66,6 +81,9 @@ static inline uint32_t *fpu_u32(struct x86_cpu *c, unsigned off)
 
 /* Upper halves of YMM are zero until XSTATE_BV says otherwise. */
 void simd_touch_ymm(struct x86_cpu *c);
+
+/* simd.c: an unmasked x87 exception waits for the next waiting instruction. */
+bool fpu_pending(struct x86_cpu *c);
 
 /* fpuenv.c */
 /* Change TOP; the saved registers are in the stack's order. */

@@ -4,7 +4,9 @@
  * The guest's instruction is re-encoded: a general register becomes RAX, the
  * memory operand becomes [RSI]; vector registers keep their numbers.  Around it
  * go loads and stores of just the state that it names.  Equal instructions
- * share a thunk: the key is what is left after re-encoding.  Thunks lie in
+ * share a thunk: the key is what is left after re-encoding.  x87 and MMX have a
+ * second form, without loads and stores of the x87 state, for runs of such
+ * instructions during which it stays in the host's registers (fpu.c).  Thunks lie in
  * memory that is mapped twice, writable and executable; when it is full all
  * are dropped.
  *
@@ -66,13 +68,15 @@ static bool has_gpr(const struct x86_insn *in)
 					   in->opcode >= 0x60 && in->opcode <= 0x63);
 }
 
-/* Opcodes whose W is the size of a general register or of its memory form. */
+/* Opcodes whose W is the size of a general register (also an implied one) or of
+ * its memory form. */
 static bool w_is_gpr_size(const struct x86_insn *in)
 {
 	if (in->map == 1)
 		return in->opcode == 0x2a || in->opcode == 0x2c || in->opcode == 0x2d ||
 		       in->opcode == 0x6e || in->opcode == 0x7e;
-	return in->map == 3 && (in->opcode == 0x16 || in->opcode == 0x22);
+	return in->map == 3 && (in->opcode == 0x16 || in->opcode == 0x22 ||
+				in->opcode == 0x60 || in->opcode == 0x61);
 }
 
 /* Register forms whose general register is modrm.reg; elsewhere it is rm. */
@@ -325,7 +329,7 @@ static void emit_after(struct code *c, const struct thunk *t, uint32_t regs, boo
 }
 
 static void thunk_make(struct simd *s, const struct x86_insn *in,
-		       const struct form *f, struct thunk *t)
+		       const struct form *f, bool resident, struct thunk *t)
 {
 	uint32_t regs = vectors(in);
 	struct code c;
@@ -333,12 +337,14 @@ static void thunk_make(struct simd *s, const struct x86_insn *in,
 	c.p = s->rw + s->used * THUNK_BYTES;
 	c.end = c.p + THUNK_BYTES;
 	c.full = false;
-	t->fpu = uses_fpu(in);
+	t->fpu = uses_fpu(in) && !resident;
 	t->mxcsr = uses_mxcsr(in);
 	t->gpr = has_gpr(in);
 	t->flags = x86_flags_read(in) || x86_flags_changed(in);
 	emit_before(&c, in, t, regs, f->vex);
 	put_insn(&c, f);
+	if (resident)
+		PUT(&c, 0xdd, 0x7f, 0x3c);		/* fnstsw [rdi+60] */
 	emit_after(&c, t, regs, f->vex);
 	/* Four registers and everything else need less than 200 bytes. */
 	assert(!c.full);
@@ -361,21 +367,25 @@ bool thunk_is_plain(const struct x86_insn *in)
 	       !(in->map == 3 && in->opcode >= 0x60 && in->opcode <= 0x63);
 }
 
-const struct thunk *thunk_get(struct simd *s, const struct x86_insn *in)
+const struct thunk *thunk_get(struct simd *s, const struct x86_insn *in, bool resident)
 {
 	struct form f = form_of(in);
-	uint64_t key = form_key(&f);
-	struct thunk *t = thunk_bucket(s, key);
+	uint64_t key = form_key(&f) | (resident ? THUNK_RESIDENT : 0);
+	struct thunk *t = thunk_find(s, key), *first = thunk_bucket(s, key);
 
-	if (t->key == key)
+	if (t)
 		return t;
-	/* A new thunk takes its bucket from an old one, whose code is lost until
-	 * the whole memory is used up and begun again. */
 	if (s->used == THUNKS) {
 		memset(s->hash, 0, sizeof(s->hash));
 		s->used = 0;
 	}
-	thunk_make(s, in, &f, t);
+	/* Where all places are taken the first thunk goes; its code is lost until
+	 * the memory is used up and begun again. */
+	for (t = first; t < first + THUNK_PROBES && t->key; t++)
+		;
+	if (t == first + THUNK_PROBES)
+		t = first;
+	thunk_make(s, in, &f, resident, t);
 	t->key = key;
 	return t;
 }

@@ -28,12 +28,14 @@ static struct {
 	uint64_t rip;		/* of the instruction: offset in CS */
 	struct native_state st;
 	uint64_t seed;
+	uint8_t before[64];	/* vector and x87 instructions in front of it */
+	unsigned nbefore, count;	/* bytes, instructions */
 } now;
 
 /* --- random instructions --------------------------------------------------------- */
 
 /* User-level instructions that the host and the interpreter can both run. */
-static bool wanted(const struct x86_insn *in)
+static bool wanted(const struct x86_insn *in, const uint8_t *code)
 {
 	if (in->priv || (in->feat != X86_F_BASE && !x86_model_has(&vm->model, in->feat)))
 		return false;
@@ -44,7 +46,7 @@ static bool wanted(const struct x86_insn *in)
 		return false;	/* the C library's */
 	if (!segmented && in->adsize == 2 && in->has_modrm && in->modrm < 0xc0 && in->op != X86_LEA)
 		return false;	/* addresses that cannot be mapped */
-	if (in->mode != 64 && in->map == 3 && (now.code[in->opcode_off - 1] & 0x80) &&
+	if (in->mode != 64 && in->map == 3 && (code[in->opcode_off - 1] & 0x80) &&
 	    (in->opcode == 0x16 || in->opcode == 0x22))
 		return false;	/* AMD: #UD; Intel: W is ignored */
 	if (in->unit != X86_U_INT)
@@ -233,6 +235,39 @@ static void bend(void)
 	}
 }
 
+/* Sequences: the interpreter keeps x87 state in the host between instructions. */
+static void before_make(void)
+{
+	struct x86_insn in;
+	uint8_t code[X86_INSN_MAX];
+
+	now.nbefore = now.count = 0;
+	if (below(3) || (now.in.nops && now.in.o[0].kind == X86_O_REL) ||
+	    now.in.op == X86_JMP || now.in.op == X86_CALL || now.in.op == X86_RET)
+		return;
+	for (unsigned n = 1 + below(4); now.count < n; ) {
+		if (below(3)) {
+			fill(code, 8);
+			fill(code + 7, 8);
+			code[0] = 0xd8 | below(8);
+			code[1] |= 0xc0;
+		} else {
+			random_bytes(code, now.bits);
+		}
+		if (x86_decode(&in, code, X86_INSN_MAX, now.bits) < 0 ||
+		    in.unit == X86_U_INT || x86_has_mem(&in) || !wanted(&in, code))
+			continue;
+		if ((in.nops && in.o[0].kind == X86_O_GPR) || in.op == X86_MASKMOVQ ||
+		    in.op == X86_MASKMOVDQU || in.op == X86_VMASKMOVDQU ||
+		    in.op == X86_PCMPESTRI || in.op == X86_PCMPISTRI ||
+		    in.op == X86_VPCMPESTRI || in.op == X86_VPCMPISTRI)
+			continue;
+		memcpy(now.before + now.nbefore, code, in.len);
+		now.nbefore += in.len;
+		now.count++;
+	}
+}
+
 static void case_make(void)
 {
 	struct native_state *st = &now.st;
@@ -241,7 +276,7 @@ static void case_make(void)
 		now.seed = rng;
 		now.bits = segmented ? 16u << below(2) : 32u << below(2);
 		random_bytes(now.code, now.bits);
-		if (x86_decode(&now.in, now.code, X86_INSN_MAX, now.bits) > 0 && wanted(&now.in))
+		if (x86_decode(&now.in, now.code, X86_INSN_MAX, now.bits) > 0 && wanted(&now.in, now.code))
 			break;
 	}
 	now.rip = (now.bits == 16 ? 0 : NATIVE_CODE) + 0x800 + (below(16) ? 0 : 0x800 - below(16));
@@ -256,6 +291,8 @@ static void case_make(void)
 		for (unsigned i = 0; i < 16; i++)
 			st->gpr[i] = i < 8 ? (uint32_t)st->gpr[i] : 0;
 	x86_decode(&now.in, now.code, X86_INSN_MAX, now.bits);
+	before_make();
+	st->rip -= now.nbefore;
 }
 
 /* --- the interpreter's side ------------------------------------------------------------ */
@@ -288,10 +325,10 @@ static int interp_one(void)
 	struct interp *it = interp_of(cpu);
 	struct iline *e;
 	bool fast = below(2);
-	int r;
+	int r = X86_OK;
 
 	memcpy(c->gpr, now.st.gpr, sizeof(c->gpr));
-	c->rip = now.rip;
+	c->rip = now.st.rip;
 	c->rflags = now.st.flags;
 	memcpy(c->xsave, now.st.fx, sizeof(now.st.fx));
 	memcpy(c->xsave + 576, now.st.ymmh, 256);
@@ -299,13 +336,20 @@ static int interp_one(void)
 	c->exc.vector = 0;
 	mode_set(c, now.bits);
 	interp_state_changed(cpu);
-	/* The decoded line, as the loop would find it. */
-	if (icache_enter(cpu, it) || icache_fill(cpu, it, &e))
-		return X86_FAULT;
-	c->rip = (c->rip + e->len) & it->ip_mask;
-	r = fast ? e->fn(cpu, e) : e->exec(cpu, line_insn(it, e));
-	if (r == X86_FAULT)
-		c->rip = now.rip;
+	for (unsigned i = 0; i <= now.count && r != X86_FAULT; i++) {
+		uint64_t rip = c->rip;
+
+		/* The decoded line, as the loop would find it. */
+		if (icache_enter(cpu, it) || icache_fill(cpu, it, &e)) {
+			r = X86_FAULT;
+			break;
+		}
+		c->rip = (rip + e->len) & it->ip_mask;
+		r = fast ? e->fn(cpu, e) : e->exec(cpu, line_insn(it, e));
+		if (r == X86_FAULT)
+			c->rip = rip;
+	}
+	fpu_leave(cpu);
 	return r;
 }
 
@@ -339,7 +383,10 @@ static bool fault_undefined(bool ours, unsigned host)
 	case X86_CMPS:		/* which operand comes first */
 	case X86_CALL:		/* the target or the stack */
 	case X86_FNSAVE: case X86_FNSTENV: case X86_FRSTOR: case X86_FLDENV:	/* pieces */
+	case X86_FSTP: case X86_FBSTP:
 		return ours && host != 256;
+	case X86_LDMXCSR: case X86_VLDMXCSR:	/* AMD's bit 17 is not offered */
+		return ours && host == 256;
 	case X86_MASKMOVQ: case X86_MASKMOVDQU: case X86_VMASKMOVDQU:
 		return ours || host != 256;
 	default:
@@ -368,6 +415,9 @@ static void complain(const char *what, uint64_t host, uint64_t ours)
 	printf("%s%u-bit %s (", segmented ? "segmented " : "", now.bits, text);
 	for (unsigned i = 0; i < now.in.len; i++)
 		printf("%02x", now.code[i]);
+	printf(now.count ? " behind " : "");
+	for (unsigned i = 0; i < now.nbefore; i++)
+		printf("%02x", now.before[i]);
 	printf("): %s: host %#lx, ours %#lx (case seed %#lx)\n", what,
 	       (unsigned long)host, (unsigned long)ours, (unsigned long)now.seed);
 }
@@ -467,6 +517,8 @@ static void compare(const struct native_stop *stop, const struct native_state *h
 
 static bool next(const struct native_stop *stop, struct native_state *st, unsigned *bits)
 {
+	uint8_t *code;
+
 	if (stop->sig != SIGUSR1) {
 		compare(stop, st);
 		check_count++;
@@ -481,7 +533,9 @@ static bool next(const struct native_stop *stop, struct native_state *st, unsign
 	case_make();
 	/* int3 everywhere else */
 	memset((uint8_t *)NATIVE_CODE + 0x700, 0xcc, 0xa00);
-	memcpy((uint8_t *)(now.bits == 16 ? NATIVE_CODE : 0) + now.rip, now.code, now.in.len);
+	code = (uint8_t *)(now.bits == 16 ? NATIVE_CODE : 0) + now.rip;
+	memcpy(code, now.code, now.in.len);
+	memcpy(code - now.nbefore, now.before, now.nbefore);
 	mem_write(vm->mem, NATIVE_CODE + 0x700, (void *)(NATIVE_CODE + 0x700), 0xa00);
 	*st = now.st;
 	*bits = now.bits;
