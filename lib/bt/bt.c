@@ -2,8 +2,8 @@
  * The engine: mode, dispatch, and what happens at each exit.
  *
  * run() alternates between translated code and C.  Whatever is not translated
- * (system instructions, device accesses, guest faults, 16-bit and real-mode
- * code) is executed by interp_step() on the same state.
+ * (system instructions, device accesses, guest faults) is executed by interp_step()
+ * on the same state.
  */
 #include "bt/bt.h"
 
@@ -57,9 +57,18 @@ static uint32_t fpu_mode(const struct x86_cpu *c)
 	m |= BT_M_X87;
 	if (c->cr4 & X86_CR4_OSFXSR)
 		m |= BT_M_SSE;
-	if ((c->cr4 & X86_CR4_OSXSAVE) && (c->xcr0 & 6) == 6)
+	/* VEX is undefined outside protected mode. */
+	if ((c->cr4 & X86_CR4_OSXSAVE) && (c->xcr0 & 6) == 6 && x86_protected(c))
 		m |= BT_M_AVX;
 	return m;
+}
+
+/* Segments that are not all flat. */
+static uint32_t seg_mode(const struct x86_cpu *c)
+{
+	return BT_M_SEG | (c->code_bits == 16 ? BT_M_CODE16 : 0) |
+	       (c->stack_bytes == 2 ? BT_M_STACK16 : 0) |
+	       (x86_protected(c) ? 0 : BT_M_REAL);
 }
 
 static uint32_t bt_mode(const struct x86_cpu *c)
@@ -67,12 +76,8 @@ static uint32_t bt_mode(const struct x86_cpu *c)
 	const struct x86_seg *s = c->seg;
 	uint32_t m = BT_M_VALID;
 
-	if (!(c->cr0 & X86_CR0_PE) || c->long_mode || c->code_bits != 32 ||
-	    c->stack_bytes != 4 || (c->rflags & (X86_FL_VM | X86_FL_TF)) ||
-	    c->inhibit || (c->dr[7] & 0xff) || (c->cpl != 0 && c->cpl != 3))
-		return BT_MODE_NONE;
-	if (s[X86_CS].base || s[X86_CS].limit != 0xffffffff || s[X86_SS].base ||
-	    !flat(&s[X86_SS], true))
+	if (c->long_mode || (c->rflags & X86_FL_TF) || c->inhibit || (c->dr[7] & 0xff) ||
+	    (c->cpl != 0 && c->cpl != 3))
 		return BT_MODE_NONE;
 	if (c->cpl == 3) {
 		if ((c->rflags & X86_FL_AC) && (c->cr0 & X86_CR0_AM))
@@ -83,13 +88,34 @@ static uint32_t bt_mode(const struct x86_cpu *c)
 		m |= BT_M_TSC;
 	if (x86_paging(c))
 		m |= BT_M_PAGING;
-	if (flat(&s[X86_DS], true) && !s[X86_DS].base)
-		m |= BT_M_DS;
-	if (flat(&s[X86_ES], true) && !s[X86_ES].base)
-		m |= BT_M_ES;
 	if (c->rflags & X86_FL_DF)
 		m |= BT_M_DF;
-	return m | fpu_mode(c);
+	m |= fpu_mode(c);
+	if (!x86_protected(c) || c->code_bits != 32 || c->stack_bytes != 4 ||
+	    s[X86_CS].base || s[X86_CS].limit != 0xffffffff || s[X86_SS].base ||
+	    !flat(&s[X86_SS], true))
+		return m | seg_mode(c);
+	if (flat(&s[X86_DS], true) && !s[X86_DS].base)
+		m |= BT_M_DS;
+	else if (!(s[X86_DS].attr & X86_SEG_NULL))
+		return m | seg_mode(c);
+	if (flat(&s[X86_ES], true) && !s[X86_ES].base)
+		m |= BT_M_ES;
+	else if (!(s[X86_ES].attr & X86_SEG_NULL))
+		return (m & ~BT_M_DS) | seg_mode(c);
+	return m;
+}
+
+static void mode_set(struct bt_vcpu *b)
+{
+	const struct x86_seg *cs = &b->v->cpu.seg[X86_CS];
+
+	b->mode = bt_mode(&b->v->cpu);
+	b->cs_base = (uint32_t)cs->base;
+	b->cs_limit = cs->limit;
+	if (b->mode != BT_MODE_NONE &&
+	    (!b->jmode || !jmode_is(b->jmode, b->mode, b->cs_base, b->cs_limit)))
+		b->jmode = jcache_mode(&b->jc, b->mode, b->cs_base, b->cs_limit);
 }
 
 /* --- in and out ----------------------------------------------------------------- */
@@ -113,18 +139,38 @@ static void flags_join(struct vcpu *v)
 			(f >> 8 & (X86_FL_ARITH & 0xff)) | (f & 1) << 11;
 }
 
-static void seg_hints(struct vcpu *v)
+/* The last offset that an access may reach; -1: not such a simple segment. */
+static int64_t seg_last(const struct x86_cpu *c, const struct x86_seg *s, bool write)
 {
-	v->hot[H_FSBAD] = !flat(&v->cpu.seg[X86_FS], true);
-	v->hot[H_GSBAD] = !flat(&v->cpu.seg[X86_GS], true);
+	uint32_t a = s->attr;
+
+	if ((a & (X86_SEG_S | X86_SEG_CODE | X86_SEG_DC)) == (X86_SEG_S | X86_SEG_DC))
+		return -1;
+	if (x86_protected(c) && ((a & X86_SEG_NULL) || (a & X86_SEG_CODE && write) ||
+				 (!(a & X86_SEG_RW) && (a & X86_SEG_CODE || write))))
+		return -1;
+	return s->limit;
+}
+
+static void seg_hints(struct bt_vcpu *b)
+{
+	struct vcpu *v = b->v;
+	const struct x86_cpu *c = &v->cpu;
+
+	if (b->mode & BT_M_SEG) {
+		for (unsigned i = 0; i < 2 * X86_SEGS; i++)
+			v->hot[H_SEG_LAST + i] = (uint64_t)seg_last(c, &c->seg[i / 2], i & 1);
+		return;
+	}
+	v->hot[H_FSBAD] = !flat(&c->seg[X86_FS], true);
+	v->hot[H_GSBAD] = !flat(&c->seg[X86_GS], true);
 }
 
 static void enter(struct bt_vcpu *b, const uint8_t *code)
 {
 	struct vcpu *v = b->v;
 
-	seg_hints(v);
-
+	seg_hints(b);
 	flags_split(v);
 	/* SSE works without XCR0: that only says what the guest XSAVEs. */
 	v->hot[H_XMASK] = (v->cpu.xcr0 & 7) | 3;
@@ -156,7 +202,7 @@ int bt_callout_c(struct vcpu *v, const struct bt_callout *co)
 		return BT_CALLOUT_OUT;
 	if (co->mode) {
 		interp_state_changed(v);
-		seg_hints(v);
+		seg_hints(b);
 		if (bt_mode(c) != b->mode)
 			return BT_CALLOUT_OUT;
 	}
@@ -201,7 +247,7 @@ static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint32_t eip,
 	struct bt_unit *u;
 
 	protect_code(b->bt, gpa);
-	u = bt_translate(b->bt, b->v, gpa, eip, b->mode, form, soft);
+	u = bt_translate(b->bt, b, gpa, eip, form, soft);
 	if (u && u->gpa2)
 		protect_code(b->bt, u->gpa2);
 	trace_line(b->bt->vm, TRACE_UNITS, "unit %08x gpa %llx mode %x %s: %u bytes -> %u\n",
@@ -216,17 +262,17 @@ static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint32_t eip,
 static struct bt_unit *find_unit(struct bt_vcpu *b)
 {
 	struct vcpu *v = b->v;
-	uint32_t eip = (uint32_t)v->cpu.rip;
+	uint32_t eip = (uint32_t)v->cpu.rip, gva = b->cs_base + eip;
 	struct bt_unit *u;
 	uint64_t gpa;
 
-	if (vcpu_fetch_gpa(v, eip, &gpa) != X86_OK)
+	if (eip > b->cs_limit || vcpu_fetch_gpa(v, gva, &gpa) != X86_OK)
 		return NULL;
-	u = unit_find(b->bt, gpa, eip, b->mode);
+	u = unit_find(b->bt, gpa, eip, b->mode, b->cs_limit);
 	if (u && u->gpa2) {	/* does its second page still stand behind? */
 		uint64_t gpa2;
 
-		if (vcpu_fetch_gpa(v, (eip | 0xfff) + 1, &gpa2) != X86_OK)
+		if (vcpu_fetch_gpa(v, (uint32_t)((gva | 0xfff) + 1), &gpa2) != X86_OK)
 			return NULL;	/* the interpreter raises it */
 		if (gpa2 != u->gpa2) {
 			unit_drop(b->bt, u);
@@ -253,14 +299,14 @@ static bool page_is_global(const struct bt_vcpu *b, uint32_t eip)
 /* Link l to u if nothing can make that stale unnoticed; see unit.h. */
 static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
 {
-	bool same = !((u->eip ^ l->from->eip) >> PAGE_SHIFT) && !u->gpa2 &&
+	bool same = unit_same_page(l->from, u->eip) && !u->gpa2 &&
 		    !((u->gpa ^ l->from->gpa) >> PAGE_SHIFT) && !l->from->gpa2;
 
 	if (b->verify || l->to || l->from->dead || u->mode != l->from->mode)
 		return;
 	if (same || !(b->mode & BT_M_PAGING))
 		link_set(b->bt, l, u, false);
-	else if (!(b->mode & BT_M_USER) && page_is_global(b, u->eip) &&
+	else if (!(b->mode & (BT_M_USER | BT_M_SEG)) && page_is_global(b, u->eip) &&
 		 (!u->gpa2 || page_is_global(b, (u->eip | 0xfff) + 1)))
 		link_set(b->bt, l, u, true);
 }
@@ -268,9 +314,9 @@ static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
 static void jcache_add(struct bt_vcpu *b, const struct bt_unit *u)
 {
 	if (!(b->mode & BT_M_USER) && (b->mode & BT_M_PAGING) &&
-	    (!page_is_global(b, u->eip) || u->gpa2))
+	    (b->mode & BT_M_SEG || !page_is_global(b, u->eip) || u->gpa2))
 		b->jmode->nonglobal = true;
-	jcache_insert(&b->jc, b->jmode, u->eip, u);
+	jcache_insert(&b->jc, b->jmode, u);
 }
 
 /* --- exits ---------------------------------------------------------------------- */
@@ -282,7 +328,7 @@ static void retranslate(struct bt_vcpu *b, struct bt_unit *u, enum bt_form form,
 	uint64_t gpa = u->gpa;
 	uint32_t eip = u->eip;
 
-	if (u->dead || u->mode != b->mode)
+	if (u->dead || u->mode != b->mode || u->limit != b->cs_limit)
 		return;
 	unit_drop(b->bt, u);
 	translate(b, gpa, eip, form, soft);
@@ -410,13 +456,11 @@ static enum vcpu_exit bt_run(struct vcpu *v)
 			return ex;
 		if (v->cpu.halted)
 			return VCPU_EXIT_HLT;
-		b->mode = bt_mode(&v->cpu);
+		mode_set(b);
 		if (b->mode == BT_MODE_NONE) {
 			b->bt->stats.untranslatable++;
 			r = interp_step(v);
 		} else {
-			if (!b->jmode || b->jmode->mode != b->mode)
-				b->jmode = jcache_mode(&b->jc, b->mode);
 			r = run_units(b);
 			if (v->err.code)
 				return VCPU_EXIT_ERROR;

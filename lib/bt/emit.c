@@ -252,6 +252,19 @@ static bool put_special(struct emit *e, const struct x86_insn *in)
 	return false;
 }
 
+/* In 16-bit code the prefix means the other size, unless it is part of the opcode. */
+static bool needs_opsize(const struct x86_insn *in)
+{
+	if (in->mode != 16 || in->unit == X86_U_SSE || in->unit == X86_U_MMX)
+		return in->prefixes & X86_P_OPSIZE;
+	if (in->opsize != 2)
+		return false;
+	for (unsigned i = 0; i < in->nops; i++)
+		if (in->o[i].size == 2)
+			return true;
+	return in->op == X86_CBW || in->op == X86_CWD;
+}
+
 void emit_guest(struct emit *e, const struct x86_insn *in, const uint8_t *bytes,
 		enum emit_form form)
 {
@@ -267,7 +280,7 @@ void emit_guest(struct emit *e, const struct x86_insn *in, const uint8_t *bytes,
 	if (in->prefixes & X86_P_VEX) {
 		put_vex(e, in, form);
 	} else {
-		if (in->prefixes & X86_P_OPSIZE)
+		if (needs_opsize(in))
 			e8(e, 0x66);
 		if (in->prefixes & X86_P_REPNE)
 			e8(e, 0xf2);

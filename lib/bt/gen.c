@@ -60,6 +60,8 @@ static void check_seg(struct gen *g, int32_t bad, bool *ok)
 
 bool gen_seg_ok(struct gen *g, unsigned seg, bool write)
 {
+	if (g->mode & BT_M_SEG)
+		return true;	/* gen_seg() looks */
 	switch (seg) {
 	case X86_DS:
 		return g->mode & BT_M_DS;
@@ -89,11 +91,66 @@ void gen_ea(struct gen *g, const struct x86_insn *in, int32_t esp_bias)
 	emit_lea(&g->e, X86_R8, in->base, in->index, in->scale, disp, EMIT_32);
 	if (in->adsize == 2)
 		emit_rr(&g->e, 0x0fb7, X86_R8, X86_R8, EMIT_32);
-	if (seg_has_base(in->seg)) {
+	if (!(g->mode & BT_M_SEG) && seg_has_base(in->seg)) {
 		emit_load(&g->e, X86_R9, (int32_t)offsetof(struct vcpu,
 			  cpu.seg[in->seg].base), EMIT_32);
 		emit_lea(&g->e, X86_R8, X86_R8, X86_R9, 0, 0, EMIT_32);
 	}
+}
+
+void gen_site_again(struct gen *g)
+{
+	struct bt_unit *u = g->u;
+	struct bt_site s = u->site[u->nsites - 1];
+
+	s.host = (uint16_t)(g->e.p - g->e.start);
+	s.flags_in_r12 = g->flags == GEN_SAVED;
+	u->site[u->nsites++] = s;
+}
+
+void gen_seg(struct gen *g, unsigned seg, unsigned size, bool write)
+{
+	struct emit *e = &g->e;
+
+	if (!(g->mode & BT_M_SEG))
+		return;
+	gen_need_saved(g);
+	emit_lea(e, X86_R10, X86_R8, X86_NOREG, 0, (int32_t)size - 1, EMIT_64);
+	emit_rm(e, 0x3b, X86_R10, X86_R15, X86_NOREG, 0,
+		(int32_t)(H_SEG_LAST + 2 * seg + write) * 8, EMIT_64);
+	g->flags = GEN_SAVED;
+	gen_stub_add(g, emit_jcc(e, 0xf), NULL, g->eip, BT_EXIT_STEP, false);
+	emit_load(e, X86_R9, (int32_t)offsetof(struct vcpu, cpu.seg[seg].base), EMIT_32);
+	emit_lea(e, X86_R8, X86_R8, X86_R9, 0, 0, EMIT_32);
+	gen_site_again(g);
+}
+
+void gen_mov16(struct gen *g, unsigned dst, unsigned src)
+{
+	e8(&g->e, 0x66);
+	emit_rr(&g->e, 0x89, src, dst, EMIT_32);
+}
+
+void gen_set_sp(struct gen *g, unsigned reg, int32_t n)
+{
+	if (g->mode & BT_M_STACK16) {
+		emit_lea(&g->e, X86_R8, reg, X86_NOREG, 0, n, EMIT_32);
+		gen_mov16(g, X86_RSP, X86_R8);
+	} else {
+		emit_lea(&g->e, X86_RSP, reg, X86_NOREG, 0, n, EMIT_32);
+	}
+}
+
+/* r8d = [base + disp] of the stack, or of ES for EDI. */
+static void put_address(struct gen *g, unsigned base, int32_t disp, unsigned size,
+			bool write)
+{
+	bool es = base == X86_RDI;
+
+	emit_lea(&g->e, X86_R8, base, X86_NOREG, 0, disp, EMIT_32);
+	if (es ? g->in->adsize == 2 : g->mode & BT_M_STACK16)
+		emit_rr(&g->e, 0x0fb7, X86_R8, X86_R8, EMIT_32);
+	gen_seg(g, es ? X86_ES : X86_SS, size, write);
 }
 
 _Static_assert(sizeof(struct tlb_entry) == 32, "the shift below");
@@ -146,8 +203,8 @@ void gen_load_r8(struct gen *g, unsigned dst, unsigned size)
 
 void gen_load(struct gen *g, unsigned dst, unsigned base, int32_t disp, unsigned size)
 {
-	if (g->soft) {
-		emit_lea(&g->e, X86_R8, base, X86_NOREG, 0, disp, EMIT_32);
+	if (g->soft || g->mode & BT_M_SEG) {
+		put_address(g, base, disp, size, false);
 		gen_load_r8(g, dst, size);
 	} else {
 		window_prefix(g);
@@ -178,8 +235,8 @@ void gen_store_r8(struct gen *g, unsigned src, unsigned size)
 
 void gen_store(struct gen *g, unsigned base, int32_t disp, unsigned src, unsigned size)
 {
-	if (g->soft) {
-		emit_lea(&g->e, X86_R8, base, X86_NOREG, 0, disp, EMIT_32);
+	if (g->soft || g->mode & BT_M_SEG) {
+		put_address(g, base, disp, size, true);
 		gen_store_r8(g, src, size);
 	} else {
 		window_prefix(g);
@@ -191,12 +248,14 @@ void gen_store_imm(struct gen *g, unsigned base, int32_t disp, uint32_t imm, uns
 {
 	unsigned index = X86_NOREG;
 
-	if (g->soft) {
-		emit_lea(&g->e, X86_R8, base, X86_NOREG, 0, disp, EMIT_32);
-		gen_check(g, size, true);
+	if (g->soft || g->mode & BT_M_SEG) {
+		put_address(g, base, disp, size, true);
 		base = X86_R8;
-		index = X86_R9;
 		disp = 0;
+	}
+	if (g->soft) {
+		gen_check(g, size, true);
+		index = X86_R9;
 	} else {
 		window_prefix(g);
 	}
@@ -263,9 +322,9 @@ static bool may_link(const struct gen *g, uint32_t eip)
 {
 	if (!(g->mode & BT_M_PAGING))
 		return true;
-	if ((eip ^ g->u->eip) >> PAGE_SHIFT == 0 && !g->u->gpa2)
+	if (unit_same_page(g->u, eip) && !g->u->gpa2)
 		return true;
-	return !(g->mode & BT_M_USER);
+	return !(g->mode & (BT_M_USER | BT_M_SEG));
 }
 
 /* A slot (rel32 at `at`) for a direct jump, with its stub behind the code. */

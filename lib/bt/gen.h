@@ -64,14 +64,22 @@ void gen_flags_after(struct gen *g);
 bool gen_seg_ok(struct gen *g, unsigned seg, bool write);
 
 /* r8d = linear address of the operand of in (segment base added); ESP counts
- * esp_bias more than the register holds (pop to memory). */
+ * esp_bias more than the register holds (pop to memory).  BT_M_SEG: the offset,
+ * and gen_seg() follows. */
 void gen_ea(struct gen *g, const struct x86_insn *in, int32_t esp_bias);
+
+/* BT_M_SEG: check the offset at r8d of an access to size bytes, add the segment's
+ * base; else nothing.  The limits are in hot words, the bases in the segments:
+ * loads of segment registers leave units as they are.
+ *
+ *	lea r10,[r8+size-1]; cmp r10,[last]; jg step; mov r9d,[base]; lea r8d,[r8+r9] */
+void gen_seg(struct gen *g, unsigned seg, unsigned size, bool write);
 
 /* Soft form: check access to size bytes at r8d, r9 = addend: then [r8 + r9]. */
 void gen_check(struct gen *g, unsigned size, bool write);
 
 /* dst (not r8, r9) = zero-extended size bytes at [base + disp] in a flat
- * segment; the address at r8d already. */
+ * segment (BT_M_SEG: ES for EDI, else SS); the address at r8d already. */
 void gen_load(struct gen *g, unsigned dst, unsigned base, int32_t disp, unsigned size);
 void gen_load_r8(struct gen *g, unsigned dst, unsigned size);
 void gen_store(struct gen *g, unsigned base, int32_t disp, unsigned src, unsigned size);
@@ -91,6 +99,16 @@ void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint32_t eip
 		  unsigned reason, bool write);
 void gen_stubs(struct gen *g);
 
+/* Another site in the current instruction, behind what it changed so far. */
+void gen_site_again(struct gen *g);
+/* Low half of a register, without touching the rest. */
+void gen_mov16(struct gen *g, unsigned dst, unsigned src);
+/* (E)SP = reg + n, as wide as the stack. */
+void gen_set_sp(struct gen *g, unsigned reg, int32_t n);
+
+/* Sites that one instruction can have. */
+#define GEN_SITES 6
+
 /* One instruction.  false: not done inline, the unit ends with a step. */
 bool gen_same(struct gen *g);
 bool gen_stack(struct gen *g);
@@ -101,12 +119,11 @@ bool gen_branch(struct gen *g);
 /*
  * Translate the unit at (gpa, eip).
  *
- * page       host address of the guest page's byte at gpa; bytes up to its end
+ * b          whose mode and CS it is for
  * form       BT_SOFT or BT_WINDOW
  * soft       instructions (bit by index) that must be soft
  * Returns    the unit, inserted; NULL when no memory
  */
-struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
-			     uint32_t eip, uint32_t mode, enum bt_form form,
-			     uint64_t soft);
+struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
+			     uint32_t eip, enum bt_form form, uint64_t soft);
 #endif

@@ -97,16 +97,6 @@ static void emit_high_byte(struct gen *g)
 	emit_mov_rr(e, X86_RDI, X86_R9);
 }
 
-static void gen_site_again(struct gen *g)
-{
-	struct bt_unit *u = g->u;
-	struct bt_site s = u->site[u->nsites - 1];
-
-	s.host = (uint16_t)(g->e.p - g->e.start);
-	s.flags_in_r12 = g->flags == GEN_SAVED;
-	u->site[u->nsites++] = s;
-}
-
 static void gen_same_soft(struct gen *g, const struct x86_operand *m)
 {
 	bool bits = is_bit_string(g->in);
@@ -114,6 +104,9 @@ static void gen_same_soft(struct gen *g, const struct x86_operand *m)
 	gen_ea(g, g->in, 0);
 	if (bits)
 		gen_bit_address(g);
+	if (bits && g->in->adsize == 2)
+		emit_rr(&g->e, 0x0fb7, X86_R8, X86_R8, EMIT_32);
+	gen_seg(g, g->in->seg, m->size, m->access & X86_A_W);
 	gen_check(g, m->size, m->access & X86_A_W);
 	gen_flags_before(g);
 	gen_site_again(g);
@@ -125,13 +118,25 @@ static void gen_same_soft(struct gen *g, const struct x86_operand *m)
 		emit_guest(&g->e, g->in, g->bytes, EMIT_HOST);
 }
 
+/* VEX is undefined outside protected mode; a mandatory 66 of integer instructions
+ * cannot be told from an operand size in 16-bit code. */
+static bool host_has_form(const struct gen *g)
+{
+	const struct x86_insn *in = g->in;
+
+	if (in->prefixes & X86_P_VEX)
+		return !(g->mode & BT_M_REAL);
+	return in->mode != 16 || in->map < 2 || in->unit != X86_U_INT ||
+	       in->op == X86_MOVBE || in->op == X86_CRC32;
+}
+
 bool gen_same(struct gen *g)
 {
 	const struct x86_insn *in = g->in;
 	const struct x86_operand *m = mem_operand(in);
-	bool through_r8;
+	bool through_r8, seg = g->mode & BT_M_SEG;
 
-	if (!unit_state_ok(g, in) ||
+	if (!unit_state_ok(g, in) || (seg && !host_has_form(g)) ||
 	    !x86_model_has(&g->bt->vm->model, in->feat) ||
 	    (in->prefixes & X86_P_REP && in->prefixes & X86_P_REPNE))
 		return false;
@@ -149,11 +154,14 @@ bool gen_same(struct gen *g)
 	}
 	if (!m->size || !gen_seg_ok(g, in->seg, m->access & X86_A_W) || in->vsib)
 		return false;
-	through_r8 = in->seg == X86_FS || in->seg == X86_GS || in->adsize == 2;
-	if (g->soft || (through_r8 && has_high_byte(in))) {
+	if (!seg && in->adsize == 2 && is_bit_string(in))
+		return false;	/* it wraps before the base is added */
+	through_r8 = seg || in->seg == X86_FS || in->seg == X86_GS || in->adsize == 2;
+	if (g->soft || (through_r8 && has_high_byte(in)) || (seg && is_bit_string(in))) {
 		gen_same_soft(g, m);
 	} else if (through_r8) {
 		gen_ea(g, in, 0);
+		gen_seg(g, in->seg, m->size, m->access & X86_A_W);
 		gen_flags_before(g);
 		emit_guest(&g->e, in, g->bytes, EMIT_WINDOW_R8);
 	} else {
@@ -166,7 +174,7 @@ bool gen_same(struct gen *g)
 
 static void add_esp(struct gen *g, int32_t n)
 {
-	emit_lea(&g->e, X86_RSP, X86_RSP, X86_NOREG, 0, n, EMIT_32);
+	gen_set_sp(g, X86_RSP, n);
 }
 
 static bool gen_push(struct gen *g)
@@ -185,15 +193,14 @@ static bool gen_push(struct gen *g)
 		if (!gen_seg_ok(g, in->seg, false))
 			return false;
 		gen_ea(g, in, 0);
+		gen_seg(g, in->seg, size, false);
 		gen_load_r8(g, X86_R13, size);
 		gen_store(g, X86_RSP, -(int32_t)size, X86_R13, size);
 		break;
 	case X86_O_SEG:
-		if (size != 4)
-			return false;
 		emit_rm(&g->e, 0x0fb7, X86_R13, X86_R15, X86_NOREG, 0,
 			SEG_SEL(in->o[0].reg), EMIT_32);
-		gen_store(g, X86_RSP, -4, X86_R13, 4);
+		gen_store(g, X86_RSP, -(int32_t)size, X86_R13, size);
 		break;
 	default:
 		return false;
@@ -221,10 +228,12 @@ static bool gen_pop(struct gen *g)
 		emit_rr(&g->e, 0x89, X86_R13, in->o[0].reg, EMIT_32);
 		return true;
 	case X86_O_MEM:
-		if (!gen_seg_ok(g, in->seg, true))
+		if (!gen_seg_ok(g, in->seg, true) ||
+		    (g->mode & BT_M_STACK16 && in->base == X86_RSP))
 			return false;
 		gen_load(g, X86_R13, X86_RSP, 0, size);
 		gen_ea(g, in, (int32_t)size);
+		gen_seg(g, in->seg, size, true);
 		gen_store_r8(g, X86_R13, size);
 		add_esp(g, (int32_t)size);
 		return true;
@@ -241,11 +250,12 @@ bool gen_stack(struct gen *g)
 	case X86_POP:
 		return gen_pop(g);
 	case X86_LEAVE:
-		if (g->in->opsize != 4)
-			return false;
-		gen_load(g, X86_R13, X86_RBP, 0, 4);
-		emit_lea(&g->e, X86_RSP, X86_RBP, X86_NOREG, 0, 4, EMIT_32);
-		emit_rr(&g->e, 0x89, X86_R13, X86_RBP, EMIT_32);
+		gen_load(g, X86_R13, X86_RBP, 0, g->in->opsize);
+		gen_set_sp(g, X86_RBP, g->in->opsize);
+		if (g->in->opsize == 2)
+			gen_mov16(g, X86_RBP, X86_R13);
+		else
+			emit_rr(&g->e, 0x89, X86_R13, X86_RBP, EMIT_32);
 		return true;
 	}
 	return false;
@@ -274,7 +284,7 @@ static bool gen_rep(struct gen *g, unsigned size, bool src)
 	const struct x86_insn *in = g->in;
 	struct emit *e = &g->e;
 
-	if (g->soft || in->seg == X86_FS || in->seg == X86_GS ||
+	if (g->soft || in->seg == X86_FS || in->seg == X86_GS || g->mode & BT_M_SEG ||
 	    (in->op != X86_MOVS && in->op != X86_STOS))
 		return false;
 	emit_load(e, X86_R13, H_GSBASE * 8, EMIT_64);
@@ -295,18 +305,27 @@ static bool gen_rep(struct gen *g, unsigned size, bool src)
 	return true;
 }
 
+static void advance(struct gen *g, unsigned reg, unsigned size)
+{
+	if (g->in->adsize == 4) {
+		emit_lea(&g->e, reg, reg, X86_NOREG, 0, (int32_t)size, EMIT_32);
+		return;
+	}
+	emit_lea(&g->e, X86_R8, reg, X86_NOREG, 0, (int32_t)size, EMIT_32);
+	gen_mov16(g, reg, X86_R8);
+}
+
 /* A string instruction; DF is clear. */
 bool gen_string(struct gen *g)
 {
 	const struct x86_insn *in = g->in;
-	struct emit *e = &g->e;
 	unsigned size;
-	bool src = in->op == X86_MOVS || in->op == X86_LODS || in->op == X86_CMPS;
+	bool seg = g->mode & BT_M_SEG, src = in->op == X86_MOVS || in->op == X86_LODS || in->op == X86_CMPS;
 	bool dst = in->op != X86_LODS;
 
 	size = in->opcode & 1 ? in->opsize : 1;
-	if (in->adsize != 4 || g->mode & BT_M_DF || (dst && !(g->mode & BT_M_ES)) ||
-	    (src && !gen_seg_ok(g, in->seg, false)))
+	if ((in->adsize != 4 && !seg) || g->mode & BT_M_DF ||
+	    (dst && !(g->mode & (BT_M_ES | BT_M_SEG))) || (src && !gen_seg_ok(g, in->seg, false)))
 		return false;
 	if (in->prefixes & (X86_P_REP | X86_P_REPNE))
 		return gen_rep(g, size, src);
@@ -317,6 +336,7 @@ bool gen_string(struct gen *g)
 		m.index = X86_NOREG;
 		m.disp = 0;
 		gen_ea(g, &m, 0);
+		gen_seg(g, in->seg, size, false);
 		gen_load_r8(g, X86_R13, size);
 	}
 	if (in->op == X86_MOVS)
@@ -333,9 +353,9 @@ bool gen_string(struct gen *g)
 		emit_acc_op(g, 0x39, size, X86_R14, X86_R13);
 	gen_flags_after(g);
 	if (src)
-		emit_lea(e, X86_RSI, X86_RSI, X86_NOREG, 0, (int32_t)size, EMIT_32);
+		advance(g, X86_RSI, size);
 	if (dst)
-		emit_lea(e, X86_RDI, X86_RDI, X86_NOREG, 0, (int32_t)size, EMIT_32);
+		advance(g, X86_RDI, size);
 	return true;
 }
 
@@ -357,11 +377,18 @@ static bool gen_sti(struct gen *g)
 	return true;
 }
 
+/* IOPL-sensitive in V86 mode. */
+static bool is_v86(const struct gen *g)
+{
+	return g->mode & BT_M_REAL && g->mode & BT_M_USER;
+}
+
 static bool gen_pushf(struct gen *g)
 {
 	struct emit *e = &g->e;
+	unsigned size = g->in->opsize;
 
-	if (g->in->opsize != 4)
+	if (is_v86(g))
 		return false;
 	gen_need_host(g);
 	emit_mov_rr(e, X86_R13, X86_RSP);
@@ -375,8 +402,8 @@ static bool gen_pushf(struct gen *g)
 	emit_lea(e, X86_R14, X86_R14, X86_R9, 0, 0, EMIT_32);
 	emit_load(e, X86_R9, H_SYSFLAGS * 8, EMIT_32);
 	emit_lea(e, X86_R14, X86_R14, X86_R9, 0, 0, EMIT_32);
-	gen_store(g, X86_RSP, -4, X86_R14, 4);
-	add_esp(g, -4);
+	gen_store(g, X86_RSP, -(int32_t)size, X86_R14, size);
+	add_esp(g, -(int32_t)size);
 	return true;
 }
 
@@ -384,20 +411,22 @@ static bool gen_pushf(struct gen *g)
 static bool gen_popf(struct gen *g)
 {
 	struct emit *e = &g->e;
+	uint32_t system = X86_FL_TF | X86_FL_DF | X86_FL_IOPL | X86_FL_NT | X86_FL_AC |
+			  X86_FL_ID | X86_FL_VIF | X86_FL_VIP;
+	unsigned size = g->in->opsize;
 	uint8_t *skip;
 
-	if (g->in->opsize != 4 || g->mode & (BT_M_USER | BT_M_DF))
+	if (g->mode & (BT_M_USER | BT_M_DF))
 		return false;
-	gen_load(g, X86_R13, X86_RSP, 0, 4);
+	gen_load(g, X86_R13, X86_RSP, 0, size);
 	gen_need_saved(g);
 	emit_rr(e, 0x89, X86_R13, X86_R8, EMIT_32);
 	emit_rm(e, 0x33, X86_R8, X86_R15, X86_NOREG, 0, H_SYSFLAGS * 8, EMIT_32);
 	emit_rr(e, 0xf7, 0, X86_R8, EMIT_32);	/* test r8d, imm32 */
-	e32(e, X86_FL_TF | X86_FL_DF | X86_FL_IOPL | X86_FL_NT | X86_FL_AC |
-	    X86_FL_ID | X86_FL_VIF | X86_FL_VIP);
+	e32(e, size == 2 ? system & 0xffff : system);
 	g->flags = GEN_SAVED;
 	gen_stub_add(g, emit_jcc(e, 5), NULL, g->eip, BT_EXIT_STEP, false);
-	add_esp(g, 4);
+	add_esp(g, (int32_t)size);
 	/* R12: AH = low byte, AL = OF */
 	emit_rr(e, 0x89, X86_R13, X86_R8, EMIT_32);
 	emit_rr(e, 0xc1, 5, X86_R8, EMIT_32), e8(e, 11);	/* shr r8d, 11 */
@@ -480,71 +509,4 @@ bool gen_inline(struct gen *g)
 		return true;
 	}
 	return false;
-}
-
-static bool gen_loop(struct gen *g, uint32_t target)
-{
-	struct emit *e = &g->e;
-	uint8_t *taken;
-
-	/* The address size picks CX, which 64-bit code cannot say. */
-	if (g->in->adsize != 4)
-		return false;
-	gen_need_host(g);
-	g->ended = true;
-	g->u->exit_off = (uint16_t)(e->p - e->start);
-	e8(e, 0x67);
-	e8(e, g->in->opcode);
-	e8(e, 0);
-	taken = e->p - 1;
-	return gen_exit_pair(g, taken, target, g->next);
-}
-
-bool gen_branch(struct gen *g)
-{
-	const struct x86_insn *in = g->in;
-	struct emit *e = &g->e;
-	uint32_t target = g->next + (uint32_t)in->imm;
-
-	if (in->opsize != 4)
-		return false;
-	switch (in->op) {
-	case X86_JMP:
-	case X86_CALL:
-		break;
-	case X86_JCC:
-		gen_exit_jcc(g, in->cond, target, g->next);
-		return true;
-	case X86_LOOP: case X86_LOOPE: case X86_LOOPNE: case X86_JCXZ:
-		return gen_loop(g, target);
-	case X86_RET:
-		gen_load(g, X86_R13, X86_RSP, 0, 4);
-		add_esp(g, 4 + (in->nops ? (int32_t)(in->imm & 0xffff) : 0));
-		emit_rr(e, 0x89, X86_R13, X86_R8, EMIT_32);
-		gen_exit_lookup(g);
-		return true;
-	default:
-		return false;
-	}
-	if (in->o[0].kind == X86_O_MEM) {
-		if (!gen_seg_ok(g, in->seg, false))
-			return false;
-		gen_ea(g, in, 0);
-		gen_load_r8(g, X86_R13, 4);
-	} else if (in->o[0].kind == X86_O_GPR) {
-		emit_rr(e, 0x89, in->o[0].reg, X86_R13, EMIT_32);
-	} else if (in->o[0].kind != X86_O_REL) {
-		return false;
-	}
-	if (in->op == X86_CALL) {
-		gen_store_imm(g, X86_RSP, -4, g->next, 4);
-		add_esp(g, -4);
-	}
-	if (in->o[0].kind == X86_O_REL) {
-		gen_exit_jump(g, target);
-	} else {
-		emit_rr(e, 0x89, X86_R13, X86_R8, EMIT_32);
-		gen_exit_lookup(g);
-	}
-	return true;
 }

@@ -52,8 +52,11 @@
 #define H_EXIT_SAVED	29
 #define H_TLB_MISS	30
 #define H_KICK		26	/* a kick came: do not stay in translated code */
+/* BT_M_SEG: the last offset that may be read (+1: written) by the segment's
+ * number * 2; -1: the interpreter is to look at it */
+#define H_SEG_LAST	36
 
-#define V_GPR		320	/* offsetof(struct vcpu, cpu.gpr) */
+#define V_GPR		384	/* offsetof(struct vcpu, cpu.gpr) */
 #define V_RIP		(V_GPR + 128)
 #define V_RFLAGS	(V_GPR + 136)
 

@@ -6,6 +6,8 @@
 #include "bt/verify.h"
 #include "vmm/access.h"
 
+#define SEG_INSNS_MAX 32	/* they take more host code: TC_UNIT_MAX */
+
 struct decoded {
 	struct x86_insn in[BT_INSNS_MAX];
 	unsigned off[BT_INSNS_MAX + 1];	/* from the unit's start */
@@ -25,21 +27,27 @@ static bool ends_unit(const struct x86_insn *in)
 	return false;
 }
 
+static unsigned code_size(const struct bt_vcpu *b)
+{
+	return b->mode & BT_M_CODE16 ? 16 : 32;
+}
+
 /* The first instruction crosses the page end: fetch its rest. */
-static bool decode_crossing(struct decoded *d, struct vcpu *v, const uint8_t *page,
-			    unsigned left, uint32_t eip)
+static bool decode_crossing(struct decoded *d, const struct bt_vcpu *b,
+			    const uint8_t *page, unsigned left, uint32_t eip)
 {
 	uint64_t gpa2;
 	const uint8_t *p2;
 
-	if (vcpu_fetch_gpa(v, (uint32_t)(eip + left), &gpa2) != X86_OK)
+	if (vcpu_fetch_gpa(b->v, (uint32_t)(b->cs_base + eip + left), &gpa2) != X86_OK)
 		return false;
-	p2 = mem_ptr(v->vm->mem, gpa2, X86_INSN_MAX);
+	p2 = mem_ptr(b->bt->vm->mem, gpa2, X86_INSN_MAX);
 	if (!p2)
 		return false;
 	memcpy(d->buf, page, left);
 	memcpy(d->buf + left, p2, X86_INSN_MAX - left);
-	if (x86_decode(&d->in[0], d->buf, X86_INSN_MAX, 32) < 0)
+	if (x86_decode(&d->in[0], d->buf, X86_INSN_MAX, code_size(b)) < 0 ||
+	    d->in[0].len - 1u > b->cs_limit - eip)
 		return false;
 	d->bytes = d->buf;
 	d->gpa2 = gpa2;
@@ -48,21 +56,25 @@ static bool decode_crossing(struct decoded *d, struct vcpu *v, const uint8_t *pa
 	return true;
 }
 
-static void decode_unit(struct decoded *d, struct vcpu *v, const uint8_t *page,
+static void decode_unit(struct decoded *d, const struct bt_vcpu *b, const uint8_t *page,
 			uint64_t gpa, uint32_t eip)
 {
 	unsigned left = (unsigned)(PAGE_SIZE - (gpa & ~PAGE_MASK)), off = 0;
+	unsigned max = b->mode & BT_M_SEG ? SEG_INSNS_MAX : BT_INSNS_MAX;
+	bool whole = b->cs_limit - eip >= left;	/* the page, not the limit, ends it */
 
 	d->n = 0;
 	d->gpa2 = 0;
 	d->bytes = page;
 	d->off[0] = 0;
-	while (d->n < BT_INSNS_MAX && off < left && off < 240) {
+	if (!whole)
+		left = b->cs_limit - eip + 1;
+	while (d->n < max && off < left && off < 240) {
 		struct x86_insn *in = &d->in[d->n];
-		int len = x86_decode(in, page + off, left - off, 32);
+		int len = x86_decode(in, page + off, left - off, code_size(b));
 
-		if (len == -EAGAIN && d->n == 0 && left < X86_INSN_MAX)
-			decode_crossing(d, v, page, left, eip);
+		if (len == -EAGAIN && d->n == 0 && left < X86_INSN_MAX && whole)
+			decode_crossing(d, b, page, left, eip);
 		if (len < 0)
 			break;
 		off += (unsigned)len;
@@ -288,9 +300,8 @@ static unsigned pure_insns(const struct bt_unit *u)
 	return u->nsites ? u->site[u->nsites - 1].index + 1u : 0;
 }
 
-struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
-			     uint32_t eip, uint32_t mode, enum bt_form form,
-			     uint64_t soft)
+struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
+			     uint32_t eip, enum bt_form form, uint64_t soft)
 {
 	const uint8_t *page = mem_ptr(bt->vm->mem, gpa, PAGE_SIZE - (gpa & ~PAGE_MASK));
 	struct decoded d;
@@ -299,12 +310,12 @@ struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
 
 	if (!page)
 		return NULL;
-	decode_unit(&d, v, page, gpa, eip);
-	u = calloc(1, sizeof(*u) + sizeof(u->site[0]) * (3 * d.n + 2));
+	decode_unit(&d, b, page, gpa, eip);
+	u = calloc(1, sizeof(*u) + sizeof(u->site[0]) * (GEN_SITES * d.n + 2));
 	if (!u)
 		return NULL;
 	*u = (struct bt_unit){
-		.gpa = gpa, .eip = eip, .mode = mode, .form = (uint8_t)form,
+		.gpa = gpa, .eip = eip, .mode = b->mode, .limit = b->cs_limit, .form = (uint8_t)form,
 		.soft = soft, .gpa2 = d.gpa2 & PAGE_MASK,
 	};
 	if (d.gpa2 && !u->gpa2)
@@ -312,9 +323,9 @@ struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
 	memset(&g, 0, offsetof(struct gen, stub));
 	g.nstubs = 0;
 	g.bt = bt;
-	g.v = v;
+	g.v = b->v;
 	g.u = u;
-	g.mode = mode;
+	g.mode = b->mode;
 	g.flags = GEN_HOST;
 	g.e.p = room(bt);
 	u->fpu = uses_fpu(&g, &d);
@@ -328,7 +339,7 @@ struct bt_unit *bt_translate(struct bt *bt, struct vcpu *v, uint64_t gpa,
 	gen_entry(&g, form == BT_SOFT && bt->want_mixed);
 	gen_body(&g, &d, soft);
 	gen_stubs(&g);
-	if (bt->verify && !verify_note(u, v, d.in, d.n, pure_insns(u)))
+	if (bt->verify && !verify_note(u, b->v, d.in, d.n, pure_insns(u)))
 		g.e.overflow = true;
 	u->code_len = (uint32_t)(g.e.p - g.e.start);
 	if (g.e.overflow || tcache_commit(&bt->tc, u, u->code_len + 8) < 0) {

@@ -11,11 +11,13 @@ static unsigned hash_of(uint64_t gpa, uint32_t eip, uint32_t mode)
 	return (unsigned)(h >> (64 - BT_HASH_BITS));
 }
 
-struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mode)
+struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mode,
+			  uint32_t limit)
 {
 	struct bt_unit *u = bt->hash[hash_of(gpa, eip, mode)];
 
-	while (u && (u->gpa != gpa || u->eip != eip || u->mode != mode))
+	while (u && (u->gpa != gpa || u->eip != eip || u->mode != mode ||
+		     u->limit != limit))
 		u = u->hash_next;
 	return u;
 }
@@ -204,18 +206,20 @@ static uint32_t new_gen(struct bt_jcache *j)
 	return j->gen;
 }
 
-struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode)
+struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode, uint32_t cs_base,
+			     uint32_t cs_limit)
 {
 	struct bt_jmode *m;
 	unsigned i;
 
 	for (i = 0; i < j->nmodes; i++)
-		if (j->mode[i].mode == mode)
+		if (jmode_is(&j->mode[i], mode, cs_base, cs_limit))
 			return &j->mode[i];
 	if (j->nmodes == BT_JC_MODES)
 		j->nmodes = 0;	/* forget them: more than a guest uses at a time */
 	m = &j->mode[j->nmodes++];
-	*m = (struct bt_jmode){ .mode = mode, .gen = new_gen(j) };
+	*m = (struct bt_jmode){ .mode = mode, .gen = new_gen(j), .cs_base = cs_base,
+				.cs_limit = cs_limit };
 	return m;
 }
 
@@ -238,20 +242,20 @@ static unsigned bloom(uint32_t page)
 	return (page ^ page >> 12) & 4095;
 }
 
-void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, uint32_t eip,
-		   const struct bt_unit *u)
+void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, const struct bt_unit *u)
 {
-	uint32_t p = bloom(eip >> PAGE_SHIFT), p2 = bloom((eip + u->len - 1) >> PAGE_SHIFT);
+	uint32_t gva = m->cs_base + u->eip;
+	uint32_t p = bloom(gva >> PAGE_SHIFT), p2 = bloom((gva + u->len - 1) >> PAGE_SHIFT);
 
-	j->e[bt_jc_index(eip)] = (struct bt_jentry){ (uint64_t)m->gen << 32 | eip,
-						     u->entry_lookup };
+	j->e[bt_jc_index(u->eip)] = (struct bt_jentry){ (uint64_t)m->gen << 32 | u->eip,
+							u->entry_lookup };
 	j->pages[p / 64] |= 1ull << p % 64;
 	j->pages[p2 / 64] |= 1ull << p2 % 64;
 }
 
-void jcache_flush_page(struct bt_jcache *j, uint32_t eip)
+void jcache_flush_page(struct bt_jcache *j, uint32_t gva)
 {
-	uint32_t p = bloom(eip >> PAGE_SHIFT);
+	uint32_t p = bloom(gva >> PAGE_SHIFT);
 
 	if (j->pages[p / 64] >> p % 64 & 1)
 		jcache_flush(j, JCACHE_ALL);

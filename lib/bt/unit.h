@@ -4,7 +4,8 @@
  * Translation units, how they are found, chained and dropped.
  *
  * A unit is straight-line guest code of one page (or a single instruction that
- * crosses into the next), known by (guest-physical address, EIP, mode).  A unit
+ * crosses into the next), known by (guest-physical address, EIP, mode, limit of
+ * CS).  The bases of segments are looked up when it runs.  A unit
  * that is dropped keeps its code memory until its arena is recycled, so that a
  * signal frame or a slow path under way never returns into something else.
  *
@@ -17,7 +18,9 @@
  * A link is only made where it cannot become stale unnoticed: both ends in one
  * page, or paging off, or the target's page is a global supervisor page (those
  * links are in bt->far_links, undone when such a page is flushed).  Everything
- * else goes through the jump cache, which is flushed with the TLB.
+ * else goes through the jump cache, which is flushed with the TLB.  With a base in
+ * CS, two units of one page, or any two while paging is off, keep their distance
+ * under every base that leads to the first.
  */
 
 #include <stdbool.h>
@@ -41,6 +44,10 @@
 #define BT_M_AVX	0x200
 #define BT_M_DF		0x400	/* string instructions are left to the interpreter */
 #define BT_M_TSC	0x800	/* RDTSC is allowed here */
+#define BT_M_SEG	0x1000	/* bases and limits are looked at (then no DS, ES) */
+#define BT_M_CODE16	0x2000	/* with SEG: 16-bit code */
+#define BT_M_STACK16	0x4000	/* with SEG: SP, not ESP */
+#define BT_M_REAL	0x8000	/* with SEG: not protected; V86 with USER */
 #define BT_MODE_NONE	0
 
 struct bt_unit;
@@ -83,6 +90,7 @@ struct bt_pageref {
 struct bt_unit {
 	uint64_t gpa;
 	uint32_t eip, mode;
+	uint32_t limit;		/* of CS, which it is known to stay inside */
 	uint16_t len, nsites;	/* guest bytes, sites */
 	uint16_t exit_off;	/* where the exit sequence begins */
 	uint8_t form;		/* enum bt_form: BT_SOFT or BT_WINDOW */
@@ -106,7 +114,7 @@ struct bt_unit {
 
 /*
  * The jump cache: EIP -> host code, for jumps that are not linked.  A tag holds
- * the EIP and, above it, the generation of the mode it was entered under; a
+ * the EIP and, above it, the generation of the mode and CS it was entered under; a
  * flush only takes new generations.
  */
 struct bt_jentry {
@@ -116,10 +124,11 @@ struct bt_jentry {
 
 #define BT_JC_BITS	12
 #define BT_JC_SIZE	(1u << BT_JC_BITS)
-#define BT_JC_MODES	12
+#define BT_JC_MODES	24
 
 struct bt_jmode {
 	uint32_t mode, gen;
+	uint32_t cs_base, cs_limit;
 	bool nonglobal;		/* the kernel's: holds what MOV CR3 flushes */
 };
 
@@ -161,6 +170,7 @@ struct bt_vcpu {
 	struct bt_jmode *jmode;		/* of mode */
 	bool leave;			/* the guest flushed something: leave the unit */
 	uint32_t mode;			/* of what runs now */
+	uint32_t cs_base, cs_limit;
 	void *altstack;
 	timer_t retry;			/* sends a kick again */
 	bool have_retry;
@@ -174,7 +184,17 @@ static inline uint32_t bt_jc_index(uint32_t eip)
 	return (eip ^ (eip >> 10 | eip << 22)) & (BT_JC_SIZE - 1);
 }
 
-struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mode);
+struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mode,
+			  uint32_t limit);
+
+/* Does eip, in the segment u runs in, lie in u's (first) page? */
+static inline bool unit_same_page(const struct bt_unit *u, uint32_t eip)
+{
+	int64_t off = (int64_t)(u->gpa & ~PAGE_MASK) + (int32_t)(eip - u->eip);
+
+	return off >= 0 && off < (int64_t)PAGE_SIZE;
+}
+
 void unit_insert(struct bt *bt, struct bt_unit *u);
 void unit_free(struct bt_unit *u);
 /* Drop one unit: nothing leads to it any more. */
@@ -197,11 +217,17 @@ static inline const uint8_t *jcache_find(const struct bt_jcache *j,
 	return e->tag == ((uint64_t)m->gen << 32 | eip) ? e->code : NULL;
 }
 
+static inline bool jmode_is(const struct bt_jmode *m, uint32_t mode, uint32_t cs_base,
+			    uint32_t cs_limit)
+{
+	return m->mode == mode && m->cs_base == cs_base && m->cs_limit == cs_limit;
+}
+
 /* The entry of a mode, made when there is none. */
-struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode);
-void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, uint32_t eip,
-		   const struct bt_unit *u);
+struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode, uint32_t cs_base,
+			     uint32_t cs_limit);
+void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, const struct bt_unit *u);
 enum jcache_what { JCACHE_ALL, JCACHE_NONGLOBAL };
 void jcache_flush(struct bt_jcache *j, enum jcache_what what);
-void jcache_flush_page(struct bt_jcache *j, uint32_t eip);
+void jcache_flush_page(struct bt_jcache *j, uint32_t gva);
 #endif

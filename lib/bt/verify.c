@@ -86,6 +86,18 @@ static uint32_t linear(const struct vcpu *v, unsigned seg, uint64_t off)
 	return (uint32_t)(v->cpu.seg[seg].base + off);
 }
 
+static uint32_t stack(const struct vcpu *v, uint64_t sp)
+{
+	return linear(v, X86_SS, v->cpu.stack_bytes == 2 ? sp & 0xffff : (uint32_t)sp);
+}
+
+/* SI or DI as wide as addresses are. */
+static uint32_t element(const struct vcpu *v, const struct x86_insn *in, unsigned seg,
+			unsigned reg)
+{
+	return linear(v, seg, v->cpu.gpr[reg] & sz_mask(in->adsize));
+}
+
 /* bt/bts/btr/btc [mem], reg reach beyond their operand. */
 static int32_t bit_offset(const struct vcpu *v, const struct x86_insn *in)
 {
@@ -112,7 +124,7 @@ static unsigned operand_access(const struct vcpu *v, const struct x86_insn *in,
 			ea += (uint64_t)(int64_t)bit_offset(v, in);
 		if (in->op == X86_POP && in->base == X86_RSP)
 			ea += in->opsize;
-		*a = (struct access){ linear(v, in->seg, ea), o->size ? o->size : 4,
+		*a = (struct access){ linear(v, in->seg, ea & sz_mask(in->adsize)), o->size ? o->size : 4,
 				      o->access & X86_A_W };
 		return 1;
 	}
@@ -128,23 +140,23 @@ static unsigned accesses(const struct vcpu *v, const struct x86_insn *in, struct
 
 	switch (in->op) {
 	case X86_PUSH: case X86_PUSHF: case X86_CALL:
-		a[n++] = (struct access){ linear(v, X86_SS, g[X86_RSP] - size), size, true };
+		a[n++] = (struct access){ stack(v, g[X86_RSP] - size), size, true };
 		break;
 	case X86_POP: case X86_POPF: case X86_RET:
-		a[n++] = (struct access){ linear(v, X86_SS, g[X86_RSP]), size, false };
+		a[n++] = (struct access){ stack(v, g[X86_RSP]), size, false };
 		break;
 	case X86_LEAVE:
-		a[n++] = (struct access){ linear(v, X86_SS, g[X86_RBP]), size, false };
+		a[n++] = (struct access){ stack(v, g[X86_RBP]), size, false };
 		break;
 	case X86_MOVS: case X86_CMPS: case X86_LODS:
-		a[n++] = (struct access){ linear(v, in->seg, g[X86_RSI]), unit, false };
+		a[n++] = (struct access){ element(v, in, in->seg, X86_RSI), unit, false };
 		if (in->op == X86_LODS)
 			break;
-		a[n++] = (struct access){ linear(v, X86_ES, g[X86_RDI]), unit,
+		a[n++] = (struct access){ element(v, in, X86_ES, X86_RDI), unit,
 					  in->op == X86_MOVS };
 		break;
 	case X86_STOS: case X86_SCAS:
-		a[n++] = (struct access){ linear(v, X86_ES, g[X86_RDI]), unit,
+		a[n++] = (struct access){ element(v, in, X86_ES, X86_RDI), unit,
 					  in->op == X86_STOS };
 		break;
 	}
