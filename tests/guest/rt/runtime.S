@@ -368,28 +368,24 @@ rt_check_exc:		/* (name, vec, err, eip) */
  */
 	.globl	rt_real
 rt_real:
-	pushl	%eax
-	movl	8(%esp), %eax
+	movl	%eax, real_eax
+	movl	4(%esp), %eax
 	movw	%ax, real_fn
-	popl	%eax
 	movl	%ebp, real_ebp
 	movl	%esp, real_esp
 	lidt	real_idtr
 	ljmp	$CS16, $1f
 	.section .text16, "ax"
 	.code16
-1:	pushl	%eax
-	movw	$DS16, %ax
+1:	movw	$DS16, %ax		/* real mode keeps limits and the stack's size */
+	movw	%ax, %ss
 	movw	%ax, %ds
 	movw	%ax, %es
 	movw	%ax, %fs
 	movw	%ax, %gs
-	popl	%eax
-	pushl	%eax
 	movl	%cr0, %eax
 	andb	$0xfe, %al
 	movl	%eax, %cr0
-	popl	%eax
 	ljmp	$0, $2f
 2:	movw	$0, %sp
 	movw	%sp, %ss
@@ -400,6 +396,7 @@ rt_real:
 	movw	%bp, %fs
 	movw	%bp, %gs
 	movl	%cs:real_ebp, %ebp
+	movl	%cs:real_eax, %eax
 	callw	*%cs:real_fn
 	cli
 	pushl	%eax
@@ -460,6 +457,7 @@ rt_ds32: .word	DS32
 	.section .data16, "aw"
 real_fn: .word	0
 	.balign	4
+real_eax: .long	0
 real_ebp: .long	0
 real_esp: .long	0
 
