@@ -21,7 +21,7 @@ run_guest() {
 	timeout 90 "$VMRUN" run $how "$image" --memory 64M --serial stdio --debug-exit \
 		--timeout 60 --no-reboot --accel "${engine%%-*}" "$@" \
 		>"$BATS_TEST_TMPDIR/$engine" 2>"$BATS_TEST_TMPDIR/err" </dev/null || rc=$?
-	if [ $rc -ne ${WANT:-$PASS} ]; then
+	if [ $rc -ne "${WANT:-$PASS}" ]; then
 		echo "$engine: exit $rc, wanted ${WANT:-$PASS}"
 		grep -B1 -A3 -E 'WANTED|unexpected' "$BATS_TEST_TMPDIR/$engine"
 		cat "$BATS_TEST_TMPDIR/err"
@@ -85,6 +85,14 @@ guest() {
 	guest tasks
 }
 
+@test "real: real mode, exceptions through the vectors, unreal mode" {
+	guest real
+}
+
+@test "decimal: adjustments over all inputs" {
+	guest decimal
+}
+
 # Without a comparison: what is offered may differ.
 guest_alone() {
 	run_guest interp "$GUESTS/$1.rom"
@@ -97,6 +105,67 @@ guest_alone() {
 
 @test "long: 64-bit interrupts, canonical addresses, paging, SYSCALL, compatibility mode" {
 	guest_alone long
+}
+
+@test "integers64: 64-bit integer code, compatibility mode" {
+	guest_alone integers64
+}
+
+# What /dev/kvm can do here: all (it passes the probe of --accel auto), few (real mode,
+# integers: it emulates), none.
+kvm_can() {
+	"$VMRUN" run --accel auto -v --bios "$GUESTS/real.rom" --memory 64M --debug-exit \
+		--serial none --timeout 60 </dev/null 2>"$BATS_TEST_TMPDIR/auto"
+	if grep -q 'accel: kvm$' "$BATS_TEST_TMPDIR/auto"; then
+		echo all
+	elif (run_guest kvm "$GUESTS/real.rom") >/dev/null; then
+		echo few
+	else
+		echo none
+	fi
+}
+
+# kvm_guest NAME [all]: all: only where KVM runs everything
+kvm_guest() {
+	local can
+	can=$(kvm_can)
+	[ "$can" != none ] || skip "no usable /dev/kvm"
+	[ "$can" = all ] || [ "${2-few}" = few ] ||
+		skip "this /dev/kvm only emulates: no paging, no CPL 3, no x87"
+	run_guest interp "$GUESTS/$1.rom"
+	run_guest kvm "$GUESTS/$1.rom"
+	same interp kvm
+}
+
+@test "kvm: real mode" { kvm_guest real; }
+@test "kvm: 64-bit integers" { kvm_guest integers64; }
+@test "kvm: long mode" { kvm_guest long all; }
+@test "kvm: exceptions" { kvm_guest exceptions all; }
+@test "kvm: paging" { kvm_guest paging all; }
+@test "kvm: self-modifying code" { kvm_guest smc all; }
+@test "kvm: string instructions" { kvm_guest strings all; }
+@test "kvm: sensitive instructions" { kvm_guest sensitive all; }
+@test "kvm: segments" { kvm_guest segments all; }
+@test "kvm: virtual-8086 mode" { kvm_guest v86 all; }
+@test "kvm: task switches" { kvm_guest tasks all; }
+
+# crash ENGINE: exit code 1, the registers on stderr
+crash() {
+	WANT=1 run_guest "$1" "$GUESTS/triple.rom"
+	grep -q '^about to crash' "$BATS_TEST_TMPDIR/$1"
+	grep -q 'triple fault' "$BATS_TEST_TMPDIR/err"
+	grep -q '^eax ' "$BATS_TEST_TMPDIR/err"
+	grep -q 'ud2' "$BATS_TEST_TMPDIR/err"
+}
+
+@test "a triple fault ends vmrun with 1, registers and disassembly" {
+	crash interp
+	crash bt
+}
+
+@test "kvm: a triple fault" {
+	[ "$(kvm_can)" != none ] || skip "no usable /dev/kvm"
+	crash kvm
 }
 
 @test "a guest started as a Multiboot kernel prints what it prints as a ROM" {

@@ -9,7 +9,7 @@ $(GUEST_B)/%.o: tests/guest/%.S $(GUEST_RT)/guest.inc
 	@mkdir -p $(@D)
 	$(call say,AS,$<)$(GUEST_AS) -o $@ $<
 
-$(GUEST_B)/%.bin: $(GUEST_B)/rt/runtime.o $(GUEST_B)/rt/paging.o $(GUEST_B)/%.o $(GUEST_RT)/guest.ld
+$(GUEST_B)/%.bin: $(GUEST_B)/rt/runtime.o $(GUEST_B)/rt/paging.o $(GUEST_B)/rt/long.o $(GUEST_B)/%.o $(GUEST_RT)/guest.ld
 	$(call say,LD,$@)$(LD) -m elf_i386 --no-warn-rwx-segments -T $(GUEST_RT)/guest.ld \
 		-o $(@:.bin=.img) $(filter %.o,$^) && objcopy -O binary $(@:.bin=.img) $@
 
@@ -29,4 +29,4 @@ guests: $(GUEST_B)/random $(GUESTS:=.rom) $(GUESTS:=.elf)
 all: guests
 
 .PHONY: guests
-.SECONDARY: $(GUEST_B)/rt/runtime.o $(GUEST_B)/rt/paging.o $(GUESTS:=.o) $(GUESTS:=.bin)
+.SECONDARY: $(GUEST_B)/rt/runtime.o $(GUEST_B)/rt/paging.o $(GUEST_B)/rt/long.o $(GUESTS:=.o) $(GUESTS:=.bin)
