@@ -32,9 +32,11 @@ random() {
 		"$GUESTS/random" "$seed" "$1" "$GUESTS/random.rom" "$BATS_TEST_TMPDIR/rom"
 		run_one interp || { echo "seed $seed, options $1"; bad=1; continue; }
 		for form in soft window mixed; do
-			run_one bt-$form --bt-form $form &&
-				diff "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/bt-$form" ||
-				{ echo "bt-$form: seed $seed, options $1"; bad=1; }
+			if ! run_one bt-$form --bt-form $form ||
+				! diff "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/bt-$form"; then
+				echo "bt-$form: seed $seed, options $1"
+				bad=1
+			fi
 		done
 	done
 	return $bad
