@@ -29,6 +29,12 @@ static const struct cli_cmd cmds[] = {
 		"Boot a kernel or a ROM image and run the machine to its end.",
 		run_opts,
 	},
+	{
+		"disas", disas_main,
+		"[--at ADDR] [--bt-form soft|window] FILE",
+		"Show what the translator makes of 32-bit code, side by side.",
+		disas_opts,
+	},
 	{ NULL },
 };
 

@@ -139,6 +139,24 @@ static int parse_size(const struct cli_opt *o, const char *s, void *at, struct e
 	return 0;
 }
 
+static int parse_address(const struct cli_opt *o, const char *s, void *at, struct err *e)
+{
+	bool hex = s[0] == '0' && (s[1] == 'x' || s[1] == 'X');
+	const char *digits = hex ? s + 2 : s;
+	size_t n = strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789");
+	unsigned long long v;
+
+	if (!n || digits[n])
+		return err_set(e, -EINVAL, "%.40s: not an address", s);
+	errno = 0;
+	v = strtoull(digits, NULL, hex ? 16 : 10);
+	if (errno || v < o->min || v > o->max)
+		return err_set(e, -ERANGE, "%.40s: out of range (0x%" PRIx64 " to 0x%" PRIx64 ")",
+			       s, o->min, o->max);
+	*(uint64_t *)at = v;
+	return 0;
+}
+
 static int parse_number(const struct cli_opt *o, const char *s, void *at, struct err *e)
 {
 	size_t n = strspn(s, "0123456789");
@@ -183,6 +201,8 @@ static int opt_store(const struct cli_opt *o, const char *val, void *out, struct
 		return 0;
 	case CLI_SIZE:
 		return parse_size(o, val, at, e);
+	case CLI_ADDRESS:
+		return parse_address(o, val, at, e);
 	case CLI_NUMBER:
 		return parse_number(o, val, at, e);
 	case CLI_SECONDS:

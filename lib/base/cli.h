@@ -32,6 +32,7 @@ enum cli_kind {		/* what lies at opt.off of the options struct */
 	CLI_FLAG,	/* bool */
 	CLI_STRING,	/* const char * */
 	CLI_SIZE,	/* uint64_t, bytes, min..max */
+	CLI_ADDRESS,	/* uint64_t, 0x and hexadecimal or decimal, min..max */
 	CLI_NUMBER,	/* unsigned, min..max */
 	CLI_SECONDS,	/* double, above 0 and at most max */
 	CLI_CHOICE,	/* int: the index in arg, which is "a|b|c" */

@@ -71,7 +71,7 @@ static uint32_t seg_mode(const struct x86_cpu *c)
 	       (x86_protected(c) ? 0 : BT_M_REAL);
 }
 
-static uint32_t bt_mode(const struct x86_cpu *c)
+uint32_t bt_mode(const struct x86_cpu *c)
 {
 	const struct x86_seg *s = c->seg;
 	uint32_t m = BT_M_VALID;

@@ -1,6 +1,8 @@
 #ifndef BT_H
 #define BT_H
 /* The binary translator engine (16 and 32-bit guests). */
+#include <stdio.h>
+
 #include "vmm/vm.h"
 
 extern const struct engine_ops bt_engine;
@@ -12,4 +14,17 @@ struct bt_opts {
 	enum bt_form form;	/* which access form may be used */
 	bool verify;		/* lock-step with the interpreter */
 };
+
+/*
+ * Translate guest code, without running it, and show guest and host code side
+ * by side, unit by unit.
+ *
+ * v          a created vCPU of this engine, in the state to translate for
+ * eip, len   linear addresses, RAM
+ * form       BT_SOFT or BT_WINDOW
+ * Returns    0, -ENOTSUP: this state is not translated, -ENOMEM, -EFAULT: no
+ *            code there
+ */
+int bt_disas(struct vcpu *v, uint32_t eip, uint32_t len, enum bt_form form,
+	     FILE *out, struct err *e);
 #endif

@@ -249,8 +249,10 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 		g->nstubs = nstubs;
 		u->nlinks = nlinks;
 		u->nsites = nsites;
-		if (gen_callout(g, d->n))
+		if (gen_callout(g, d->n)) {
+			u->nsites++;
 			continue;
+		}
 		gen_exit_step(g, g->eip);
 		u->len = (uint16_t)d->off[i + 1];
 		return;

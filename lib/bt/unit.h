@@ -179,6 +179,9 @@ struct bt_vcpu {
 	struct bt_verify *verify;	/* NULL: off */
 };
 
+/* The mode bits of this state, BT_MODE_NONE where it is not translated. */
+uint32_t bt_mode(const struct x86_cpu *c);
+
 static inline uint32_t bt_jc_index(uint32_t eip)
 {
 	return (eip ^ (eip >> 10 | eip << 22)) & (BT_JC_SIZE - 1);

@@ -9,7 +9,7 @@
 struct args {
 	bool flag, quick;
 	const char *text;
-	uint64_t size;
+	uint64_t size, address;
 	unsigned number;
 	double seconds;
 	int choice, optional;
@@ -22,6 +22,7 @@ static const struct cli_opt opts[] = {
 	{ "quick", 'q', CLI_FLAG, NULL, AT(quick), 0, 0, "a flag with a letter" },
 	{ "text", 't', CLI_STRING, "T", AT(text), 0, 0, "a text" },
 	{ "size", 0, CLI_SIZE, "SIZE", AT(size), 1024, 1 << 20, "a size" },
+	{ "address", 0, CLI_ADDRESS, "A", AT(address), 16, UINT64_MAX, "an address" },
 	{ "number", 0, CLI_NUMBER, "N", AT(number), 1, 8, "a number" },
 	{ "seconds", 0, CLI_SECONDS, "S", AT(seconds), 0, 100, "seconds" },
 	{ "choice", 0, CLI_CHOICE, "one|two|three", AT(choice), 0, 0, "a choice" },
@@ -77,6 +78,10 @@ int main(void)
 	check(parse("-t a --text b", &a, ops) == -1 && !strcmp(a.text, "b"), "the last wins");
 	check(parse("--size 1k", &a, ops) == -1 && a.size == 1024, "size min");
 	check(parse("--size=1M", &a, ops) == -1 && a.size == 1 << 20, "size max");
+	check(parse("--address 0x10", &a, ops) == -1 && a.address == 16, "address min");
+	check(parse("--address 16", &a, ops) == -1 && a.address == 16, "decimal");
+	check(parse("--address=0XffffFFFFffffFFFF", &a, ops) == -1 && a.address == UINT64_MAX,
+	      "address max");
 	check(parse("--number 1", &a, ops) == -1 && a.number == 1, "number min");
 	check(parse("--number 8", &a, ops) == -1 && a.number == 8, "number max");
 	check(parse("--seconds .25", &a, ops) == -1 && a.seconds == .25, "seconds");
