@@ -71,7 +71,7 @@ static uint32_t seg_mode(const struct x86_cpu *c)
 	       (x86_protected(c) ? 0 : BT_M_REAL);
 }
 
-uint32_t bt_mode(const struct x86_cpu *c)
+static uint32_t bt_mode(const struct x86_cpu *c)
 {
 	const struct x86_seg *s = c->seg;
 	uint32_t m = BT_M_VALID;
@@ -106,7 +106,7 @@ uint32_t bt_mode(const struct x86_cpu *c)
 	return m;
 }
 
-static void mode_set(struct bt_vcpu *b)
+void bt_mode_set(struct bt_vcpu *b)
 {
 	const struct x86_seg *cs = &b->v->cpu.seg[X86_CS];
 
@@ -456,7 +456,7 @@ static enum vcpu_exit bt_run(struct vcpu *v)
 			return ex;
 		if (v->cpu.halted)
 			return VCPU_EXIT_HLT;
-		mode_set(b);
+		bt_mode_set(b);
 		if (b->mode == BT_MODE_NONE) {
 			b->bt->stats.untranslatable++;
 			r = interp_step(v);

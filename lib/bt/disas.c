@@ -78,10 +78,11 @@ static void show_unit(FILE *out, const struct bt_unit *u, const uint8_t *code,
 int bt_disas(struct vcpu *v, uint32_t eip, uint32_t len, enum bt_form form,
 	     FILE *out, struct err *e)
 {
-	struct bt *bt = v->vm->engine_vm;
-	uint32_t mode = bt_mode(&v->cpu), end = eip + len;
+	struct bt_vcpu *b = v->engine;
+	uint32_t end = eip + len;
 
-	if (mode == BT_MODE_NONE)
+	bt_mode_set(b);
+	if (b->mode == BT_MODE_NONE)
 		return err_set(e, -ENOTSUP, "code in this processor mode is not translated");
 	while (eip < end) {
 		const struct bt_unit *u;
@@ -91,7 +92,7 @@ int bt_disas(struct vcpu *v, uint32_t eip, uint32_t len, enum bt_form form,
 		if (vcpu_fetch_gpa(v, eip, &gpa) != X86_OK ||
 		    !(code = mem_ptr(v->vm->mem, gpa, 1)))
 			return err_set(e, -EFAULT, "no code at %08" PRIx32, eip);
-		u = bt_translate(bt, v, gpa, eip, mode, form, 0);
+		u = bt_translate(b->bt, b, gpa, eip, form, 0);
 		if (!u)
 			return err_set(e, -ENOMEM, "cannot translate %08" PRIx32, eip);
 		show_unit(out, u, code, u->len < end - eip ? u->len : end - eip,

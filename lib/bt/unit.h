@@ -179,8 +179,8 @@ struct bt_vcpu {
 	struct bt_verify *verify;	/* NULL: off */
 };
 
-/* The mode bits of this state, BT_MODE_NONE where it is not translated. */
-uint32_t bt_mode(const struct x86_cpu *c);
+/* Set b->mode and what belongs to it from the state in b->v->cpu. */
+void bt_mode_set(struct bt_vcpu *b);
 
 static inline uint32_t bt_jc_index(uint32_t eip)
 {
