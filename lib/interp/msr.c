@@ -82,6 +82,19 @@ static bool is_zero(uint32_t msr)
 	return msr >= MSR_K7_EVNTSEL0 && msr <= MSR_K7_PERFCTR3;
 }
 
+/* MSRs of the other vendor's processors raise #GP. */
+static bool is_foreign(const struct vcpu *v, uint32_t msr)
+{
+	if (msr >> 16 == 0xc001)
+		return !v->vm->model.amd;
+	switch (msr) {
+	case MSR_PLATFORM_ID: case MSR_MISC_ENABLE:
+	case MSR_P6_PMC0: case MSR_P6_PMC1: case MSR_P6_SEL0: case MSR_P6_SEL1:
+		return v->vm->model.amd;
+	}
+	return false;
+}
+
 static int apic_msr_read(struct vcpu *v, uint32_t msr, uint64_t *val)
 {
 	bool ok = false;
@@ -124,6 +137,8 @@ int msr_read(struct vcpu *v, uint32_t msr, uint64_t *val)
 	struct x86_cpu *c = &v->cpu;
 	int fix = mtrr_fix_index(msr);
 
+	if (is_foreign(v, msr))
+		return raise_gp(c);
 	if (is_apic(msr))
 		return apic_msr_read(v, msr, val);
 	if (has_long_msrs(v) && long_msr_read(v, msr, val))
@@ -249,6 +264,8 @@ int msr_write(struct vcpu *v, uint32_t msr, uint64_t val)
 	bool wide = has_long_msrs(v);
 	unsigned type;
 
+	if (is_foreign(v, msr))
+		return raise_gp(c);
 	if (is_apic(msr))
 		return apic_msr_write(v, msr, val);
 	if (wide && long_msr_write(v, msr, val, &rc))

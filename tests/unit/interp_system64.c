@@ -228,6 +228,8 @@ static void msrs(void)
 	msr("MTRR default", 0x2ff, 0xc06, true);
 	msr("EFER reserved", 0xc0000080, 1 << 12, false);
 	msr("none", 0x12345, 0, false);
+	msr("AMD's performance counter", 0xc0010004, 0, vm->model.amd);
+	msr("Intel's performance counter", 0xc1, 0, !vm->model.amd);
 	msr("TSC_AUX", 0xc0000103, 7, true);
 	STEP("\x0f\x01\xf9");
 	check(c->gpr[X86_RCX] == 7, "RDTSCP");
