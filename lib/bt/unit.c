@@ -237,15 +237,10 @@ void jcache_flush(struct bt_jcache *j, enum jcache_what what)
 		memset(j->pages, 0, sizeof(j->pages));
 }
 
-static unsigned bloom(uint32_t page)
-{
-	return (page ^ page >> 12) & 4095;
-}
-
 void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, const struct bt_unit *u)
 {
 	uint32_t gva = m->cs_base + u->eip;
-	uint32_t p = bloom(gva >> PAGE_SHIFT), p2 = bloom((gva + u->len - 1) >> PAGE_SHIFT);
+	uint32_t p = gva >> PAGE_SHIFT, p2 = (gva + u->len - 1) >> PAGE_SHIFT;
 
 	j->e[bt_jc_index(u->eip)] = (struct bt_jentry){ (uint64_t)m->gen << 32 | u->eip,
 							u->entry_lookup };
@@ -255,7 +250,7 @@ void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, const struct b
 
 void jcache_flush_page(struct bt_jcache *j, uint32_t gva)
 {
-	uint32_t p = bloom(gva >> PAGE_SHIFT);
+	uint32_t p = gva >> PAGE_SHIFT;
 
 	if (j->pages[p / 64] >> p % 64 & 1)
 		jcache_flush(j, JCACHE_ALL);

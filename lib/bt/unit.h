@@ -137,7 +137,7 @@ struct bt_jcache {
 	struct bt_jmode mode[BT_JC_MODES];
 	unsigned nmodes;
 	uint32_t gen;		/* last one given out */
-	uint64_t pages[64];	/* Bloom filter of the pages inserted */
+	uint64_t pages[(1u << 20) / 64];	/* bitmap of the pages inserted */
 };
 
 #define BT_HASH_BITS	16
