@@ -355,9 +355,10 @@ static int interp_one(void)
 
 /* --- comparison ----------------------------------------------------------------------- */
 
+/* The count of a shift, its last operand. */
 static unsigned shift_count(void)
 {
-	const struct x86_operand *o = &now.in.o[now.in.nops - 1];
+	const struct x86_operand *o = &now.in.o[now.in.nops ? now.in.nops - 1 : 0];
 	uint64_t n = o->kind == X86_O_GPR ? now.st.gpr[X86_RCX] : (uint64_t)now.in.imm;
 
 	return (unsigned)n & (now.in.o[0].size == 8 ? 63 : 31);
