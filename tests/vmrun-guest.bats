@@ -93,6 +93,10 @@ guest() {
 	guest decimal
 }
 
+@test "debug: single steps, breakpoints on code, data and ports" {
+	guest debug
+}
+
 # Without a comparison: what is offered may differ.
 guest_alone() {
 	run_guest interp "$GUESTS/$1.rom"
@@ -147,6 +151,7 @@ kvm_guest() {
 @test "kvm: sensitive instructions" { kvm_guest sensitive all; }
 @test "kvm: segments" { kvm_guest segments all; }
 @test "kvm: virtual-8086 mode" { kvm_guest v86 all; }
+@test "kvm: debug registers" { kvm_guest debug all; }
 @test "kvm: task switches" { kvm_guest tasks all; }
 
 # crash ENGINE: exit code 1, the registers on stderr
