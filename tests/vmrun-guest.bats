@@ -97,6 +97,10 @@ guest() {
 	guest debug
 }
 
+@test "interrupts: 8259 and 8254, HLT, STI and MOV SS shadows, NMI" {
+	guest interrupts
+}
+
 # Without a comparison: what is offered may differ.
 guest_alone() {
 	run_guest interp "$GUESTS/$1.rom"
@@ -152,6 +156,7 @@ kvm_guest() {
 @test "kvm: segments" { kvm_guest segments all; }
 @test "kvm: virtual-8086 mode" { kvm_guest v86 all; }
 @test "kvm: debug registers" { kvm_guest debug all; }
+@test "kvm: interrupts" { kvm_guest interrupts all; }
 @test "kvm: task switches" { kvm_guest tasks all; }
 
 # crash ENGINE: exit code 1, the registers on stderr
