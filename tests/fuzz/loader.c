@@ -14,7 +14,7 @@
 
 #define FILE_MAX 65536
 
-enum seed { SEED_LINUX, SEED_MULTIBOOT, SEED_MULTIBOOT2, SEED_ELF, SEED_ROM, SEEDS };
+enum seed { SEED_LINUX, SEED_LINUX_OLD, SEED_MULTIBOOT, SEED_MULTIBOOT2, SEED_ELF, SEED_ROM, SEEDS };
 
 static size_t make_linux(uint8_t *b)
 {
@@ -33,6 +33,15 @@ static size_t make_linux(uint8_t *b)
 	le64_put(b + 0x258, 0x100000);		/* pref_address */
 	le32_put(b + 0x260, 0x400000);		/* init_size */
 	return 5 * 512 + 0x1000;
+}
+
+/* Old enough to be started in real mode. */
+static size_t make_linux_old(uint8_t *b)
+{
+	size_t len = make_linux(b);
+
+	le16_put(b + 0x206, 0x203);
+	return len;
 }
 
 static size_t make_multiboot(uint8_t *b)
@@ -97,6 +106,8 @@ static size_t make_seed(enum seed seed, uint8_t *b)
 	switch (seed) {
 	case SEED_LINUX:
 		return make_linux(b);
+	case SEED_LINUX_OLD:
+		return make_linux_old(b);
 	case SEED_MULTIBOOT:
 		return make_multiboot(b);
 	case SEED_MULTIBOOT2:
@@ -115,7 +126,8 @@ static size_t damage(struct fuzz *f, enum seed seed, uint8_t *b, size_t len)
 		0, 1, 0x7f, 0x80, 0xff, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffff000,
 		0x100000, 0xa0000, 0xfee00000, 0xc0000000,
 	};
-	unsigned from = seed == SEED_LINUX ? 0x1f1 : 0, span = seed == SEED_LINUX ? 0x78 : 0x120;
+	bool header = seed == SEED_LINUX || seed == SEED_LINUX_OLD;
+	unsigned from = header ? 0x1f1 : 0, span = header ? 0x78 : 0x120;
 
 	for (unsigned n = fuzz_below(f, 5); n; n--) {
 		uint8_t *at = b + from + fuzz_below(f, span);
