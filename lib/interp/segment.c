@@ -299,6 +299,8 @@ int stack_of_tss(struct vcpu *v, unsigned cpl, struct stack *st)
 	return X86_OK;
 }
 
+#define FRAME_MAX	36	/* a call gate's 31 parameters and what goes with them */
+
 static enum tlb_mode stack_mode(const struct x86_cpu *c, unsigned cpl)
 {
 	if (cpl == 3)
@@ -307,15 +309,40 @@ static enum tlb_mode stack_mode(const struct x86_cpu *c, unsigned cpl)
 		TLB_KERNEL_AC : TLB_KERNEL;
 }
 
+/* The usual case of a frame: in one piece, in one page.  false: not so, or it
+ * would fault. */
+static bool frame_at_once(struct vcpu *v, struct stack *st, const uint64_t *vals,
+			  unsigned n, unsigned size, enum tlb_mode mode)
+{
+	unsigned len = n * size;
+	uint64_t sp = st->sp - len, gva = sp;
+	uint8_t buf[FRAME_MAX * 8] = { 0 };
+
+	if (st->sp < len || !seg_holds(&v->cpu, &st->desc.seg, st->bytes == 8, sp, len))
+		return false;
+	if (st->bytes != 8)
+		gva = (uint32_t)(st->desc.seg.base + sp);
+	if ((gva & (PAGE_SIZE - 1)) + len > PAGE_SIZE)
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		vcpu_copy(buf + (n - 1 - i) * size, &vals[i], size);
+	if (vcpu_write(v, gva, buf, len, mode) != X86_OK)
+		return false;
+	st->sp = sp;
+	return true;
+}
+
 int stack_frame(struct vcpu *v, struct stack *st, const uint64_t *vals,
 		unsigned n, unsigned size)
 {
 	struct x86_cpu *c = &v->cpu;
 	enum tlb_mode mode = stack_mode(c, st->cpl);
 	const struct x86_seg *ss = &st->desc.seg;
-	uint64_t at[48], sp = st->sp;
+	uint64_t at[FRAME_MAX], sp = st->sp;
 
-	assert(n <= sizeof(at) / sizeof(at[0]));
+	assert(n <= FRAME_MAX);
+	if (frame_at_once(v, st, vals, n, size, mode))
+		return X86_OK;
 	for (unsigned i = 0; i < n; i++) {
 		sp = (sp - size) & bytes_mask(st->bytes);
 		if (!seg_holds(c, ss, st->bytes == 8, sp, size))

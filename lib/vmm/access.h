@@ -26,6 +26,19 @@ int vcpu_read_slow(struct vcpu *v, uint64_t gva, void *buf, unsigned len,
 int vcpu_write_slow(struct vcpu *v, uint64_t gva, const void *buf, unsigned len,
 		    enum tlb_mode mode);
 
+/* Copy a guest operand: the usual sizes by one move, which other processors see
+ * whole when it is aligned. */
+static inline void vcpu_copy(void *to, const void *from, unsigned len)
+{
+	switch (len) {
+	case 1: __builtin_memcpy(to, from, 1); break;
+	case 2: __builtin_memcpy(to, from, 2); break;
+	case 4: __builtin_memcpy(to, from, 4); break;
+	case 8: __builtin_memcpy(to, from, 8); break;
+	default: __builtin_memcpy(to, from, len);
+	}
+}
+
 static inline int vcpu_read(struct vcpu *v, uint64_t gva, void *buf,
 			    unsigned len, enum tlb_mode mode)
 {
@@ -33,7 +46,7 @@ static inline int vcpu_read(struct vcpu *v, uint64_t gva, void *buf,
 
 	if (__builtin_expect(e->rtag == (gva & ~0xfffull) &&
 			     (gva & 0xfff) + len <= 4096, 1)) {
-		__builtin_memcpy(buf, (const void *)(gva + e->addend), len);
+		vcpu_copy(buf, (const void *)(gva + e->addend), len);
 		return X86_OK;
 	}
 	return vcpu_read_slow(v, gva, buf, len, mode);
@@ -46,7 +59,7 @@ static inline int vcpu_write(struct vcpu *v, uint64_t gva, const void *buf,
 
 	if (__builtin_expect(e->wtag == (gva & ~0xfffull) &&
 			     (gva & 0xfff) + len <= 4096, 1)) {
-		__builtin_memcpy((void *)(gva + e->addend), buf, len);
+		vcpu_copy((void *)(gva + e->addend), buf, len);
 		return X86_OK;
 	}
 	return vcpu_write_slow(v, gva, buf, len, mode);
