@@ -101,6 +101,14 @@ guest() {
 	guest interrupts
 }
 
+@test "newer: XCR0, XSAVE, RDTSCP, RDPID, PKRU, SYSENTER.. as offered" {
+	guest newer
+}
+
+@test "fpu: x87 and SSE exceptions and their order, FNSAVE, FXSAVE, MMX" {
+	guest fpu
+}
+
 # Without a comparison: what is offered may differ.
 guest_alone() {
 	run_guest interp "$GUESTS/$1.rom"
@@ -157,6 +165,8 @@ kvm_guest() {
 @test "kvm: virtual-8086 mode" { kvm_guest v86 all; }
 @test "kvm: debug registers" { kvm_guest debug all; }
 @test "kvm: interrupts" { kvm_guest interrupts all; }
+@test "kvm: newer instructions" { kvm_guest newer all; }
+@test "kvm: x87 and SSE" { kvm_guest fpu all; }
 @test "kvm: task switches" { kvm_guest tasks all; }
 
 # crash ENGINE: exit code 1, the registers on stderr
