@@ -230,6 +230,8 @@ static uint32_t actionable(const struct vcpu *v)
 {
 	uint32_t req = atomic_load_explicit(&v->req, memory_order_relaxed);
 
+	if (__builtin_expect(!req, 1))
+		return 0;
 	if (!(v->cpu.rflags & X86_FL_IF) || v->cpu.inhibit)
 		req &= ~(uint32_t)VCPU_REQ_INTR;
 	if (v->cpu.nmi_masked || v->cpu.inhibit)
@@ -261,18 +263,24 @@ static enum interp_result run_fast(struct vcpu *v, struct interp *it)
 			c->rip = next;
 			r = e->fn(v, e);
 			n++;
-			if (r != X86_OK)
+			if (__builtin_expect(r == X86_OK, 1)) {
+				rip = next;
+				o += len;
+				e += len;
+				continue;
+			}
+			if (r == X86_FAULT)
+				goto fault;
+			rip = c->rip;
+			if (r == INTERP_SYNC || actionable(v))
+				goto out;
+			o = rip - it->lo;
+			if (o >= span)
 				break;
-			rip = next;
-			o += len;
-			e += len;
-		} while (o < span && e->tag == it->tag + o);
-		if (r == X86_FAULT)
-			goto fault;
-		rip = c->rip;
-		if (r == INTERP_SYNC || actionable(v))
-			break;
+			e = it->line + o;
+		} while (o < span && it->tag && e->tag == it->tag + o);
 	}
+out:
 	fpu_leave(v);
 	v->insns += n;
 	return c->halted ? INTERP_HLT : INTERP_OK;
