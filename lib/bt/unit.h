@@ -179,6 +179,10 @@ struct bt_vcpu {
 	struct bt_verify *verify;	/* NULL: off */
 };
 
+/* engine_ops.print_stats */
+void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
+		    void *ptr);
+
 /* Set b->mode and what belongs to it from the state in b->v->cpu. */
 void bt_mode_set(struct bt_vcpu *b);
 
