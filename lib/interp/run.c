@@ -50,12 +50,19 @@ static void derive_segments(const struct x86_cpu *c, struct interp *it)
 		it->flat_r = it->flat_w = 0;
 }
 
+/* What finding the instruction needs: all that a single step does, as the general
+ * functions look at v->cpu themselves. */
+static void derive_code(const struct x86_cpu *c, struct interp *it)
+{
+	icache_leave(it);
+	it->ip_mask = c->code_bits == 64 ? ~0ull : 0xffffffffull;
+}
+
 static void derive(struct vcpu *v, struct interp *it)
 {
 	const struct x86_cpu *c = &v->cpu;
 
-	icache_leave(it);
-	it->ip_mask = c->code_bits == 64 ? ~0ull : 0xffffffffull;
+	derive_code(c, it);
 	it->lin_mask = c->code_bits == 64 ? ~0ull : 0xffffffffull;
 	it->tlb = v->tlb.e[vcpu_tlb_mode(v)];
 	derive_segments(c, it);
@@ -221,7 +228,7 @@ enum interp_result interp_step(struct vcpu *v)
 {
 	struct interp *it = interp_of(v);
 
-	derive(v, it);
+	derive_code(&v->cpu, it);
 	return step_careful(v, it);
 }
 
