@@ -191,6 +191,7 @@ int bt_callout_c(struct vcpu *v, const struct bt_callout *co)
 	b->leave = false;
 	c->rip = co->next;
 	if (co->fn(v, &co->in) != X86_OK) {
+		flags_split(v);		/* those of a REP CMPS's last comparison */
 		c->rip = co->eip;
 		return BT_CALLOUT_STEP;
 	}
