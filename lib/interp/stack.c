@@ -68,10 +68,11 @@ int op_pusha(struct vcpu *v, const struct x86_insn *in)
 	unsigned sz = in->opsize;
 	uint64_t gva;
 
-	/* The lowest word first, so that a fault leaves nothing written. */
-	if (seg_linear(v, X86_SS, (sp - 8 * sz) & sp_mask(v), sz, true, &gva) ||
-	    vcpu_probe_write(v, gva, sz, vcpu_tlb_mode(v)))
-		return X86_FAULT;
+	/* All checks in order first, so that a fault leaves nothing written. */
+	for (unsigned i = 1; i <= 8; i++)
+		if (seg_linear(v, X86_SS, (sp - i * sz) & sp_mask(v), sz, true, &gva) ||
+		    vcpu_probe_write(v, gva, sz, vcpu_tlb_mode(v)))
+			return X86_FAULT;
 	for (unsigned i = 0; i < 8; i++)
 		if (stack_push(v, &sp, v->cpu.gpr[i], sz))
 			return X86_FAULT;

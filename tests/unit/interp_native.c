@@ -52,7 +52,7 @@ static bool wanted(const struct x86_insn *in, const uint8_t *code)
 	if (in->unit != X86_U_INT)
 		return in->op != X86_FXSAVE && in->op != X86_FXRSTOR;
 	switch (in->op) {
-	case X86_PUSHF: case X86_POPF: case X86_INS: case X86_OUTS: case X86_IN: case X86_OUT:
+	case X86_INS: case X86_OUTS: case X86_IN: case X86_OUT:
 		return false;
 	case X86_XLAT: case X86_MOVS: case X86_STOS: case X86_LODS: case X86_CMPS:
 	case X86_SCAS: case X86_CLZERO:
@@ -69,7 +69,8 @@ static bool wanted(const struct x86_insn *in, const uint8_t *code)
 		return !(in->map == 1 && in->opcode == 0x0d);	/* AMD: #UD */
 	case X86_CLFLUSH: case X86_CLFLUSHOPT: case X86_CLWB: case X86_PREFETCH:
 	case X86_LFENCE: case X86_MFENCE: case X86_SFENCE: case X86_MOVNTI:
-	case X86_MOVDIRI:
+	case X86_MOVDIRI: case X86_PUSH: case X86_POP: case X86_PUSHA: case X86_POPA:
+	case X86_PUSHF: case X86_POPF: case X86_ENTER: case X86_LEAVE:
 		return true;
 	default:
 		return in->op < X86_IN;
@@ -201,6 +202,11 @@ static void prepare(void)
 				memcpy(&g[X86_RDX], (void *)(ea + (in->op == X86_CMPXCHG8B ? 4 : 8)),
 				       in->op == X86_CMPXCHG8B ? 4 : 8);
 		}
+		break;
+	case X86_POPF:	/* TF and AC would meet the host's handler, ID is not restored */
+		a = (rnd() & (X86_FL_ARITH | X86_FL_DF)) | X86_FL_FIXED;
+		g[X86_RSP] = NATIVE_DATA - (segmented ? NATIVE_DATA : 0) + 0x400 + below(0x2000);
+		poke(g[X86_RSP], &a, in->opsize);
 		break;
 	case X86_RET:
 		a = code_place();
@@ -388,6 +394,8 @@ static bool fault_undefined(bool ours, unsigned host)
 		return ours && host != 256;
 	case X86_LDMXCSR: case X86_VLDMXCSR:	/* AMD's bit 17 is not offered */
 		return ours && host == 256;
+	case X86_POPA:		/* AMD's has loaded some registers when it faults */
+		return ours && host == cpu->cpu.exc.vector;
 	case X86_MASKMOVQ: case X86_MASKMOVDQU: case X86_VMASKMOVDQU:
 		return ours || host != 256;
 	default:

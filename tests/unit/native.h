@@ -28,6 +28,7 @@
 #define NATIVE_DATA	0x10000000ul
 #define NATIVE_RW_LEN	0x3000ul	/* then one page that is read-only */
 #define NATIVE_DATA_LEN	0x4000ul	/* then nothing */
+#define NATIVE_GS	0x120ul		/* GS base, which 64-bit code uses */
 
 struct native_state {
 	uint64_t gpr[16], rip, flags;
@@ -162,6 +163,7 @@ static void native_run(native_fn *next)
 	sigaltstack(&ss, NULL);
 	for (unsigned i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++)
 		sigaction(sigs[i], &sa, NULL);
+	syscall(SYS_arch_prctl, 0x1001 /* ARCH_SET_GS */, NATIVE_GS);
 	/* 32-bit code needs flat data segments; 64-bit code does not care. */
 	__asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"((uint32_t)native_ss));
 	if (!sigsetjmp(native_out, 1))

@@ -72,6 +72,7 @@ static void machine_make(void)
 			.attr = X86_SEG_P | X86_SEG_S | X86_SEG_DPL | X86_SEG_RW |
 				X86_SEG_ACCESSED | X86_SEG_G | X86_SEG_DB };
 	c->seg[X86_FS].attr = c->seg[X86_GS].attr = X86_SEG_NULL;
+	c->seg[X86_GS].base = NATIVE_GS;
 	c->seg[X86_CS].sel = 0x33;
 	tables_make();
 	gdata = mem_ptr(vm->mem, NATIVE_DATA, NATIVE_DATA_LEN);
