@@ -4,7 +4,7 @@
  *
  * A run of a REP instruction ends early, RIP unchanged, after REP_BYTES when
  * somebody wants the vCPU, and after one element when TF is set.  A fault
- * leaves the registers of the elements done.
+ * leaves the registers of the elements done, but the flags as they were before.
  */
 
 #include <string.h>
@@ -175,7 +175,7 @@ static int string_rep(struct rep *s)
 	const struct x86_insn *in = s->in;
 	bool bulk = (in->op == X86_MOVS || in->op == X86_STOS) &&
 		    !(c->rflags & (X86_FL_DF | X86_FL_TF)) && !(c->dr[7] & 0xff);
-	uint64_t done = 0;
+	uint64_t done = 0, flags = c->rflags;
 
 	/* The counter also loses its upper half when it is 0. */
 	gpr_put(c, X86_RCX, in->adsize, c->gpr[X86_RCX]);
@@ -183,8 +183,10 @@ static int string_rep(struct rep *s)
 		uint64_t n = bulk ? string_bulk(s, c->gpr[X86_RCX] & s->mask) : 0;
 
 		if (!n) {
-			if (string_one(s))
+			if (string_one(s)) {
+				c->rflags = flags;
 				return X86_FAULT;
+			}
 			n = 1;
 		}
 		reg_add(s, X86_RCX, -n);
