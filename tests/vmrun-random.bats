@@ -49,3 +49,6 @@ random() {
 @test "random code with segment bases" { random b; }
 @test "random integer code that changes itself" { random v; }
 @test "random code that does not change itself" { random sv; }
+@test "random 16-bit code in small segments" { random x; }
+@test "random 16-bit code without paging" { random xu; }
+@test "random code in virtual-8086 mode" { random y; }

@@ -23,6 +23,20 @@
 	.equ	F_UNPAGED, 4
 	.equ	F_TRACE, 8
 	.equ	F_SMC, 16	/* else the code is read-only */
+	.equ	F_16, 32	/* 16-bit code (random16.c) in small segments */
+	.equ	F_V86, 64	/* with F_16: in virtual-8086 mode */
+
+	/* 16-bit segments; FS has the base of CS, GS expands down. */
+	.equ	CODE_SEL, (TEST_SEL+0x10)|3
+	.equ	FS_SEL, (TEST_SEL+0x18)|3
+	.equ	DS_SEL, (TEST_SEL+0x20)|3
+	.equ	ES_SEL, (TEST_SEL+0x28)|3
+	.equ	SS_SEL, (TEST_SEL+0x30)|3
+	.equ	GS_SEL, (TEST_SEL+0x38)|3
+	.equ	SLOT_IP, 0x120			/* as in random16.h */
+	/* In V86 mode the code, the window and the stack are seen here. */
+	.equ	V86_CODE, 0x90000
+	.equ	V86_WINDOW, 0xa0000
 
 	.globl	guest_main
 guest_main:
@@ -79,6 +93,12 @@ segments:
 	shrl	$16, %edx
 	movb	%dl, rt_gdt + 4 + (\sel & ~7)
 	.endr
+	descriptor CODE_SEL, 0, (SLOT_IP + 0xff), 0x00fb
+	descriptor FS_SEL, 0, 0xffff, 0x00f3
+	descriptor DS_SEL, (WINDOW + 7), 0xfeff, 0x00f3
+	descriptor ES_SEL, (WINDOW + 0x8000), 0xffff, 0x00f3
+	descriptor SS_SEL, (STACK - 0x8000), 0xffff, 0x00f3
+	descriptor GS_SEL, (WINDOW + 0x4000), 0x0fff, 0x00f7
 	ret
 
 /* EAX = next of x -> 1664525 x + 1013904223; the low bits are poor: rotated */
@@ -131,7 +151,32 @@ protect:
 	incl	%esi
 	cmpl	$((STACK + 0x8000) >> 12), %esi
 	jb	1b
+	testb	$F_V86, p_flags
+	jz	9f
+	/* The same pages with the same rights where V86 mode reaches them. */
+	movl	$(CODE >> 12), %esi
+	movl	$V86_CODE, %edi
+	movl	$6, %ecx
+	call	alias
+	movl	$(WINDOW >> 12), %esi
+	movl	$V86_WINDOW, %edi
+	movl	$(WINDOW_PAGES + 8), %ecx
+	call	alias
 9:	ret
+
+alias:	movl	%esi, %eax
+	shll	$12, %eax
+	pushl	%eax
+	call	rt_get_pte
+	popl	%edx
+	pushl	$0
+	pushl	%eax
+	pushl	%edi
+	call	rt_set_pte
+	addl	$0x1000, %edi
+	incl	%esi
+	loop	alias
+	ret
 
 round:
 	call	protect
@@ -166,6 +211,8 @@ launch:
 	orl	$FL_FIXED, %eax
 	movl	slot, %ecx
 	shll	$8, %ecx
+	testb	$F_16, p_flags
+	jnz	launch16
 	addl	$CODE, %ecx
 	testb	$F_KERNEL, p_flags
 	jnz	1f
@@ -210,6 +257,63 @@ launch:
 	movl	$16, %ecx
 	jmp	fold_words
 
+/* EAX = flags, ECX = offset of the slot. */
+launch16:
+	.irp	reg, ebx, ebp, esi, edi
+	movzwl	r_\reg, %edx
+	movl	%edx, r_\reg
+	.endr
+	movl	%eax, %edi
+	call	random
+	movl	%eax, %ebx
+	andl	$0xfffffffe, %ebx	/* ESP: the upper half stays */
+	testb	$F_V86, p_flags
+	jnz	2f
+	addl	$(CODE - SLOT_IP), %ecx
+	.irp	sel, CODE_SEL, FS_SEL
+	movl	%ecx, %edx
+	movw	%dx, rt_gdt + 2 + (\sel & ~7)
+	shrl	$16, %edx
+	movb	%dl, rt_gdt + 4 + (\sel & ~7)
+	.endr
+	pushl	$SS_SEL
+	pushl	%ebx
+	pushl	%edi
+	pushl	$CODE_SEL
+	pushl	$SLOT_IP
+	call	load16
+	pushl	$DS_SEL
+	pushl	$ES_SEL
+	pushl	$FS_SEL
+	pushl	$GS_SEL
+	popl	%gs
+	popl	%fs
+	popl	%es
+	popl	%ds
+	iretl
+2:	addl	$(V86_CODE - SLOT_IP), %ecx
+	shrl	$4, %ecx
+	pushl	$((V86_WINDOW + 0x11230) >> 4)	/* GS FS DS ES SS */
+	pushl	%ecx
+	pushl	$(V86_WINDOW >> 4)
+	pushl	$((V86_WINDOW + 0x7f30) >> 4)
+	pushl	$((V86_WINDOW + WINDOW_PAGES * 0x1000 - 0x8000) >> 4)
+	pushl	%ebx
+	orl	$FL_VM, %edi
+	testb	$1, slot
+	jz	3f
+	orl	$FL_IOPL3, %edi
+3:	pushl	%edi
+	pushl	%ecx
+	pushl	$SLOT_IP
+	call	load16
+	iretl
+
+load16:	.irp	reg, eax, ecx, edx, ebx, ebp, esi, edi
+	movl	r_\reg, %\reg
+	.endr
+	ret
+
 /* EBP = frame. */
 hook:	testb	$F_TRACE, p_flags
 	jz	1f
@@ -245,13 +349,17 @@ hook:	testb	$F_TRACE, p_flags
 	jz	9f
 	movl	exc_cr2, %eax
 	subl	$WINDOW, %eax
-	cmpl	$(WINDOW_PAGES * 4096), %eax
+	testb	$F_V86, p_flags
+	jz	2f
+	addl	$(WINDOW - V86_WINDOW), %eax
+2:	cmpl	$(WINDOW_PAGES * 4096), %eax
 	jae	9f
-	movl	exc_cr2, %eax
 	andl	$~0xfff, %eax
 	pushl	$0
-	leal	7(%eax), %ecx
-	pushl	%ecx
+	addl	$(WINDOW | 7), %eax
+	pushl	%eax
+	movl	exc_cr2, %eax
+	andl	$~0xfff, %eax
 	pushl	%eax
 	call	rt_set_pte
 	movl	$1, %eax

@@ -5,6 +5,7 @@
  *	p  PAE paging		k  at CPL 0		u  no paging
  *	b  data segments with a base	s  no code that changes itself
  *	v  no vector or x87 code	t  print every exception
+ *	x  16-bit code in small segments (random16.c)	y  the same in V86 mode
  *
  * or - for none.  The same seed and options give the same guest.
  *
@@ -18,8 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "random16.h"
+
 enum { SLOT = 256, SLOTS = 96, ROM = 65536, CODE = 0x300000, WINDOW_PAGES = 32 };
-enum { F_PAE = 1, F_KERNEL = 2, F_UNPAGED = 4, F_TRACE = 8, F_SMC = 16 };
+enum { F_PAE = 1, F_KERNEL = 2, F_UNPAGED = 4, F_TRACE = 8, F_SMC = 16,
+       F_16 = 32, F_V86 = 64 };
 enum { MAGIC_LEN = 16, P_SEED = 16, P_ROUNDS = 20, P_FLAGS = 24, P_SLOTS = 28,
        P_BASE = 32, P_PAGES = 40, P_CODE = P_PAGES + WINDOW_PAGES };
 enum { EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI };
@@ -535,7 +539,8 @@ static void fill(uint8_t *p, uint32_t seed, const char *options)
 			 .tame = strpbrk(options, "ku"), .simd = !strchr(options, 'v'),
 			 .smc = !strchr(options, 's') && !strchr(options, 'b') };
 	uint32_t flags = (strchr(options, 'p') ? F_PAE : 0) | (strchr(options, 'k') ? F_KERNEL : 0) |
-		(strchr(options, 'u') ? F_UNPAGED : 0) | (strchr(options, 't') ? F_TRACE : 0) | (g.smc ? F_SMC : 0);
+		(strchr(options, 'u') ? F_UNPAGED : 0) | (strchr(options, 't') ? F_TRACE : 0) | (g.smc ? F_SMC : 0) |
+		(strpbrk(options, "xy") ? F_16 : 0) | (strchr(options, 'y') ? F_V86 : 0);
 
 	for (unsigned i = 0; i < 8; i++)
 		rnd(&g);
@@ -548,7 +553,10 @@ static void fill(uint8_t *p, uint32_t seed, const char *options)
 		p[P_PAGES + i] = rights[below(&g, sizeof(rights))];
 	for (unsigned i = 0; i < SLOTS; i++) {
 		g.slot = p + P_CODE + i * SLOT;
-		make_slot(&g, i);
+		if (flags & F_16)
+			random16_slot(g.slot, SLOT, &g.rng, g.simd, g.smc);
+		else
+			make_slot(&g, i);
 	}
 }
 
