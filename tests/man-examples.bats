@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# Each line of the EXAMPLES of a man page does what the page says.
+# shellcheck disable=SC2154
+load helper
+
+# example PATTERN: the line of vmrun(1)'s EXAMPLES that matches, as text.
+example() {
+	mandoc -T ascii -O width=200 man/vmrun.1 | sed 's/.\x08//g' |
+		sed -n '/^EXAMPLES/,$p' | grep -E "^ +.*$1" | sed 's/^ *//'
+}
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/.." || return 1
+	dir=$BATS_TEST_TMPDIR/work
+	mkdir -p "$dir/bin"
+	ln -s "$VMRUN" "$dir/bin/vmrun"
+	PATH=$dir/bin:$PATH
+}
+
+@test "there are four examples, and each has a test here" {
+	assert_equal "$(example 'vmrun ' | wc -l)" 4
+}
+
+@test "example: Debian's kernel to a shell" {
+	guest 686
+	cp "$guest" "$dir/vmlinuz"
+	tests/guest/mkinitramfs "$dir/initrd.gz"
+	line=$(example 'vmlinuz')
+	cd "$dir"
+	mkfifo keys
+	timeout -k 5 120 bash -c "$line" <keys >out 3>&- &
+	pid=$!
+	exec 7>keys
+	until grep -q 'ring1:' out; do
+		kill -0 $pid
+		read -rt 0.1 <> <(:) || :
+	done
+	printf 'exit\r' >&7
+	wait $pid
+	exec 7>&-
+	grep -q 'reboot: Power down' out
+}
+
+@test "example: a test kernel's verdict is the exit code" {
+	cp "${BUILD:-build}/tests/guest/exceptions.elf" "$dir/test.elf"
+	line=$(example 'test.elf')
+	cd "$dir"
+	run -129 timeout 90 bash -c "$line" </dev/null
+}
+
+@test "example: what becomes of two instructions" {
+	run -0 bash -c "$(example 'disas')"
+	assert_line --regexp '^00100000  mov eax, dword ptr \[ebx \+ 4\] '
+	assert_line --regexp '^00100003  ret '
+}
+
+@test "example: which engines can be used" {
+	run -0 bash -c "$(example 'version')"
+	assert_line 'interp: yes'
+}
