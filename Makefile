@@ -26,10 +26,7 @@ LIB_C := $(sort $(wildcard lib/*/*.c))
 LIB_S := $(sort $(wildcard lib/*/*.S))
 LIB_O := $(LIB_C:%.c=$(BUILD)/%.o) $(LIB_S:%.S=$(BUILD)/%.o)
 LIB := $(BUILD)/libring1.a
-# vmrun links once every part that lib/pc assembles is there.
-READY := $(and $(wildcard lib/dev/hpet.c),$(wildcard lib/dev/ioapic.c),$(wildcard lib/dev/lapic.c),\
-	$(shell grep -ls 'engine_ops interp_engine' lib/interp/*.c))
-CMDS := $(if $(READY),$(notdir $(patsubst %/main.c,%,$(wildcard cmd/*/main.c))))
+CMDS := $(notdir $(patsubst %/main.c,%,$(wildcard cmd/*/main.c)))
 PROGS := $(CMDS:%=$(BIN)/%)
 UNIT := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/*.c)))
 
