@@ -406,23 +406,30 @@ static void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
 
 /* --- which window ------------------------------------------------------------- */
 
+/* What a user window is for: CR3, and how it is read (a PAE guest's is 32 bits). */
+static uint64_t space_of(const struct x86_cpu *c)
+{
+	return (uint32_t)c->cr3 | (uint64_t)x86_paging(c) << 32 |
+	       (uint64_t)!!(c->cr4 & X86_CR4_PAE) << 33;
+}
+
 static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
 {
 	struct bt_window_set *s = bt->windows;
 	struct bt_window *w = &s->w[1], *old = w;
-	uint64_t cr3 = b->v->cpu.cr3;
+	uint64_t space = space_of(&b->v->cpu);
 
 	if (!(b->mode & BT_M_USER))
 		return &s->w[0];
 	for (unsigned i = 1; i < BT_WINDOWS; i++) {
 		w = &s->w[i];
-		if (w->base && w->cr3 == cr3)
+		if (w->base && w->space == space)
 			return w;
 		if (w->used < old->used)
 			old = w;
 	}
 	window_empty(bt, old);
-	old->cr3 = cr3;
+	old->space = space;
 	old->user = true;
 	old->stale = false;
 	bt->stats.windows++;
@@ -440,7 +447,7 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 	if (b->mode & BT_M_USER) {
 		w = NULL;
 		for (unsigned i = 1; i < BT_WINDOWS && !w; i++)
-			if (s->w[i].base && s->w[i].cr3 == b->v->cpu.cr3)
+			if (s->w[i].base && s->w[i].space == space_of(&b->v->cpu))
 				w = &s->w[i];
 		if (w && w->stale)
 			window_check(bt, b, w);
@@ -570,7 +577,7 @@ void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what)
 		/* User pages of other CR3s are compared when they are next used. */
 		flush_page(bt, v, &s->w[0], g);
 		for (unsigned i = 1; i < BT_WINDOWS; i++)
-			if (s->w[i].cr3 == v->cpu.cr3)
+			if (s->w[i].space == space_of(&v->cpu))
 				flush_page(bt, v, &s->w[i], g);
 		return;
 	}

@@ -36,7 +36,7 @@ struct win_table {
 
 struct bt_window {
 	uint8_t *base;		/* NULL: not made yet */
-	uint64_t cr3;
+	uint64_t space;		/* of a user window: see space_of() */
 	uint64_t used;		/* for LRU */
 	bool user, stale;	/* stale: compare with the page tables before use */
 	uint32_t local[WIN_LOCAL_MAX];	/* the kernel's: pages that MOV CR3 flushes */
