@@ -193,6 +193,7 @@ int bt_callout_c(struct vcpu *v, const struct bt_callout *co)
 	if (co->fn(v, &co->in) != X86_OK) {
 		flags_split(v);		/* those of a REP CMPS's last comparison */
 		c->rip = co->eip;
+		flags_split(v);	/* of a REP's elements before the fault */
 		return BT_CALLOUT_STEP;
 	}
 	flags_split(v);
