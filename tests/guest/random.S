@@ -374,11 +374,19 @@ fold_words:			/* ECX words at ESI */
 	loop	fold_words
 	ret
 
+	.macro	trace name
+	testb	$F_TRACE, p_flags
+	jz	7f
+	show	"\name", digest
+7:
+	.endm
+
 fold_memory:
 	movl	$CODE, %esi
 	movl	p_slots, %ecx
 	shll	$6, %ecx
 	call	fold_words
+	trace	"code"
 	testb	$F_UNPAGED, p_flags
 	jnz	1f
 	/* The entries first: reading the pages sets A, and some cannot be read. */
@@ -388,6 +396,7 @@ fold_memory:
 	pushl	%eax
 	call	rt_get_pte
 	call	fold
+	trace	"pte"
 	popl	%eax
 	pushl	$0
 	leal	3(%eax), %edx
@@ -400,6 +409,7 @@ fold_memory:
 1:	movl	$WINDOW, %esi
 	movl	$(WINDOW_PAGES * 1024 + 8 * 1024), %ecx
 	call	fold_words
+	trace	"data"
 	fnsave	vectors
 	movl	$(vectors + 28), %esi
 	movl	$20, %ecx
