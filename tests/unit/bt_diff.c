@@ -394,13 +394,16 @@ static bool oracle_run(void)
 	now.vector = 256;
 	for (unsigned n = 0; n < STEPS_MAX; n++) {
 		struct x86_insn in;
-		uint32_t count = (uint32_t)c->gpr[X86_RCX], eip = (uint32_t)c->rip;
+		uint32_t count = (uint32_t)c->gpr[X86_RCX];
 		bool known = !in_handler(v) && peek_insn(v, &in);
 		enum interp_result r;
 
 		if (known) {
 			const struct x86_operand *o = &in.o[in.nops ? in.nops - 1 : 0];
 
+			if (in.prefixes & (X86_P_REP | X86_P_REPNE) &&
+			    in.how == X86_HOW_STRING && count > 100000)
+				return false;
 			if (o->kind == X86_O_IMM)
 				count = (uint32_t)in.imm;
 			now.tainted |= (x86_flags_read(&in) & now.undefined) != 0;
@@ -410,8 +413,6 @@ static bool oracle_run(void)
 		r = interp_step(v);
 		if (r == INTERP_SHUTDOWN || c->halted)
 			return true;
-		if (c->rip == eip)	/* a piece of a REP */
-			n += 400;
 		if (in_handler(v) && now.vector == 256)
 			now.vector = (unsigned)(c->rip - RIG_HANDLER) / 16;
 		else if (known)
