@@ -52,3 +52,4 @@ random() {
 @test "random 16-bit code in small segments" { random x; }
 @test "random 16-bit code without paging" { random xu; }
 @test "random code in virtual-8086 mode" { random y; }
+@test "random code in virtual-8086 mode that does not change itself" { random sy; }

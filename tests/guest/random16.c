@@ -235,7 +235,7 @@ static void segments(struct gen *g)
 	case 3: b1(g, 0xd7); break;				/* xlat */
 	case 4: define_flags(g); op2(g, 0x9f, 0x9e); break;
 	default:
-		if (!below(g, 20)) {
+		if (!below(g, 20) && !g->smc) {		/* V86: it may reach the code */
 			b1(g, 0xc4 | below(g, 2));
 			mem(g, dest(g));
 		}
@@ -324,8 +324,13 @@ static void self_modify(struct gen *g)
 	}
 }
 
-/* The first LEAVES do not touch the stack: a wild return could loop for ever. */
-enum { LEAVES = 9 };
+/* Stores nothing, as a wild return could loop for ever. */
+static void leaf(struct gen *g)
+{
+	prefixes(g);
+	b1(g, below(g, 2) ? 0x8b : 8 * below(g, 2) * 5 + 3);	/* mov, add, sub */
+	modrm(g, dest(g), false);
+}
 
 static void (*const groups[])(struct gen *) = {
 	alu, alu, alu, move, move, move, move, shift, bits, arithmetic, stack, stack,
@@ -398,7 +403,7 @@ static void call(struct gen *g)
 	op2(g, 0xeb, 0);
 	jump = fn = g->at;
 	for (unsigned n = 1 + below(g, 2); n; n--)
-		groups[below(g, LEAVES)](g);
+		leaf(g);
 	if (wide)
 		b1(g, 0x66);
 	b1(g, 0xc3);

@@ -2,7 +2,8 @@
 #define RANDOM16_H
 /*
  * Random slots of 16-bit code, for random.c.  Segments confine it (random.S), so that
- * addresses may be wild; it never jumps backwards but in counted loops.
+ * addresses may be wild; it jumps backwards in counted loops only.  V86 mode does not
+ * confine code to its slot: a few seeds in a hundred do not end there.
  */
 #include <stdbool.h>
 #include <stdint.h>
