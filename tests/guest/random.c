@@ -7,7 +7,8 @@
  *	v  no vector or x87 code	t  print every exception
  *	x  16-bit code in small segments (random16.c)	y  the same in V86 mode
  *
- * or - for none.  The same seed and options give the same guest.
+ * or - for none, or z: nothing but random bytes, from the reset vector on.  The
+ * same seed and options give the same guest.
  *
  * What the manual leaves undefined must not get into the digest: an instruction
  * that leaves flags other than AF undefined is followed by a CMP, one that reads
@@ -562,6 +563,14 @@ static void fill(uint8_t *p, uint32_t seed, const char *options)
 	}
 }
 
+static void noise(uint8_t *rom, uint32_t seed)
+{
+	struct gen g = { .rng = seed * 0x9e3779b97f4a7c15ull + 1 };
+
+	for (unsigned i = 0; i < ROM; i++)
+		rom[i] = (uint8_t)rnd(&g);
+}
+
 int main(int argc, char **argv)
 {
 	static uint8_t rom[ROM];
@@ -583,7 +592,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s: not the frame of random.S\n", argv[3]);
 		return 1;
 	}
-	fill(p, (uint32_t)strtoul(argv[1], NULL, 0), argv[2]);
+	if (strchr(argv[2], 'z'))
+		noise(rom, (uint32_t)strtoul(argv[1], NULL, 0));
+	else
+		fill(p, (uint32_t)strtoul(argv[1], NULL, 0), argv[2]);
 	f = fopen(argv[4], "wb");
 	if (!f || fwrite(rom, 1, ROM, f) != ROM || fclose(f)) {
 		perror(argv[4]);
