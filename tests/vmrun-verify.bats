@@ -16,6 +16,7 @@ verified() {
 		run -129 --separate-stderr timeout 60 "$VMRUN" run --accel bt --verify \
 			--bt-form $form --stats --kernel "$GUESTS/$1.elf" --memory 32M \
 			--serial none --debug-exit --timeout 50 </dev/null
+		# shellcheck disable=SC2154 # set by run --separate-stderr
 		[[ $stderr =~ verified_insns\ +[1-9] ]]
 	done
 }

@@ -168,9 +168,29 @@ static void window_empty(struct bt *bt, struct bt_window *w)
 	bt->stats.window_drops++;
 }
 
+/* Drop from the list what is no longer mapped, or stands in it twice. */
+static void list_tidy(struct bt_window *w)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < w->nlist; i++) {
+		uint32_t g = w->list[i];
+
+		if (!w->pte[g] || (w->pte[g] & WIN_SEEN))
+			continue;
+		w->pte[g] |= WIN_SEEN;
+		w->list[n++] = g;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		w->pte[w->list[i]] &= ~WIN_SEEN;
+	w->nlist = n;
+}
+
 static bool list_add(struct bt_window *w, uint32_t gpage)
 {
-	if (w->nlist == w->cap) {
+	if (w->nlist == w->cap)
+		list_tidy(w);
+	if (w->nlist >= w->cap - w->cap / 4) {
 		uint32_t cap = w->cap ? w->cap * 2 : 1024;
 		uint32_t *n = realloc(w->list, cap * sizeof(*n));
 
@@ -494,9 +514,12 @@ static unsigned map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
 		 (off_t)(pte >> WIN_SHIFT) << PAGE_SHIFT) == MAP_FAILED)
 		return 0;
 	for (uint32_t g = lo; g < hi; g++, pte += 1u << WIN_SHIFT) {
+		/* A page that was mapped before stands in the list already. */
 		if (w->pte[g])
 			forget_page(s, w, g);
-		if (!rmap_add(s, pte >> WIN_SHIFT, window_index(s, w), g) || !list_add(w, g))
+		else if (!list_add(w, g))
+			return 0;
+		if (!rmap_add(s, pte >> WIN_SHIFT, window_index(s, w), g))
 			return 0;
 		w->pte[g] = pte;
 		if (!(pte & WIN_GLOBAL))

@@ -52,7 +52,8 @@ struct bt_window {
 #define WIN_WRITE	2u
 #define WIN_LARGE	4u	/* from a large page: INVLPG reaches further */
 #define WIN_GLOBAL	8u	/* MOV CR3 leaves it */
-#define WIN_SHIFT	4
+#define WIN_SEEN	16u	/* while the list is tidied */
+#define WIN_SHIFT	5
 
 struct bt_window_set {
 	struct bt_window w[BT_WINDOWS];

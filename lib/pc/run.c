@@ -108,7 +108,8 @@ static void vcpu_sleep(struct pc_thread *t)
 	struct vm *vm = v->vm;
 	uint64_t next = UINT64_MAX;
 	struct timespec ts;
-	uint32_t req;
+	/* An interrupt that is masked wakes no one. */
+	uint32_t masked = v->cpu.rflags & X86_FL_IF ? 0 : VCPU_REQ_INTR, req;
 	long rc = 0;
 
 	if (v->id == 0) {
@@ -118,7 +119,7 @@ static void vcpu_sleep(struct pc_thread *t)
 	}
 	ts = to_timespec(next);
 	atomic_store(&v->sleeping, true);
-	while (!(req = atomic_load(&v->req)) && rc == 0)
+	while (!((req = atomic_load(&v->req)) & ~masked) && rc == 0)
 		rc = syscall(SYS_futex, &v->req, FUTEX_WAIT_BITSET_PRIVATE, req,
 			     next == UINT64_MAX ? NULL : &ts, NULL,
 			     FUTEX_BITSET_MATCH_ANY);
