@@ -223,6 +223,10 @@ static bool handle_exit(struct vcpu *v, enum vcpu_exit *ex)
 		k->count[KVM_COUNT_HLT]++;
 		trace_line(v->vm, TRACE_EXITS, "kvm: hlt\n");
 		v->cpu.halted = true;
+		/* Whoever puts the vCPU to sleep asks whether an interrupt wakes it. */
+		v->cpu.rflags &= ~(uint64_t)X86_FL_IF;
+		if (k->run->if_flag)
+			v->cpu.rflags |= X86_FL_IF;
 		return false;
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		k->count[KVM_COUNT_WINDOW]++;
