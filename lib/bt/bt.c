@@ -444,6 +444,19 @@ again:
 	}
 }
 
+/* How long a kick took to bring translated code here. */
+static void note_latency(struct bt_vcpu *b)
+{
+	struct bt_stats *s = &b->bt->stats;
+	uint64_t took = __builtin_ia32_rdtsc() - b->kick_tsc;
+
+	b->kick_tsc = 0;
+	s->kicks_left++;
+	s->kick_cycles += took;
+	if (took > s->kick_cycles_max)
+		s->kick_cycles_max = took;
+}
+
 static enum vcpu_exit bt_run(struct vcpu *v)
 {
 	struct bt_vcpu *b = v->engine;
@@ -451,6 +464,8 @@ static enum vcpu_exit bt_run(struct vcpu *v)
 	enum vcpu_exit ex;
 
 	for (;;) {
+		if (b->kick_tsc)
+			note_latency(b);
 		v->hot[H_KICK] = 0;
 		atomic_thread_fence(memory_order_seq_cst);
 		if (atomic_load_explicit(&v->req, memory_order_relaxed) &&

@@ -5,6 +5,18 @@
 
 #define HOT(i) ((i) * 8)(%r15)
 
+/* The guest's registers to v->cpu.gpr. */
+	.macro	STORE_GPRS
+	mov	%rax, V_GPR+0(%r15)
+	mov	%rcx, V_GPR+8(%r15)
+	mov	%rdx, V_GPR+16(%r15)
+	mov	%rbx, V_GPR+24(%r15)
+	mov	%rsp, V_GPR+32(%r15)
+	mov	%rbp, V_GPR+40(%r15)
+	mov	%rsi, V_GPR+48(%r15)
+	mov	%rdi, V_GPR+56(%r15)
+	.endm
+
 	.text
 
 /* void bt_enter(struct vcpu *v, const void *code): run until an exit. */
@@ -65,14 +77,7 @@ bt_exit:
 	mov	%rax, %r12
 	mov	%r11, %rax
 bt_exit_saved:
-	mov	%rax, V_GPR+0(%r15)
-	mov	%rcx, V_GPR+8(%r15)
-	mov	%rdx, V_GPR+16(%r15)
-	mov	%rbx, V_GPR+24(%r15)
-	mov	%rsp, V_GPR+32(%r15)
-	mov	%rbp, V_GPR+40(%r15)
-	mov	%rsi, V_GPR+48(%r15)
-	mov	%rdi, V_GPR+56(%r15)
+	STORE_GPRS
 	mov	%r8, V_RIP(%r15)
 	mov	%r9, HOT(H_ARG)
 	mov	%r10, HOT(H_REASON)
@@ -190,14 +195,7 @@ bt_tlb_miss:
  */
 	.globl	bt_callout
 bt_callout:
-	mov	%rax, V_GPR+0(%r15)
-	mov	%rcx, V_GPR+8(%r15)
-	mov	%rdx, V_GPR+16(%r15)
-	mov	%rbx, V_GPR+24(%r15)
-	mov	%rsp, V_GPR+32(%r15)
-	mov	%rbp, V_GPR+40(%r15)
-	mov	%rsi, V_GPR+48(%r15)
-	mov	%rdi, V_GPR+56(%r15)
+	STORE_GPRS
 	mov	%r12, HOT(H_FLAGS)
 	mov	%r9, %rbx
 	mov	%r10, %r13

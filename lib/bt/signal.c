@@ -143,6 +143,8 @@ void bt_signal_kicked(struct bt_vcpu *b, void *context)
 	if (!b->v->hot[H_IN_TC])
 		return;
 	b->bt->stats.kicks++;
+	if (!b->kick_tsc)
+		b->kick_tsc = __builtin_ia32_rdtsc();
 	b->v->hot[H_JTAG] = ~0ull;
 	u = tcache_find(&b->bt->tc, pc);
 	if (u && leaves_unlinked(b->bt, u, pc)) {

@@ -3,6 +3,13 @@
 #include "bt/unit.h"
 #include "bt/verify.h"
 
+static uint64_t to_ns(const struct vm *vm, uint64_t cycles)
+{
+	uint64_t mhz = vm->model.tsc_hz / 1000000;
+
+	return mhz ? cycles * 1000 / mhz : 0;
+}
+
 void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
 		    void *ptr)
 {
@@ -35,6 +42,9 @@ void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
 	put(ptr, "window_checks", s->window_checks);
 	put(ptr, "windows", s->windows);
 	put(ptr, "kicks", s->kicks);
+	put(ptr, "kick_latency_mean_ns", to_ns(vm, s->kicks_left ?
+	    s->kick_cycles / s->kicks_left : 0));
+	put(ptr, "kick_latency_max_ns", to_ns(vm, s->kick_cycles_max));
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		const struct bt_vcpu *b = vm->vcpu[i] ? vm->vcpu[i]->engine : NULL;
 

@@ -147,6 +147,7 @@ struct bt_stats {
 	uint64_t exits[16], steps, callouts, links, tlb_misses, seg_fills, seg_faults;
 	uint64_t window_fills, window_evictions, kicks, evictions, untranslatable;
 	uint64_t windows, window_drops, window_checks;
+	uint64_t kicks_left, kick_cycles, kick_cycles_max;	/* from a kick to leaving */
 };
 
 struct bt_window_set;
@@ -174,6 +175,7 @@ struct bt_vcpu {
 	void *altstack;
 	timer_t retry;			/* sends a kick again */
 	bool have_retry;
+	uint64_t kick_tsc;		/* of a kick that translated code has not left for */
 	struct bt_unit *fault_unit;	/* of the last BT_EXIT_FAULT */
 	struct bt_site *fault_site;
 	struct bt_verify *verify;	/* NULL: off */
