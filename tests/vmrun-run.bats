@@ -152,6 +152,32 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	assert_regex "$stderr" 'vmrun: run: .*(bt|interp)'
 }
 
+@test "a full disk behind the serial port is an error" {
+	good
+	run -1 --separate-stderr bash -c "'$VMRUN' run --memory 64M --kernel '$kernel' \
+		--timeout 20 </dev/null >/dev/full"
+	# shellcheck disable=SC2154 # set by run --separate-stderr
+	[[ $stderr = *"output is lost: No space left on device"* ]]
+}
+
+@test "an initrd that cannot fit is not read to its end" {
+	good
+	fails 2 'run: /dev/zero: does not fit into 64 MiB of memory' \
+		run --memory 64M --kernel "$kernel" --initrd /dev/zero
+}
+
+@test "SIGTERM ends the wait for a kernel from a pipe" {
+	mkfifo "$BATS_TEST_TMPDIR/pipe"
+	"$VMRUN" run --kernel "$BATS_TEST_TMPDIR/pipe" 3>&- &
+	pid=$!
+	until [ "$(cat /proc/$pid/wchan 2>/dev/null)" = wait_for_partner ] ||
+		grep -q '^State:.*S' /proc/$pid/status; do :; done
+	kill -TERM $pid
+	rc=0
+	wait $pid || rc=$?
+	[ $rc -eq 0 ]
+}
+
 @test "serial ports that cannot be" {
 	good
 	fails 2 "run: .*parallel.*" run --kernel "$kernel" --serial parallel

@@ -160,6 +160,9 @@ static int end_code(struct cli *c, struct pc *pc, enum pc_end end, int code,
 		cli_say(c, "the guest crashed: triple fault");
 		pc_dump(pc, stderr);
 		return CLI_FAILED;
+	case PC_END_LOST:
+		cli_say(c, "%s", e->msg);
+		return CLI_FAILED;
 	case PC_END_ERROR:
 		break;
 	}
@@ -170,7 +173,8 @@ static int end_code(struct cli *c, struct pc *pc, enum pc_end end, int code,
 
 static int run_machine(struct cli *c, const struct run_args *a, const struct pc_config *cfg)
 {
-	struct sigaction sa = { .sa_handler = on_stop, .sa_flags = SA_RESTART };
+	/* No SA_RESTART: a signal also ends the wait for a pipe's kernel image. */
+	struct sigaction sa = { .sa_handler = on_stop };
 	struct err e = { 0 };
 	int code = 0;
 	uint64_t start;
@@ -181,6 +185,8 @@ static int run_machine(struct cli *c, const struct run_args *a, const struct pc_
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
 	running = pc_new(cfg, &e);
+	if (!running && stop_asked)
+		return CLI_DONE;
 	if (!running) {
 		/* What does not fit needs another --memory, not another disk. */
 		code = cli_fail(c, &e);

@@ -28,6 +28,7 @@ struct chardev {
 	int pty_slave;		/* held open: no EIO while no one is connected */
 	int wake_fd;
 	pthread_mutex_t lock;
+	int out_errno;		/* why output ended; 0: it did not, or its reader went */
 	bool stalled;		/* put() said no */
 	bool full;		/* input waits for get() */
 	uint32_t in_r, in_w, out_r, out_w;
@@ -198,6 +199,8 @@ static unsigned handle_out(struct chardev *c)
 	done = write_some(c, buf, n);
 	if (done < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
+	if (done < 0 && errno != EPIPE && c->listener < 0)
+		c->out_errno = errno;
 	pthread_mutex_lock(&c->lock);
 	if (done < 0) {
 		if (c->stdio)
@@ -215,6 +218,11 @@ static unsigned handle_out(struct chardev *c)
 	}
 	pthread_mutex_unlock(&c->lock);
 	return ev;
+}
+
+int chardev_error(const struct chardev *c)
+{
+	return -c->out_errno;
 }
 
 /* Output that no one can ever read does not hold up the guest. */

@@ -52,6 +52,9 @@ enum chardev_event {
 };
 unsigned chardev_handle(struct chardev *c, const struct pollfd *p);
 
+/* 0, or the -errno that ended output (a full disk; not a reader that went). */
+int chardev_error(const struct chardev *c);
+
 /* Write what is left in the ring, for at most a second of no progress. */
 void chardev_drain(struct chardev *c);
 #endif

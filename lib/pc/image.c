@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Pipes are fine too (a shell's <(...)): the length shows at the end. */
+/* Pipes are fine too (a shell's <(...)): the length shows at the end.  A signal
+ * that asks the process to end ends this with -EINTR. */
 static int read_all(struct image *im, int fd, size_t max, struct err *e)
 {
 	size_t room = 0;
@@ -24,8 +25,6 @@ static int read_all(struct image *im, int fd, size_t max, struct err *e)
 			im->data = p;
 		}
 		n = read(fd, im->data + im->len, room - im->len);
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
 			return err_sys(e, -errno, "%s", im->path);
 		if (n == 0)

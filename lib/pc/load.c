@@ -15,6 +15,18 @@
 #define MODULE_MAX	(3ull << 30)
 
 /* Multiboot modules: paths with commas between them. */
+/* A module that cannot fit need not be read to its end. */
+static int read_module(struct pc *pc, struct image *im, const char *path, struct err *e)
+{
+	uint64_t max = pc->cfg.memory < MODULE_MAX ? pc->cfg.memory : MODULE_MAX;
+	int rc = image_read(im, path, max, e);
+
+	if (rc == -EFBIG && max < MODULE_MAX)
+		return err_set(e, -ENOSPC, "%s: does not fit into %llu MiB of memory",
+			       path, (unsigned long long)(pc->cfg.memory >> 20));
+	return rc;
+}
+
 static int read_modules(struct pc *pc, struct err *e)
 {
 	struct boot_request *rq = &pc->rq;
@@ -29,7 +41,7 @@ static int read_modules(struct pc *pc, struct err *e)
 
 		if (rq->nmodules == BOOT_MODULES)
 			return err_set(e, -EINVAL, "more than %u modules", BOOT_MODULES);
-		rc = image_read(&rq->module[rq->nmodules], path, MODULE_MAX, e);
+		rc = read_module(pc, &rq->module[rq->nmodules], path, e);
 		if (rc)
 			return rc;
 		rq->nmodules++;
@@ -39,7 +51,7 @@ static int read_modules(struct pc *pc, struct err *e)
 
 static int read_initrd(struct pc *pc, struct err *e)
 {
-	int rc = image_read(&pc->rq.module[0], pc->cfg.initrd, MODULE_MAX, e);
+	int rc = read_module(pc, &pc->rq.module[0], pc->cfg.initrd, e);
 
 	pc->rq.nmodules = rc ? 0 : 1;
 	return rc;

@@ -36,6 +36,7 @@ enum pc_end {
 	PC_END_TIMEOUT,
 	PC_END_CRASH,		/* triple fault; report holds the registers */
 	PC_END_ERROR,		/* the engine failed: err */
+	PC_END_LOST,		/* ended well, but serial output was lost: err */
 };
 
 struct pc;

@@ -453,5 +453,9 @@ enum pc_end pc_run(struct pc *pc, int *code, struct err *e)
 	chardev_drain(pc->serial);
 	chardev_cooked(pc->serial);
 	unblock_sigpipe(&old);
+	if (chardev_error(pc->serial) && (end == PC_END_POWEROFF || end == PC_END_RESET)) {
+		err_sys(e, chardev_error(pc->serial), "serial port: the guest's output is lost");
+		return PC_END_LOST;
+	}
 	return end;
 }
