@@ -109,6 +109,10 @@ guest() {
 	guest fpu
 }
 
+@test "vmware: the backdoor at every privilege level" {
+	guest vmware
+}
+
 # Without a comparison: what is offered may differ.
 guest_alone() {
 	run_guest interp "$GUESTS/$1.rom"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "dev/lapic.h"
+#include "vmm/vmware.h"
 
 enum { VERSION = 6, PRODUCT_ESX = 2, VCPU_LEGACY_X2APIC = 1 << 3 };
 
@@ -25,11 +26,11 @@ static uint64_t vmbackdoor_read(void *ptr, uint64_t off, unsigned size)
 	struct vcpu *v = current_vcpu(b->vm);
 	uint64_t *gpr = v->cpu.gpr, hz = b->vm->model.tsc_hz;
 
-	if (size != 4 || off || (uint32_t)gpr[X86_RAX] != VMBACKDOOR_MAGIC)
+	if (!vmware_call(&v->cpu, (uint16_t)(VMWARE_PORT + off), size))
 		return ~0ull;
 	switch (gpr[X86_RCX] & 0xffff) {
 	case VMBACKDOOR_GETVERSION:
-		gpr[X86_RBX] = VMBACKDOOR_MAGIC;
+		gpr[X86_RBX] = VMWARE_MAGIC;
 		gpr[X86_RCX] = PRODUCT_ESX;
 		return VERSION;
 	case VMBACKDOOR_GETHZ:
@@ -51,7 +52,7 @@ void vmbackdoor_reset(struct vmbackdoor *b)
 struct vmbackdoor *vmbackdoor_new(struct vm *vm, struct err *e)
 {
 	struct vmbackdoor *b = calloc(1, sizeof(*b));
-	struct bus_range r = { .base = VMBACKDOOR_PORT, .len = 4,
+	struct bus_range r = { .base = VMWARE_PORT, .len = 4,
 			       .read = vmbackdoor_read, .ptr = b,
 			       .name = "vmbackdoor" };
 
@@ -71,6 +72,6 @@ void vmbackdoor_free(struct vmbackdoor *b)
 {
 	if (!b)
 		return;
-	bus_del_pio(&b->vm->bus, VMBACKDOOR_PORT);
+	bus_del_pio(&b->vm->bus, VMWARE_PORT);
 	free(b);
 }

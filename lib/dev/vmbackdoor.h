@@ -4,6 +4,8 @@
  * VMware's backdoor: a 32-bit IN from port 0x5658 with 'VMXh' in EAX and a
  * command in CX.  GETVERSION, GETHZ and GETVCPU_INFO, which Linux uses; other
  * commands read as all ones.
+ * interp and bt let every privilege level call it (vmm/vmware.h); under kvm the
+ * kernel decides (its kvm.enable_vmware_backdoor).
  * Source: Linux arch/x86/kernel/cpu/vmware.c, open-vm-tools backdoor_def.h.
  *
  * The handler reads and writes general registers of the vCPU whose thread it
@@ -13,9 +15,6 @@
 
 #include "base/err.h"
 #include "vmm/vm.h"
-
-#define VMBACKDOOR_PORT		0x5658
-#define VMBACKDOOR_MAGIC	0x564d5868u
 
 enum vmbackdoor_cmd {
 	VMBACKDOOR_GETVERSION = 10, VMBACKDOOR_GETHZ = 45,

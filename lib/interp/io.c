@@ -1,6 +1,7 @@
 /* IN, OUT, INS, OUTS.  SDM vol. 1 chapter 18. */
 
 #include "interp/system.h"
+#include "vmm/vmware.h"
 
 /* A run of REP INS/OUTS ends after so many elements, to look for interrupts. */
 #define IO_RUN	1024
@@ -46,7 +47,9 @@ int op_in(struct vcpu *v, const struct x86_insn *in)
 	unsigned size = in->o[0].size;
 	uint64_t port;
 
-	if (interp_get(v, in, 1, &port) != X86_OK ||
+	if (interp_get(v, in, 1, &port) != X86_OK)
+		return X86_FAULT;
+	if (!vmware_call(&v->cpu, (uint16_t)port, size) &&
 	    io_check(v, (uint16_t)port, size) != X86_OK)
 		return X86_FAULT;
 	return interp_put(v, in, 0,

@@ -19,11 +19,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/vmware.h"
+
 /* How often an instruction may go on with another access (REP OUTS, a page
  * crossing) when it is finished off outside of run(). */
 #define FINISH_MAX	100000
-
-#define BACKDOOR_PORT	0x5658	/* lib/dev/vmbackdoor.h */
 
 int kvm_vcpu_create(struct vcpu *v, struct err *e)
 {
@@ -102,7 +102,7 @@ static int backdoor(struct vcpu *v, uint64_t *val)
 
 static bool is_backdoor(const struct kvm_run *r)
 {
-	return r->io.port == BACKDOOR_PORT && r->io.size == 4 && r->io.count == 1 &&
+	return r->io.port == VMWARE_PORT && r->io.size == 4 && r->io.count == 1 &&
 		r->io.direction == KVM_EXIT_IO_IN;
 }
 

@@ -7,6 +7,7 @@
 #include "dev/acpipm.h"
 #include "dev/lapic.h"
 #include "dev/vmbackdoor.h"
+#include "vmm/vmware.h"
 
 static struct vm vm;
 static uint64_t now = 1000 * NS_PER_SEC;
@@ -104,24 +105,24 @@ static void test_backdoor(void)
 	vm.vcpu[0] = v;
 	vm.ncpus = 1;
 	vm.model.tsc_hz = 0x123456789;
-	gpr[X86_RAX] = VMBACKDOOR_MAGIC;
+	gpr[X86_RAX] = VMWARE_MAGIC;
 	gpr[X86_RBX] = 0xffffffff;
 	gpr[X86_RCX] = VMBACKDOOR_GETVERSION;
-	check(bus_pio_read(&vm.bus, VMBACKDOOR_PORT, 4) == 6 &&
-	      gpr[X86_RBX] == VMBACKDOOR_MAGIC, "version");
+	check(bus_pio_read(&vm.bus, VMWARE_PORT, 4) == 6 &&
+	      gpr[X86_RBX] == VMWARE_MAGIC, "version");
 	gpr[X86_RCX] = VMBACKDOOR_GETHZ;
-	check(bus_pio_read(&vm.bus, VMBACKDOOR_PORT, 4) == 0x23456789 &&
+	check(bus_pio_read(&vm.bus, VMWARE_PORT, 4) == 0x23456789 &&
 	      gpr[X86_RBX] == 1 && gpr[X86_RCX] == LAPIC_TIMER_HZ, "frequencies");
 	gpr[X86_RCX] = VMBACKDOOR_GETVCPU_INFO;
-	check(!(bus_pio_read(&vm.bus, VMBACKDOOR_PORT, 4) >> 31), "reserved bit");
+	check(!(bus_pio_read(&vm.bus, VMWARE_PORT, 4) >> 31), "reserved bit");
 	gpr[X86_RBX] = 7;
 	gpr[X86_RCX] = 0x7fff;
-	check(bus_pio_read(&vm.bus, VMBACKDOOR_PORT, 4) == 0xffffffff &&
+	check(bus_pio_read(&vm.bus, VMWARE_PORT, 4) == 0xffffffff &&
 	      gpr[X86_RBX] == 7, "unknown command");
 	gpr[X86_RCX] = VMBACKDOOR_GETVERSION;
-	check(bus_pio_read(&vm.bus, VMBACKDOOR_PORT, 2) == 0xffff, "16 bits");
+	check(bus_pio_read(&vm.bus, VMWARE_PORT, 2) == 0xffff, "16 bits");
 	gpr[X86_RAX]++;
-	check(bus_pio_read(&vm.bus, VMBACKDOOR_PORT, 4) == 0xffffffff, "no magic");
+	check(bus_pio_read(&vm.bus, VMWARE_PORT, 4) == 0xffffffff, "no magic");
 	vmbackdoor_free(b);
 	vm.ncpus = 0;
 	free(v);
