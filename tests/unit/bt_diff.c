@@ -5,9 +5,8 @@
  * into themselves; paging off, 2-level and PAE; CPL 0 and 3; in soft, window and
  * mixed form.  Registers, flags, FPU state and all memory must end up equal.
  *
- *	bt_diff [cases [seed [form]]]	default 12000 cases, a new seed, all forms
+ *	bt_diff [cases [seed [form]]]	default 12000 cases, all forms
  */
-#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -602,12 +601,10 @@ int main(int argc, char **argv)
 	static const char *const name[] = {
 		[BT_MIXED] = "mixed", [BT_SOFT] = "soft", [BT_WINDOW] = "window" };
 	struct sigaction sa = { .sa_handler = on_alarm, .sa_flags = SA_ONSTACK };
-	struct timespec ts;
 	uint64_t seed;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
 	left = argc > 1 ? strtoull(argv[1], NULL, 0) : 12000;
-	seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)ts.tv_nsec ^ (uint64_t)ts.tv_sec << 20;
+	seed = seed_chosen(argc > 2 ? argv[2] : NULL);
 	rng = 1;
 	fill(pool, sizeof(pool));
 	rig_tables(memory);

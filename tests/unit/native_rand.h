@@ -8,6 +8,14 @@
 
 static uint64_t rng;		/* the whole state: a case can be made again */
 
+/* The seed: an argument, RING1_SEED, or always the same one. */
+static uint64_t seed_chosen(const char *arg)
+{
+	if (!arg)
+		arg = getenv("RING1_SEED");
+	return arg ? strtoull(arg, NULL, 0) : 20260101;
+}
+
 static uint64_t rnd(void)
 {
 	uint64_t z = rng += 0x9e3779b97f4a7c15ull;
