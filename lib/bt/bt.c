@@ -191,10 +191,11 @@ int bt_callout_c(struct vcpu *v, const struct bt_callout *co)
 	b->leave = false;
 	c->rip = co->next;
 	if (co->fn(v, &co->in) != X86_OK) {
+		/* Not executed again: a REP may have overwritten itself. */
 		flags_split(v);		/* those of a REP CMPS's last comparison */
-		c->rip = co->eip;
-		flags_split(v);	/* of a REP's elements before the fault */
-		return BT_CALLOUT_STEP;
+		if (!c->exc.at_rip)
+			c->rip = co->eip;
+		return BT_CALLOUT_FAULT;
 	}
 	flags_split(v);
 	v->insns++;
@@ -374,7 +375,7 @@ static void trace_exit(struct bt_vcpu *b, unsigned reason)
 		[BT_EXIT_LINK] = "link", [BT_EXIT_LOOKUP] = "lookup",
 		[BT_EXIT_STEP] = "step", [BT_EXIT_REQ] = "request",
 		[BT_EXIT_STI] = "sti", [BT_EXIT_HOT] = "hot",
-		[BT_EXIT_FAULT] = "fault",
+		[BT_EXIT_FAULT] = "fault", [BT_EXIT_RAISE] = "exception",
 	};
 
 	trace_line(b->bt->vm, TRACE_EXITS, "exit %08llx %s\n",
@@ -435,6 +436,8 @@ again:
 			return step(b);
 		case BT_EXIT_STEP:
 			return step(b);
+		case BT_EXIT_RAISE:
+			return interp_exception(v);
 		case BT_EXIT_STI:
 			v->cpu.inhibit = true;
 			return INTERP_OK;

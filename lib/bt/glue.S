@@ -230,8 +230,8 @@ bt_callout:
 	mov	V_GPR+48(%r15), %rsi
 	mov	V_GPR+56(%r15), %rdi
 	jmp	*%r13
-4:	mov	$BT_EXIT_STEP, %eax
-	cmp	$BT_CALLOUT_STEP, %ebx
+4:	mov	$BT_EXIT_RAISE, %eax
+	cmp	$BT_CALLOUT_FAULT, %ebx
 	je	5f
 	mov	$BT_EXIT_REQ, %eax
 5:	mov	%rax, HOT(H_REASON)

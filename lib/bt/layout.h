@@ -76,6 +76,6 @@
 
 /* what bt_callout_c() returns */
 #define BT_CALLOUT_ON	0	/* done: go on in the unit */
-#define BT_CALLOUT_STEP	1	/* it faults: the interpreter is to raise that */
+#define BT_CALLOUT_FAULT 1	/* it raised an exception */
 #define BT_CALLOUT_OUT	2	/* done: leave, something changed */
 #endif

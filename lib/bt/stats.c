@@ -32,6 +32,7 @@ void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
 	put(ptr, "exits_sti", s->exits[BT_EXIT_STI]);
 	put(ptr, "exits_hot", s->exits[BT_EXIT_HOT]);
 	put(ptr, "exits_fault", s->exits[BT_EXIT_FAULT]);
+	put(ptr, "exits_exception", s->exits[BT_EXIT_RAISE]);
 	put(ptr, "callouts", s->callouts);
 	put(ptr, "steps", s->steps);
 	put(ptr, "steps_untranslatable", s->untranslatable);

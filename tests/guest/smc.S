@@ -18,12 +18,14 @@ guest_main:
 	call	all
 	call	aliases
 	call	remap
+	call	rep_erase
 	call	rt_paging_off
 	print	"PAE"
 	call	rt_paging_pae
 	call	all
 	call	aliases
 	call	remap
+	call	rep_erase
 	call	rt_paging_off
 	call	real
 	ret
@@ -429,6 +431,46 @@ remap:
 	movb	$0x48, A
 	call	*%ebx
 	check	"ro.changed", %eax, $201
+	ret
+
+/* A REP that overwrites itself goes on, and the page fault it ends in is its own.
+ * EDI starts so far before the code that it is reached by a later element. */
+rep_erase:
+	set_pte	A, A+7
+	set_pte	B, 0
+	.irp	before, 0, 7, 2000
+	movl	$0x90c3abf3, A + 0xff0	/* rep stosl ; ret ; nop */
+	movl	$A + 0xff0 - 4 * \before, %edi
+	movl	$\before + 100, %ecx
+	movl	$0x40404040, %eax
+	try
+	movl	$A + 0xff0, %edx
+	call	*%edx
+	caught
+	check	"rep_erase.\before", exc_vector, $14
+	check	"rep_erase.eip", exc_EIP, $A + 0xff0
+	check	"rep_erase.ecx", exc_ECX, $(100 - 4)
+	check	"rep_erase.edi", exc_EDI, $B
+	check	"rep_erase.eax", exc_EAX, $0x40404040
+	.endr
+	/* movs, its source in the same page */
+	movl	$A, %edi
+	movl	$0x400, %ecx
+	movl	$0x4242c342, %eax
+	rep stosl
+	movl	$0x90c3a4f3, A + 0x800	/* rep movsb ; ret ; nop */
+	movl	$A + 0x600, %esi
+	movl	$A + 0x7fd, %edi
+	movl	$0x1000, %ecx
+	try
+	movl	$A + 0x800, %edx
+	call	*%edx
+	caught
+	check	"rep_erase.movs", exc_vector, $14
+	check	"rep_erase.movs.eip", exc_EIP, $A + 0x800
+	check	"rep_erase.movs.edi", exc_EDI, $B
+	check	"rep_erase.movs.esi", exc_ESI, $A + 0x600 + 0x803
+	set_pte	B, B+7
 	ret
 
 /* In real mode, with a segment in front. */
