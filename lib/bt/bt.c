@@ -29,11 +29,12 @@ _Static_assert(offsetof(struct vcpu, cpu.rflags) == V_RFLAGS, "layout.h");
 _Static_assert(sizeof(struct bt_jentry) == 16, "gen_exit_lookup");
 
 void bt_enter(struct vcpu *v, const void *code);
-int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, int write);
+int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, unsigned what);
 int bt_callout_c(struct vcpu *v, const struct bt_callout *co);
 extern const char bt_fpu_load[], bt_exit[], bt_exit_saved[], bt_tlb_miss[],
 	bt_callout[];
 
+#define X87_FSW_ES	0x80	/* exception summary, in FSW's low byte */
 #define SITE_FAULTS_MAX	2	/* then the instruction is made soft */
 
 static bool flat(const struct x86_seg *s, bool write)
@@ -212,14 +213,19 @@ int bt_callout_c(struct vcpu *v, const struct bt_callout *co)
 	return BT_CALLOUT_ON;
 }
 
-int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, int write)
+int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, unsigned what)
 {
 	struct bt_vcpu *b = v->engine;
 	enum tlb_mode m = b->mode & BT_M_USER ? TLB_USER : TLB_KERNEL;
 	const struct tlb_entry *e = &v->tlb.e[m][gva >> PAGE_SHIFT & (TLB_SIZE - 1)];
+	bool write = what & BT_MISS_WRITE;
 	uint64_t gpa, tag;
 
 	b->bt->stats.tlb_misses++;
+	/* #GP and #MF come before the walk, which sets A and D. */
+	if (gva & what >> BT_MISS_ALIGN ||
+	    (what & BT_MISS_FP && v->cpu.xsave[2] & X87_FSW_ES))
+		return 1;
 	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R, m, &gpa) != X86_OK)
 		return 1;
 	tag = write ? e->wtag : e->rtag;

@@ -51,7 +51,7 @@ static void check_seg(struct gen *g, int32_t bad, bool *ok)
 	emit_mov_rr(e, X86_R9, X86_RCX);
 	emit_load(e, X86_RCX, bad, EMIT_32);
 	good = emit_jrcxz(e);
-	gen_stub_add(g, emit_jmp_open(e), NULL, g->eip, BT_EXIT_STEP, false);
+	gen_stub_add(g, emit_jmp_open(e), NULL, g->eip, BT_EXIT_STEP, 0);
 	g->stub[g->nstubs - 1].rcx_in_r9 = true;
 	g->stub[g->nstubs - 1].saved = g->flags == GEN_SAVED;
 	emit_close8(e, good);
@@ -119,7 +119,7 @@ void gen_seg(struct gen *g, unsigned seg, unsigned size, bool write)
 	emit_rm(e, 0x3b, X86_R10, X86_R15, X86_NOREG, 0,
 		(int32_t)(H_SEG_LAST + 2 * seg + write) * 8, EMIT_64);
 	g->flags = GEN_SAVED;
-	gen_stub_add(g, emit_jcc(e, 0xf), NULL, g->eip, BT_EXIT_STEP, false);
+	gen_stub_add(g, emit_jcc(e, 0xf), NULL, g->eip, BT_EXIT_STEP, 0);
 	emit_load(e, X86_R9, (int32_t)offsetof(struct vcpu, cpu.seg[seg].base), EMIT_32);
 	emit_lea(e, X86_R8, X86_R8, X86_R9, 0, 0, EMIT_32);
 	gen_site_again(g);
@@ -160,6 +160,8 @@ void gen_check(struct gen *g, unsigned size, bool write)
 	struct emit *e = &g->e;
 	enum tlb_mode m = g->mode & BT_M_USER ? TLB_USER : TLB_KERNEL;
 	int32_t entry = (int32_t)offsetof(struct vcpu, tlb.e[m][0]);
+	unsigned align = g->in->aligned ? size - 1 : 0;
+	bool fp = g->in->unit == X86_U_X87 || g->in->unit == X86_U_MMX;
 	int32_t tag = entry + (int32_t)(write ? offsetof(struct tlb_entry, wtag) :
 					offsetof(struct tlb_entry, rtag));
 	const uint8_t *retry;
@@ -174,7 +176,9 @@ void gen_check(struct gen *g, unsigned size, bool write)
 	emit_lea(e, X86_R9, X86_R15, X86_R9, 0, 0, EMIT_64);
 	emit_rm(e, 0x3b, X86_R10, X86_R9, X86_NOREG, 0, tag, EMIT_64);
 	g->flags = GEN_SAVED;
-	gen_stub_add(g, emit_jcc(e, 5), retry, g->eip, BT_EXIT_STEP, write);
+	gen_stub_add(g, emit_jcc(e, 5), retry, g->eip, BT_EXIT_STEP,
+		     (write ? BT_MISS_WRITE : 0) | (fp ? BT_MISS_FP : 0) |
+		     align << BT_MISS_ALIGN);
 	emit_rm(e, 0x8b, X86_R9, X86_R9, X86_NOREG, 0,
 		entry + (int32_t)offsetof(struct tlb_entry, addend), EMIT_64);
 }
@@ -271,7 +275,7 @@ void gen_store_imm(struct gen *g, unsigned base, int32_t disp, uint32_t imm, uns
 }
 
 void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint32_t eip,
-		  unsigned reason, bool write)
+		  unsigned reason, unsigned miss)
 {
 	if (g->nstubs == GEN_STUBS_MAX) {
 		g->e.overflow = true;
@@ -279,7 +283,7 @@ void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint32_t eip
 	}
 	g->stub[g->nstubs++] = (struct gen_stub){
 		.at = at, .retry = retry, .eip = eip, .reason = (uint8_t)reason,
-		.write = write, .saved = g->flags != GEN_HOST,
+		.miss = (uint8_t)miss, .saved = g->flags != GEN_HOST,
 	};
 }
 
@@ -293,7 +297,7 @@ void gen_stubs(struct gen *g)
 		emit_close32(e, s->at);
 		if (s->retry) {
 			emit_mov_ri(e, X86_R10, s->eip);
-			emit_mov_ri(e, X86_R11, s->write);
+			emit_mov_ri(e, X86_R11, s->miss);
 			/* lea r9, [rip + retry] */
 			e8(e, 0x4c), e8(e, 0x8d), e8(e, 0x0d);
 			e32(e, 0);

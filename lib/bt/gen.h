@@ -28,7 +28,8 @@ struct gen_stub {
 	const uint8_t *retry;	/* TLB miss: where to go on; NULL: leave with reason */
 	uint32_t eip;
 	uint8_t reason;		/* enum bt_exit */
-	bool write, saved, rcx_in_r9;
+	uint8_t miss;		/* BT_MISS_* */
+	bool saved, rcx_in_r9;
 };
 
 struct gen {
@@ -96,7 +97,7 @@ void gen_exit_lookup(struct gen *g);			/* r8d = eip */
 void gen_exit_step(struct gen *g, uint32_t eip);	/* the interpreter does it */
 /* Leave for reason at eip when ECX-like test: value in r8d is zero/non-zero. */
 void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint32_t eip,
-		  unsigned reason, bool write);
+		  unsigned reason, unsigned miss);
 void gen_stubs(struct gen *g);
 
 /* Another site in the current instruction, behind what it changed so far. */

@@ -62,7 +62,7 @@ static void check_target(struct gen *g)
 	gen_need_saved(g);
 	emit_alu_ri(&g->e, 7, X86_R13, limit);
 	g->flags = GEN_SAVED;
-	gen_stub_add(g, emit_jcc(&g->e, 7), NULL, g->eip, BT_EXIT_STEP, false);
+	gen_stub_add(g, emit_jcc(&g->e, 7), NULL, g->eip, BT_EXIT_STEP, 0);
 	gen_site_again(g);
 }
 

@@ -369,7 +369,7 @@ static bool gen_sti(struct gen *g)
 	emit_mov_rr(e, X86_R9, X86_RCX);
 	emit_load(e, X86_RCX, V_REQ, EMIT_32);
 	ok = emit_jrcxz(e);
-	gen_stub_add(g, emit_jmp_open(e), NULL, g->next, BT_EXIT_STI, false);
+	gen_stub_add(g, emit_jmp_open(e), NULL, g->next, BT_EXIT_STI, 0);
 	g->stub[g->nstubs - 1].rcx_in_r9 = true;
 	g->stub[g->nstubs - 1].saved = g->flags == GEN_SAVED;
 	emit_close8(e, ok);
@@ -425,7 +425,7 @@ static bool gen_popf(struct gen *g)
 	emit_rr(e, 0xf7, 0, X86_R8, EMIT_32);	/* test r8d, imm32 */
 	e32(e, size == 2 ? system & 0xffff : system);
 	g->flags = GEN_SAVED;
-	gen_stub_add(g, emit_jcc(e, 5), NULL, g->eip, BT_EXIT_STEP, false);
+	gen_stub_add(g, emit_jcc(e, 5), NULL, g->eip, BT_EXIT_STEP, 0);
 	add_esp(g, (int32_t)size);
 	/* R12: AH = low byte, AL = OF */
 	emit_rr(e, 0x89, X86_R13, X86_R8, EMIT_32);
@@ -439,7 +439,7 @@ static bool gen_popf(struct gen *g)
 	skip = emit_jcc(e, 4);			/* IF clear: nothing to take */
 	emit_rm(e, 0x83, 7, X86_R15, X86_NOREG, 0, V_REQ, EMIT_32);	/* cmp req, 0 */
 	e8(e, 0);
-	gen_stub_add(g, emit_jcc(e, 5), NULL, g->next, BT_EXIT_REQ, false);
+	gen_stub_add(g, emit_jcc(e, 5), NULL, g->next, BT_EXIT_REQ, 0);
 	emit_close32(e, skip);
 	return true;
 }

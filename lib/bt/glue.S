@@ -134,7 +134,7 @@ bt_fpu_ok:
 
 /*
  * Soft TLB miss.  r8d = linear address, r9 = where to try again, r10d = eip of
- * the instruction, r11d = 1 for a write.  Flags are in R12.  Comes back when the
+ * the instruction, r11d = BT_MISS_*.  Flags are in R12.  Comes back when the
  * entry was filled, else exits for the interpreter to execute the instruction.
  */
 	.globl	bt_tlb_miss

@@ -72,7 +72,13 @@
 #define BT_EXIT_HOT	6	/* arg = struct bt_unit *: promote it */
 #define BT_EXIT_FAULT	7	/* signal at eip; arg = signal site */
 #define BT_EXIT_LOOP	8	/* run the string instruction at eip in C */
-#define BT_EXIT_KINDS	9
+#define BT_EXIT_RAISE	9	/* the exception in v->cpu.exc is to be delivered */
+#define BT_EXIT_KINDS	10
+
+/* what bt_tlb_miss_c() is told */
+#define BT_MISS_WRITE	1
+#define BT_MISS_FP	2	/* a pending x87 exception comes first */
+#define BT_MISS_ALIGN	2	/* from this bit on: address bits that must be 0 */
 
 /* what bt_callout_c() returns */
 #define BT_CALLOUT_ON	0	/* done: go on in the unit */

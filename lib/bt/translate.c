@@ -151,7 +151,7 @@ static void gen_entry(struct gen *g, bool count)
 	hot = emit_jrcxz(e);
 	e8(e, 0xeb), e8(e, 5);
 	emit_close8(e, hot);
-	gen_stub_add(g, emit_jmp_open(e), NULL, u->eip, BT_EXIT_HOT, false);
+	gen_stub_add(g, emit_jmp_open(e), NULL, u->eip, BT_EXIT_HOT, 0);
 	g->stub[g->nstubs - 1].rcx_in_r9 = true;
 	emit_mov_rr(e, X86_RCX, X86_R9);
 }

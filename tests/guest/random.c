@@ -392,8 +392,6 @@ static void strings(struct gen *g)
 		b1(g, 0xfc);
 }
 
-/* No instruction that wants alignment: whether the page's A bit is set when #GP comes
- * instead is the processor's affair. */
 static void vector(struct gen *g)
 {
 	/* paddd psubd pxor por pand pmulludq pcmpeqd punpckldq packsswb */
@@ -402,12 +400,13 @@ static void vector(struct gen *g)
 
 	if (!g->simd)
 		return;
-	switch (below(g, 7)) {
+	switch (below(g, 8)) {
 	case 0: op2(g, 0xf3, 0x0f); b1(g, 0x6f); mem(g, x); break;	/* movdqu load */
 	case 1: op2(g, 0xf3, 0x0f); b1(g, 0x7f); mem(g, x); break;	/* and store */
 	case 2: op2(g, 0x66, 0x0f); b1(g, ops[below(g, 9)]); b1(g, 0xc0 | x << 3 | below(g, 4)); break;
 	case 3: op2(g, 0x66, 0x0f); b1(g, 0x6e); mem(g, x); break;	/* movd */
 	case 4: op2(g, 0x66, 0x0f); b1(g, 0xd6); mem(g, x); break;	/* movq store */
+	case 6: op2(g, 0x66, 0x0f); b1(g, 0x6f | below(g, 2) << 4); mem(g, x); break;	/* movdqa: often #GP */
 	case 5: b1(g, 0xdb); mem(g, 0); b1(g, 0xdd); mem(g, 3); break;	/* fild, fstpl */
 	default: op2(g, 0xd9, 0xe8); op2(g, 0xdb, 0xc0); op2(g, 0xdd, 0xd8);	/* x87 stack */
 	}

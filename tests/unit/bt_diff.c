@@ -37,7 +37,6 @@ static struct {
 	unsigned nfix;
 	uint32_t undefined;		/* flags at the end */
 	bool tainted;
-	bool misaligned;		/* the last instruction wants alignment */
 	unsigned vector;		/* 256: none */
 	enum rig_paging paging;
 	unsigned cpl;
@@ -407,8 +406,6 @@ static bool oracle_run(void)
 				count = (uint32_t)in.imm;
 			now.tainted |= (x86_flags_read(&in) & now.undefined) != 0;
 		}
-		if (known)
-			now.misaligned = in.aligned;
 		r = interp_step(v);
 		if (r == INTERP_SHUTDOWN || c->halted)
 			return true;
@@ -480,18 +477,6 @@ static void forget_pushed_flags(void)
 		}
 }
 
-/* A may be set for accesses that then fault otherwise (SDM vol. 3, 4.8); and
- * translated code finds out only after the walk that an operand is not aligned. */
-static void forget_accessed(void)
-{
-	for (uint32_t i = RIG_PD; i < RIG_PAE_PT + 0x1000; i += 4) {
-		uint8_t *a = rig_at(&oracle, i), *b = rig_at(&bt, i);
-
-		if (!((*a ^ *b) & ~(now.misaligned ? 0x60 : 0x20)))
-			*b = *a;
-	}
-}
-
 static void compare(void)
 {
 	static const char *const reg[8] = {
@@ -518,7 +503,6 @@ static void compare(void)
 	if (!memcmp(a, b, RIG_MEM))
 		return;
 	forget_pushed_flags();
-	forget_accessed();
 	for (unsigned i = 0; i < RIG_MEM; i++)
 		if (a[i] != b[i]) {
 			complain("memory at %#x", i, a[i], b[i]);
