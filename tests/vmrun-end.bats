@@ -181,3 +181,49 @@ wait_for() {
 	}
 	engines counts
 }
+
+@test "--trace writes each kind of event" {
+	traces() {
+		local t=$BATS_TEST_TMPDIR/trace kinds=mmu,irq
+		[ "$engine" = interp ] || kinds+=,units,exits
+		run -129 vmrun run --kernel "${BUILD:-build}/tests/guest/paging.elf" --debug-exit \
+			--serial none --accel "$engine" --trace "$kinds:$t"
+		grep -qE '^fault cpu0 0x[0-9a-f]+ error 0x[0-9a-f]+ at 0x[0-9a-f]+$' "$t"
+		grep -qE '^flush cpu0 page 0x[0-9a-f]+ cr3 0x[0-9a-f]+$' "$t"
+		[ "$engine" = interp ] || grep -qE '^unit [0-9a-f]{8} gpa [0-9a-f]+ mode ' "$t"
+		[ "$engine" = interp ] || grep -qE '^exit [0-9a-f]{8} [a-z]+$' "$t"
+		run -129 vmrun run --kernel "${BUILD:-build}/tests/guest/interrupts.elf" --debug-exit \
+			--serial none --accel "$engine" --trace "irq:$t"
+		grep -qE '^irq cpu0 vector 0x[0-9a-f]+$' "$t"
+	}
+	engines traces
+}
+
+@test "signals that kill or pause leave the terminal as it was" {
+	command -v script >/dev/null || skip "no script(1)"
+	rom "$HALT"
+	local t=$BATS_TEST_TMPDIR
+	cat >"$t/session" <<-END
+		stty -a >$t/before
+		raw() { until stty -a </dev/tty | grep -q -e '-icanon'; do sleep 0.05; done; }
+		(
+			raw
+			kill -TSTP \$(cat $t/pid)
+			until grep -q '^State:.*T' /proc/\$(cat $t/pid)/status; do sleep 0.05; done
+			stty -a </dev/tty >$t/paused
+			kill -CONT \$(cat $t/pid)
+			raw
+			kill -QUIT \$(cat $t/pid)
+		) &
+		ulimit -c 0
+		bash -c 'echo \$\$ >$t/pid; exec $VMRUN run --bios $rom --accel interp --timeout 20'
+		echo "code \$?"
+		stty -a >$t/after
+	END
+	mkfifo "$t/keys"
+	timeout 40 script -qec "bash $t/session" /dev/null <>"$t/keys" >"$t/typed" 3>&- || :
+	head -c 1000 "$t/typed"
+	grep -q 'code 131' "$t/typed"
+	diff "$t/before" "$t/paused"
+	diff "$t/before" "$t/after"
+}

@@ -62,6 +62,23 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	fails 2 'run: --verify: only with --accel bt' run --kernel x --accel interp --verify
 }
 
+@test "arguments that are empty" {
+	for o in kernel initrd bios serial trace; do
+		fails 2 "run: --$o: its argument is empty" run --$o ''
+		fails 2 "run: --$o: its argument is empty" run --$o=
+	done
+	good
+	fails 2 'run: --trace: the name of the file is missing' run --kernel "$kernel" --trace irq:
+	for modules in ',' '/etc/passwd,' ',/etc/passwd' '/etc/passwd,,/etc/passwd'; do
+		fails 2 "run: $modules: a module has no name" run --kernel "$kernel" --initrd "$modules"
+	done
+}
+
+@test "more than one processor is refused" {
+	good
+	fails 3 'run: --cpus: 2: more than 1 is not supported yet' run --kernel "$kernel" --cpus 2
+}
+
 @test "memory sizes that are none, or out of range" {
 	good
 	for size in '' 12X M -1 1.5 0x100000 512MB; do
@@ -160,6 +177,48 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	[[ $stderr = *"output is lost: No space left on device"* ]]
 }
 
+@test "a serial file that gets full is said at once, and the machine goes on" {
+	good
+	run -129 --separate-stderr vmrun run --memory 64M --kernel "$kernel" --debug-exit \
+		--serial file:/dev/full
+	assert_equal "$stderr" "vmrun: run: serial port: the guest's output is lost: No space left on device"
+}
+
+@test "a trace that cannot be written is said at once, and the machine goes on" {
+	good
+	run -129 --separate-stderr vmrun run --memory 64M --kernel "$kernel" --debug-exit \
+		--serial none --accel bt --trace units,exits:/dev/full
+	assert_equal "$stderr" 'vmrun: run: --trace: the rest of the trace is lost: No space left on device'
+	# A few lines are only written at the end.
+	rom=$BATS_TEST_TMPDIR/rom
+	{ head -c 65520 /dev/zero; printf '\xb0\xfe\xe6\x64\xf4%011d' 0; } >"$rom"
+	run -1 --separate-stderr vmrun run --bios "$rom" --no-reboot --accel bt --trace units:/dev/full
+	assert_equal "$stderr" 'vmrun: run: --trace: the rest of the trace is lost: No space left on device'
+}
+
+@test "a file size limit ends output, not the machine" {
+	rom=$BATS_TEST_TMPDIR/rom
+	# mov dx, 0x3f8; 1: out dx, al; jmp 1b
+	{ head -c 65520 /dev/zero; printf '\xba\xf8\x03\xee\xeb\xfd%010d' 0; } >"$rom"
+	run -124 --separate-stderr bash -c "ulimit -f 2100; '$VMRUN' run --memory 1M --timeout 3 \
+		--bios '$rom' --serial 'file:$BATS_TEST_TMPDIR/out' --accel interp </dev/null"
+	assert_equal "${stderr_lines[0]}" "vmrun: run: serial port: the guest's output is lost: File too large"
+	assert_equal "${stderr_lines[1]}" 'vmrun: run: timed out'
+}
+
+@test "--timeout covers the wait for a kernel, an initrd and a reader of the output" {
+	local t=$BATS_TEST_TMPDIR
+	mkfifo "$t/pipe"
+	fails 124 "run: $t/pipe: timed out" run --timeout 0.3 --kernel "$t/pipe"
+	good
+	fails 124 "run: $t/pipe: timed out" run --timeout 0.3 --kernel "$kernel" --initrd "$t/pipe"
+	fails 124 "run: serial: $t/pipe: timed out" \
+		run --timeout 0.3 --kernel "$kernel" --serial "file:$t/pipe"
+	# One that sends a little for ever.
+	while printf x; do read -rt 0.05 <> <(:) || :; done >"$t/pipe" 2>/dev/null 3>&- &
+	fails 124 "run: $t/pipe: timed out" run --timeout 0.5 --kernel "$t/pipe"
+}
+
 @test "an initrd that cannot fit is not read to its end" {
 	good
 	fails 2 'run: /dev/zero: does not fit into 64 MiB of memory' \
@@ -170,8 +229,7 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	mkfifo "$BATS_TEST_TMPDIR/pipe"
 	"$VMRUN" run --kernel "$BATS_TEST_TMPDIR/pipe" 3>&- &
 	pid=$!
-	until [ "$(cat /proc/$pid/wchan 2>/dev/null)" = wait_for_partner ] ||
-		grep -q '^State:.*S' /proc/$pid/status; do :; done
+	until grep -q '^State:.*S' /proc/$pid/status; do :; done
 	kill -TERM $pid
 	rc=0
 	wait $pid || rc=$?

@@ -23,31 +23,32 @@ struct run_args {
 #define AT(field) offsetof(struct run_args, field)
 
 const struct cli_opt run_opts[] = {
-	{ "kernel", 0, CLI_STRING, "K", AT(kernel), 0, 0,
+	{ "kernel", 0, CLI_STRING, "K", AT(kernel), 1, 0,
 	  "Linux bzImage, or Multiboot 1 or 2 kernel" },
-	{ "initrd", 0, CLI_STRING, "I", AT(initrd), 0, 0,
+	{ "initrd", 0, CLI_STRING, "I", AT(initrd), 1, 0,
 	  "initial RAM disk; Multiboot: modules A[,B...]" },
 	{ "append", 0, CLI_STRING, "S", AT(append), 0, 0, "kernel command line" },
-	{ "bios", 0, CLI_STRING, "F", AT(bios), 0, 0,
+	{ "bios", 0, CLI_STRING, "F", AT(bios), 1, 0,
 	  "ROM image, started at the reset vector" },
 	{ "memory", 0, CLI_SIZE, "SIZE", AT(memory), MEM_SIZE_MIN, MEM_SIZE_MAX,
 	  "guest memory, 1M to 64G (default 512M)" },
 	{ "cpus", 0, CLI_NUMBER, "N", AT(cpus), 1, VM_CPUS_MAX,
-	  "virtual CPUs (default 1)" },
+	  "virtual CPUs; more than 1 is not supported yet" },
 	{ "accel", 0, CLI_CHOICE, "auto|kvm|bt|interp", AT(accel), 0, 0,
 	  "what runs the guest's code (default auto)" },
-	{ "serial", 0, CLI_STRING, "WHERE", AT(serial), 0, 0,
+	{ "serial", 0, CLI_STRING, "WHERE", AT(serial), 1, 0,
 	  "the first serial port: stdio (default; ^A x ends the\n"
 	  "machine), none, file:F, unix:S or pty" },
 	{ "debug-exit", 0, CLI_FLAG, NULL, AT(debug_exit), 0, 0,
 	  "a byte v written to port 0xf4 ends with (v << 1) | 1" },
 	{ "timeout", 0, CLI_SECONDS, "S", AT(timeout_s), 0, 1000000000,
-	  "stop after S seconds with exit code 124" },
+	  "stop after S seconds, loading included, with exit\n"
+	  "code 124" },
 	{ "stats", 0, CLI_OPTIONAL, "json", AT(stats), 0, 0,
 	  "at the end, counters of the engine on stderr" },
 	{ "verify", 0, CLI_FLAG, NULL, AT(verify), 0, 0,
 	  "bt: in lock-step with the interpreter" },
-	{ "trace", 0, CLI_STRING, "KINDS[:FILE]", AT(trace), 0, 0,
+	{ "trace", 0, CLI_STRING, "KINDS[:FILE]", AT(trace), 1, 0,
 	  "trace units,exits,mmu,irq (default file: stderr)" },
 	{ "no-reboot", 0, CLI_FLAG, NULL, AT(no_reboot), 0, 0,
 	  "end when the guest resets" },
@@ -59,14 +60,69 @@ const struct cli_opt run_opts[] = {
 
 /* The machine that SIGTERM and SIGINT stop, as soon as there is one. */
 static struct pc *volatile running;
-static volatile sig_atomic_t stop_asked;
 static struct cli *run_cli;
 
 static void on_stop(int sig)
 {
-	stop_asked = 1;
-	if (running)
-		pc_stop(running);
+	pc_stop(running);
+}
+
+/* What kills or stops a process does not leave its terminal in raw mode. */
+static void on_death(int sig)
+{
+	struct sigaction sa = { .sa_handler = SIG_DFL };
+
+	pc_console_leave(running);
+	sigaction(sig, &sa, NULL);
+	raise(sig);
+}
+
+static void on_pause(int sig)
+{
+	pc_console_leave(running);
+	raise(SIGSTOP);
+}
+
+static void on_resume(int sig)
+{
+	pc_console_take(running);
+}
+
+static void catch_signals(void)
+{
+	static const struct {
+		int sig;
+		void (*handler)(int);
+	} table[] = {
+		{ SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGHUP, on_stop },
+		{ SIGTSTP, on_pause }, { SIGCONT, on_resume },
+		{ SIGQUIT, on_death }, { SIGABRT, on_death }, { SIGALRM, on_death },
+		{ SIGUSR1, on_death }, { SIGUSR2, on_death }, { SIGXCPU, on_death },
+		{ SIGVTALRM, on_death }, { SIGPROF, on_death },
+		{ SIGXFSZ, SIG_IGN },	/* write() says EFBIG */
+	};
+	struct sigaction old, sa = { .sa_flags = SA_RESTART };
+
+	sigemptyset(&sa.sa_mask);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		bool asked = table[i].sig == SIGTERM || table[i].sig == SIGINT;
+
+		/* What was ignored, as by nohup, stays so; but a script's background
+		 * jobs are born with SIGINT ignored. */
+		sigaction(table[i].sig, NULL, &old);
+		sa.sa_handler = table[i].handler;
+		if (asked || old.sa_handler != SIG_IGN)
+			sigaction(table[i].sig, &sa, NULL);
+	}
+}
+
+static void ignore_stops(void)
+{
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGTSTP, SIG_DFL);
+	signal(SIGCONT, SIG_DFL);
 }
 
 static void say(const char *line)
@@ -94,6 +150,8 @@ static int parse_trace(const char *s, struct pc_config *cfg, struct err *e)
 		cfg->trace_kinds |= kinds[i];
 		at += n + 1;
 	}
+	if (colon && !colon[1])
+		return err_set(e, -EINVAL, "--trace: the name of the file is missing");
 	cfg->trace_out = colon ? fopen(colon + 1, "we") : stderr;
 	if (!cfg->trace_out)
 		return err_sys(e, -errno, "--trace: %s", colon + 1);
@@ -110,6 +168,9 @@ static int check_args(const struct run_args *a, struct err *e)
 	if ((a->initrd || a->append) && !a->kernel)
 		return err_set(e, -EINVAL, "--%s: needs --kernel",
 			       a->initrd ? "initrd" : "append");
+	if (a->cpus > 1)
+		return err_set(e, -ENOTSUP, "--cpus: %u: more than 1 is not supported yet",
+			       a->cpus);
 	if (a->memory % PAGE_SIZE)
 		return err_set(e, -EINVAL, "--memory: not a multiple of 4k");
 	if (a->verify && a->accel != PC_ACCEL_BT && a->accel != PC_ACCEL_AUTO)
@@ -161,7 +222,6 @@ static int end_code(struct cli *c, struct pc *pc, enum pc_end end, int code,
 		pc_dump(pc, stderr);
 		return CLI_FAILED;
 	case PC_END_LOST:
-		cli_say(c, "%s", e->msg);
 		return CLI_FAILED;
 	case PC_END_ERROR:
 		break;
@@ -171,39 +231,41 @@ static int end_code(struct cli *c, struct pc *pc, enum pc_end end, int code,
 	return CLI_FAILED;
 }
 
+static int load_machine(struct cli *c, struct pc *pc)
+{
+	struct err e = { 0 };
+	int rc = pc_load(pc, &e);
+
+	if (rc == -EINTR)
+		return CLI_DONE;
+	if (rc)
+		cli_say(c, "%s", e.msg);
+	/* What does not fit needs another --memory, not another disk. */
+	return rc == -ENOSPC || rc == -E2BIG ? CLI_USAGE : rc ? cli_exit_code(rc) : -1;
+}
+
 static int run_machine(struct cli *c, const struct run_args *a, const struct pc_config *cfg)
 {
-	/* No SA_RESTART: a signal also ends the wait for a pipe's kernel image. */
-	struct sigaction sa = { .sa_handler = on_stop };
 	struct err e = { 0 };
 	int code = 0;
 	uint64_t start;
 	enum pc_end end;
 
-	sigemptyset(&sa.sa_mask);
-	sigaction(SIGTERM, &sa, NULL);
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGHUP, &sa, NULL);
 	running = pc_new(cfg, &e);
-	if (!running && stop_asked)
-		return CLI_DONE;
-	if (!running) {
-		/* What does not fit needs another --memory, not another disk. */
-		code = cli_fail(c, &e);
-		return e.code == -ENOSPC || e.code == -E2BIG ? CLI_USAGE : code;
+	if (!running)
+		return cli_fail(c, &e);
+	catch_signals();
+	code = load_machine(c, running);
+	if (code < 0) {
+		if (pc_serial_name(running))
+			cli_say(c, "serial port: %s", pc_serial_name(running));
+		start = clock_ns();
+		end = pc_run(running, &code, &e);
+		code = end_code(c, running, end, code, &e);
+		if (a->stats != STATS_OFF)
+			print_stats(running, a->stats == STATS_JSON, clock_ns() - start);
 	}
-	if (pc_serial_name(running))
-		cli_say(c, "serial port: %s", pc_serial_name(running));
-	if (stop_asked)
-		pc_stop(running);
-	start = clock_ns();
-	end = pc_run(running, &code, &e);
-	code = end_code(c, running, end, code, &e);
-	if (a->stats != STATS_OFF)
-		print_stats(running, a->stats == STATS_JSON, clock_ns() - start);
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
+	ignore_stops();
 	pc_free(running);
 	return code;
 }
@@ -241,11 +303,10 @@ int run_main(struct cli *c, int argc, char **argv)
 	cfg.bt.form = (enum bt_form)a.bt_form;
 	cfg.bt.verify = a.verify;
 	cfg.say = a.verbose ? say : NULL;
+	cfg.warn = say;
 	rc = run_machine(c, &a, &cfg);
-	if (cfg.trace_out && cfg.trace_out != stderr && fclose(cfg.trace_out) && rc == CLI_DONE) {
-		cli_say(c, "--trace: %s", strerror(errno));
-		rc = CLI_FAILED;
-	}
+	if (cfg.trace_out && cfg.trace_out != stderr)
+		fclose(cfg.trace_out);	/* pc_run() has flushed it, and said what failed */
 	return rc;
 }
 

@@ -197,6 +197,8 @@ static int opt_store(const struct cli_opt *o, const char *val, void *out, struct
 		*(bool *)at = true;
 		return 0;
 	case CLI_STRING:
+		if (strlen(val) < o->min)
+			return err_set(e, -EINVAL, "its argument is empty");
 		*(const char **)at = val;
 		return 0;
 	case CLI_SIZE:

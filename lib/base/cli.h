@@ -30,7 +30,7 @@ enum cli_exit {
 
 enum cli_kind {		/* what lies at opt.off of the options struct */
 	CLI_FLAG,	/* bool */
-	CLI_STRING,	/* const char * */
+	CLI_STRING,	/* const char *, at least min bytes long */
 	CLI_SIZE,	/* uint64_t, bytes, min..max */
 	CLI_ADDRESS,	/* uint64_t, 0x and hexadecimal or decimal, min..max */
 	CLI_NUMBER,	/* unsigned, min..max */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -17,7 +18,8 @@ int tcache_open(struct tcache *t, struct err *e)
 	if (t->fd < 0)
 		return err_sys(e, -errno, "translation cache: memfd_create");
 	if (ftruncate(t->fd, (off_t)t->len) < 0) {
-		rc = err_sys(e, -errno, "translation cache: ftruncate");
+		rc = err_set(e, -ENOMEM, "translation cache: %s (a file size limit?)",
+			     strerror(errno));
 		goto out;
 	}
 	/* Both mappings side by side, so that code reaches its counters by rel32. */

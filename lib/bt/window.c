@@ -35,7 +35,8 @@ int windows_new(struct bt *bt, struct err *e)
 	s->nrmap = 1;
 	if (!s->none || !s->rmap_head) {
 		windows_free(bt);
-		return err_set(e, -ENOMEM, "windows: no address space");
+		return err_set(e, -ENOMEM, "no address space for windows (ulimit -v); "
+			       "use --accel interp");
 	}
 	return 0;
 }

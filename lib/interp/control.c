@@ -23,6 +23,10 @@ void sys_flush(struct vcpu *v, enum vcpu_flush what, uint64_t gva)
 	}
 	if (v->on_tlb_flush)
 		v->on_tlb_flush(v, gva, what);
+	trace_line(v->vm, TRACE_MMU, "flush cpu%u %s %#llx cr3 %#llx\n", v->id,
+		   what == VCPU_FLUSH_ALL ? "all" :
+		   what == VCPU_FLUSH_PAGE ? "page" : "nonglobal",
+		   (unsigned long long)gva, (unsigned long long)v->cpu.cr3);
 }
 
 static int load_pdptes(struct vcpu *v)

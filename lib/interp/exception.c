@@ -273,8 +273,12 @@ enum interp_result interp_exception(struct vcpu *v)
 	for (;;) {
 		struct x86_exc e = c->exc;
 
-		if (e.vector == X86_EXC_PF)
+		if (e.vector == X86_EXC_PF) {
 			c->cr2 = e.cr2;
+			trace_line(v->vm, TRACE_MMU, "fault cpu%u %#llx error %#x at %#llx\n",
+				   v->id, (unsigned long long)e.cr2, e.error,
+				   (unsigned long long)c->rip);
+		}
 		if (exc_enter(v, e.vector, e.soft, e.has_error, e.error, false) == X86_OK)
 			return INTERP_OK;
 		if (e.vector == X86_EXC_DF && !e.soft)

@@ -16,13 +16,16 @@
 #define OUT_SPARE 64u		/* a FIFO fits in after put() has said no */
 #define OUT_CHUNK 4096u
 #define DRAIN_MS 1000
+#define FIFO_RETRY_MS 20
 #define ESCAPE 1		/* ^A */
 
 struct chardev {
 	int in, out, listener;	/* -1: none */
 	bool stdio, is_socket, is_tty;
 	bool lossy;		/* input that finds no room is dropped */
-	bool raw, escaped;
+	bool escaped;
+	bool eof;		/* a socket's client sends no more, but may read */
+	bool have_cooked;	/* the terminal was switched to raw mode */
 	struct termios cooked;
 	char *path;		/* of the socket or the pty */
 	int pty_slave;		/* held open: no EIO while no one is connected */
@@ -89,7 +92,7 @@ void chardev_poll(struct chardev *c, struct pollfd *p)
 		p[0] = (struct pollfd){ .fd = c->listener, .events = POLLIN };
 	else
 		p[0] = (struct pollfd){ .fd = c->full ? -1 : c->in,
-					.events = POLLIN };
+					.events = c->eof ? 0 : POLLIN };
 	p[1] = (struct pollfd){ .fd = c->out_r != c->out_w ? c->out : -1,
 				.events = POLLOUT };
 	pthread_mutex_unlock(&c->lock);
@@ -131,7 +134,7 @@ static void hang_up(struct chardev *c)
 	c->in = -1;
 }
 
-static unsigned handle_in(struct chardev *c)
+static unsigned handle_in(struct chardev *c, short revents)
 {
 	uint8_t buf[IN_RING];
 	uint32_t room;
@@ -147,6 +150,10 @@ static unsigned handle_in(struct chardev *c)
 	n = read(c->in, buf, c->lossy ? sizeof(buf) : room);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
+	if (n == 0 && c->listener >= 0 && !(revents & POLLHUP)) {
+		c->eof = true;	/* shutdown(): it may still want to read */
+		return 0;
+	}
 	if (n <= 0) {
 		pthread_mutex_lock(&c->lock);
 		hang_up(c);
@@ -173,6 +180,7 @@ static void handle_accept(struct chardev *c)
 		return;
 	pthread_mutex_lock(&c->lock);
 	c->in = c->out = fd;
+	c->eof = false;
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -246,7 +254,7 @@ unsigned chardev_handle(struct chardev *c, const struct pollfd *p)
 		if (p[0].fd == c->listener)
 			handle_accept(c);
 		else
-			ev |= handle_in(c);
+			ev |= handle_in(c, p[0].revents);
 	}
 	if (p[1].fd >= 0 && p[1].revents && c->out >= 0)
 		ev |= handle_out(c);
@@ -272,18 +280,20 @@ void chardev_raw(struct chardev *c)
 {
 	struct termios t;
 
-	if (!c->stdio || !c->is_tty || tcgetattr(STDIN_FILENO, &c->cooked))
+	if (!c->stdio || !c->is_tty)
 		return;
+	if (!c->have_cooked && tcgetattr(STDIN_FILENO, &c->cooked))
+		return;
+	c->have_cooked = true;
 	t = c->cooked;
 	cfmakeraw(&t);
-	c->raw = tcsetattr(STDIN_FILENO, TCSANOW, &t) == 0;
+	tcsetattr(STDIN_FILENO, TCSANOW, &t);
 }
 
 void chardev_cooked(struct chardev *c)
 {
-	if (c->raw)
+	if (c->have_cooked)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &c->cooked);
-	c->raw = false;
 }
 
 const char *chardev_name(const struct chardev *c)
@@ -324,10 +334,25 @@ static int open_stdio(struct chardev *c, struct err *e)
 	return c->out < 0 ? err_sys(e, -EBADF, "stdout") : 0;
 }
 
-static int open_file(struct chardev *c, const char *path, struct err *e)
+/* A named pipe cannot be opened before it has a reader, which no poll() tells. */
+static int open_file(struct chardev *c, const char *path, const struct pc_wait *w,
+		     struct err *e)
 {
-	c->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	return c->out < 0 ? err_sys(e, -errno, "%s", path) : 0;
+	struct stat st;
+	int rc;
+
+	for (;;) {
+		c->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK |
+			      O_NOCTTY | O_CLOEXEC, 0666);
+		if (c->out >= 0)
+			return 0;
+		rc = -errno;
+		if (rc != -ENXIO || stat(path, &st) || !S_ISFIFO(st.st_mode))
+			return err_sys(e, rc, "%s", path);
+		rc = pc_wait_fd(w, -1, 0, FIFO_RETRY_MS, e);
+		if (rc)
+			return err_in(e, rc, path);
+	}
 }
 
 /* A socket file that no one listens on is left over from a dead process. */
@@ -391,14 +416,15 @@ static int open_pty(struct chardev *c, struct err *e)
 	return 0;
 }
 
-static int open_spec(struct chardev *c, const char *spec, struct err *e)
+static int open_spec(struct chardev *c, const char *spec, const struct pc_wait *w,
+		     struct err *e)
 {
 	if (!strcmp(spec, "stdio"))
 		return open_stdio(c, e);
 	if (!strcmp(spec, "none"))
 		return 0;
 	if (!strncmp(spec, "file:", 5) && spec[5])
-		return open_file(c, spec + 5, e);
+		return open_file(c, spec + 5, w, e);
 	if (!strncmp(spec, "unix:", 5) && spec[5])
 		return open_unix(c, spec + 5, e);
 	if (!strcmp(spec, "pty"))
@@ -407,7 +433,7 @@ static int open_spec(struct chardev *c, const char *spec, struct err *e)
 		       spec);
 }
 
-struct chardev *chardev_open(const char *spec, int wake_fd, struct err *e)
+struct chardev *chardev_open(const char *spec, const struct pc_wait *w, struct err *e)
 {
 	struct chardev *c = calloc(1, sizeof(*c));
 
@@ -416,9 +442,9 @@ struct chardev *chardev_open(const char *spec, int wake_fd, struct err *e)
 		return NULL;
 	}
 	c->in = c->out = c->listener = c->pty_slave = -1;
-	c->wake_fd = wake_fd;
+	c->wake_fd = w->wake_fd;
 	pthread_mutex_init(&c->lock, NULL);
-	if (open_spec(c, spec, e)) {
+	if (open_spec(c, spec, w, e)) {
 		err_in(e, e ? e->code : 0, "serial");
 		chardev_free(c);
 		return NULL;

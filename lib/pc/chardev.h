@@ -14,26 +14,36 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "pc/wait.h"
 
 struct chardev;
 
 /*
  * spec       stdio, none, file:PATH, unix:PATH (listens), pty
- * wake_fd    eventfd of the main loop, written when it has something to do
- * Returns    NULL with *e set: -EINVAL bad spec, or what the system said
+ * w          how long to wait for the reader of a named pipe; its wake_fd is
+ *            also written when the main loop has something to do
+ * Returns    NULL with *e set: -EINVAL bad spec, -EINTR and -ETIMEDOUT of
+ *            pc_wait_fd(), or what the system said
  */
-struct chardev *chardev_open(const char *spec, int wake_fd, struct err *e);
+struct chardev *chardev_open(const char *spec, const struct pc_wait *w, struct err *e);
+
+/* Close everything, remove the socket, leave the terminal as it was.  NULL ok. */
 void chardev_free(struct chardev *c);
 
 /* The slave's path of a pty, else NULL. */
 const char *chardev_name(const struct chardev *c);
 
-/* Terminal to raw mode, and back to what it was.  For stdio; else nothing. */
+/* Terminal to raw mode, and back to what it was.  For stdio; else nothing.
+ * chardev_cooked() is async-signal-safe, and chardev_raw() may follow it. */
 void chardev_raw(struct chardev *c);
 void chardev_cooked(struct chardev *c);
 
 /* --- vCPU threads: see struct uart_host ----------------------------------- */
+
+/* Send a byte.  Returns false when no more than a FIFO of them will fit. */
 bool chardev_put(void *chardev, uint8_t byte);
+
+/* Take at most n received bytes; returns how many. */
 size_t chardev_get(void *chardev, uint8_t *buf, size_t n);
 
 /* --- main loop ------------------------------------------------------------ */
@@ -50,6 +60,8 @@ enum chardev_event {
 	CHARDEV_POWER = 16,	/* ^A p was typed */
 	CHARDEV_GONE = 8,	/* nobody can read the console any more */
 };
+
+/* Serve what poll() found in p; returns enum chardev_event bits. */
 unsigned chardev_handle(struct chardev *c, const struct pollfd *p);
 
 /* 0, or the -errno that ended output (a full disk; not a reader that went). */

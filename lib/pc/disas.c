@@ -65,7 +65,7 @@ int pc_disas(const struct pc_disas *d, FILE *out, struct err *e)
 	struct image code = { 0 };
 	const uint8_t hlt = 0xf4;	/* ends the last unit */
 	struct bare b;
-	int rc = image_read(&code, path, PC_DISAS_MAX, e);
+	int rc = image_read(&code, path, PC_DISAS_MAX, NULL, e);
 
 	if (rc)
 		return rc;

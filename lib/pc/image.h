@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "pc/wait.h"
 
 struct image {
 	const char *path;	/* the caller's */
@@ -14,12 +15,18 @@ struct image {
 };
 
 /*
- * Read a whole file.
+ * Read a whole file; a pipe, to its end.
  *
+ * path       stays the caller's, and is kept in im
  * max        longest file taken, bytes
+ * w          what ends the wait for a pipe; NULL: nothing
  * Returns    0; -errno as open and read say; -EISDIR; -EBADMSG when it is
- *            empty; -EFBIG when it is longer than max
+ *            empty; -EFBIG when it is longer than max; -EINTR and -ETIMEDOUT
+ *            of pc_wait_fd()
  */
-int image_read(struct image *im, const char *path, size_t max, struct err *e);
+int image_read(struct image *im, const char *path, size_t max,
+	       const struct pc_wait *w, struct err *e);
+
+/* Free what image_read() read; path is left alone.  Nothing read is fine. */
 void image_free(struct image *im);
 #endif

@@ -14,12 +14,11 @@
 #define KERNEL_MAX	(512ull << 20)
 #define MODULE_MAX	(3ull << 30)
 
-/* Multiboot modules: paths with commas between them. */
 /* A module that cannot fit need not be read to its end. */
 static int read_module(struct pc *pc, struct image *im, const char *path, struct err *e)
 {
 	uint64_t max = pc->cfg.memory < MODULE_MAX ? pc->cfg.memory : MODULE_MAX;
-	int rc = image_read(im, path, max, e);
+	int rc = image_read(im, path, max, &pc->wait, e);
 
 	if (rc == -EFBIG && max < MODULE_MAX)
 		return err_set(e, -ENOSPC, "%s: does not fit into %llu MiB of memory",
@@ -27,18 +26,21 @@ static int read_module(struct pc *pc, struct image *im, const char *path, struct
 	return rc;
 }
 
+/* Multiboot modules: paths with commas between them. */
 static int read_modules(struct pc *pc, struct err *e)
 {
 	struct boot_request *rq = &pc->rq;
-	char *save, *path;
+	char *next, *path;
 
-	pc->modules = strdup(pc->cfg.initrd);
+	pc->modules = next = strdup(pc->cfg.initrd);
 	if (!pc->modules)
 		return err_set(e, -ENOMEM, "out of memory");
-	for (path = strtok_r(pc->modules, ",", &save); path;
-	     path = strtok_r(NULL, ",", &save)) {
+	while ((path = strsep(&next, ","))) {
 		int rc;
 
+		if (!*path)
+			return err_set(e, -EINVAL, "%s: a module has no name",
+				       pc->cfg.initrd);
 		if (rq->nmodules == BOOT_MODULES)
 			return err_set(e, -EINVAL, "more than %u modules", BOOT_MODULES);
 		rc = read_module(pc, &rq->module[rq->nmodules], path, e);
@@ -65,7 +67,7 @@ static int read_kernel(struct pc *pc, struct err *e)
 
 	rq->append = cfg->append ? cfg->append : "";
 	rq->acpi_rsdp = LOWMEM_ACPI;
-	rc = image_read(&rq->kernel, cfg->kernel, KERNEL_MAX, e);
+	rc = image_read(&rq->kernel, cfg->kernel, KERNEL_MAX, &pc->wait, e);
 	if (rc)
 		return rc;
 	if (linux_probe(&rq->kernel)) {
@@ -87,7 +89,7 @@ int load_read(struct pc *pc, struct err *e)
 	if (pc->cfg.kernel)
 		return read_kernel(pc, e);
 	pc->boot = PC_BOOT_ROM;
-	return image_read(&pc->bios, pc->cfg.bios, ROM_MAX, e);
+	return image_read(&pc->bios, pc->cfg.bios, ROM_MAX, &pc->wait, e);
 }
 
 void load_free(struct pc *pc)

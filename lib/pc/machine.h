@@ -15,6 +15,7 @@
 #include "pc/chardev.h"
 #include "pc/multiboot.h"
 #include "pc/pc.h"
+#include "pc/wait.h"
 
 enum pc_boot { PC_BOOT_LINUX, PC_BOOT_MULTIBOOT, PC_BOOT_ROM };
 
@@ -54,6 +55,10 @@ struct pc {
 
 	int wake_fd;			/* eventfd: the main loop has something to do */
 	_Atomic bool stop;		/* pc_stop() */
+	struct pc_wait wait;		/* until then, and for --timeout */
+	_Atomic bool take_console;	/* pc_console_take() */
+	_Atomic bool on_console;	/* pc_run() has it */
+	bool said_serial, said_trace;	/* that output is lost */
 	pthread_mutex_t run_lock;	/* phase, threads' parked and exit */
 	pthread_cond_t run_cond;
 	enum pc_phase phase;
@@ -79,6 +84,7 @@ void load_free(struct pc *pc);
 /* pc.c: the state at power-on: processors, devices, images. */
 void pc_reset(struct pc *pc);
 
-/* run.c: end the vCPU threads. */
+/* run.c: wake the main loop (ptr is the pc); end the vCPU threads. */
+void run_wake(void *pc);
 void run_quit(struct pc *pc);
 #endif

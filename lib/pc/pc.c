@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "pc/rom.h"
 #include "pc/tsc.h"
 
@@ -57,7 +58,8 @@ static int make_vm(struct pc *pc, struct err *e)
 		rc = make_vcpus(pc, e);
 	if (rc)
 		return rc;
-	vm->trace = (struct trace){ pc->cfg.trace_kinds, pc->cfg.trace_out };
+	vm->trace = (struct trace){ .kinds = pc->cfg.trace_kinds, .out = pc->cfg.trace_out,
+				    .failed = run_wake, .ptr = pc };
 	vm->engine_opts = &pc->cfg.bt;
 	vm->engine = accel_choose(pc, e);
 	if (!vm->engine)
@@ -96,32 +98,29 @@ static struct pc *pc_alloc(const struct pc_config *cfg, struct err *e)
 		pc_free(pc);
 		return NULL;
 	}
+	pc->wait = (struct pc_wait){ .stop = &pc->stop, .wake_fd = pc->wake_fd,
+				     .deadline_ns = UINT64_MAX };
+	if (cfg->timeout_s > 0)
+		pc->wait.deadline_ns = clock_ns() + (uint64_t)(cfg->timeout_s * 1e9);
 	return pc;
 }
 
 struct pc *pc_new(const struct pc_config *cfg, struct err *e)
 {
+	return check_config(cfg, e) ? NULL : pc_alloc(cfg, e);
+}
+
+int pc_load(struct pc *pc, struct err *e)
+{
 	struct err mine;
-	struct pc *pc;
 	int rc;
 
 	e = e ? e : &mine;
-	if (check_config(cfg, e))
-		return NULL;
-	pc = pc_alloc(cfg, e);
-	if (!pc)
-		return NULL;
 	rc = load_read(pc, e);
-	if (!rc) {
-		pc->serial = chardev_open(cfg->serial ? cfg->serial : "none",
-					  pc->wake_fd, e);
-		rc = pc->serial ? make_vm(pc, e) : e->code;
-	}
-	if (rc) {
-		pc_free(pc);
-		return NULL;
-	}
-	return pc;
+	if (rc)
+		return rc;
+	pc->serial = chardev_open(pc->cfg.serial ? pc->cfg.serial : "none", &pc->wait, e);
+	return pc->serial ? make_vm(pc, e) : e->code;
 }
 
 static void reset_vcpu(struct pc_thread *t)
@@ -160,13 +159,28 @@ const char *pc_serial_name(const struct pc *pc)
 
 void pc_stop(struct pc *pc)
 {
-	uint64_t one = 1;
 	int saved = errno;
-	ssize_t n;
 
 	atomic_store(&pc->stop, true);
-	n = write(pc->wake_fd, &one, sizeof(one));
-	(void)n;
+	run_wake(pc);
+	errno = saved;
+}
+
+void pc_console_leave(struct pc *pc)
+{
+	int saved = errno;
+
+	if (atomic_load(&pc->on_console))
+		chardev_cooked(pc->serial);
+	errno = saved;
+}
+
+void pc_console_take(struct pc *pc)
+{
+	int saved = errno;
+
+	atomic_store(&pc->take_console, true);
+	run_wake(pc);
 	errno = saved;
 }
 

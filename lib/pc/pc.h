@@ -21,12 +21,13 @@ struct pc_config {
 	enum pc_accel accel;
 	const char *serial;	/* stdio none file:F unix:S pty */
 	bool debug_exit;
-	double timeout_s;	/* 0: none */
+	double timeout_s;	/* from pc_new() on, 0: none */
 	bool no_reboot;
 	struct bt_opts bt;
 	unsigned trace_kinds;
 	FILE *trace_out;
 	void (*say)(const char *line);	/* progress for -v, NULL: silent */
+	void (*warn)(const char *line);	/* what goes wrong without an end; NULL */
 };
 
 enum pc_end {
@@ -36,20 +37,42 @@ enum pc_end {
 	PC_END_TIMEOUT,
 	PC_END_CRASH,		/* triple fault; report holds the registers */
 	PC_END_ERROR,		/* the engine failed: err */
-	PC_END_LOST,		/* ended well, but serial output was lost: err */
+	PC_END_LOST,		/* ended well, but serial output or the trace was
+				 * lost; warn() was told when it happened */
 };
 
 struct pc;
 
-/* Check the configuration, open and load everything.  NULL with *e set:
- * -EINVAL usage, -EBADMSG/-ENOTSUP bad input, -ENOENT, -EACCES. */
+/*
+ * Check the configuration, and make a machine that pc_stop() can stop.
+ *
+ * cfg        copied; what it points to must outlive the machine
+ * Returns    the machine, for pc_free(); NULL with *e set: -EINVAL, -ENOTSUP,
+ *            -ENOMEM, or what the system said
+ */
 struct pc *pc_new(const struct pc_config *cfg, struct err *e);
 
-/* Run to the end.  code: for PC_END_DEBUG_EXIT. */
+/*
+ * Open and read everything that the machine needs.
+ * Returns    0; -EINVAL usage, -EBADMSG or -ENOTSUP bad input, -ENOSPC or -E2BIG
+ *            it does not fit into the memory given, -EINTR pc_stop(), -ETIMEDOUT,
+ *            -ENOENT, -EACCES, or what else the system said
+ */
+int pc_load(struct pc *pc, struct err *e);
+
+/* Run a loaded machine to its end.  code: for PC_END_DEBUG_EXIT. */
 enum pc_end pc_run(struct pc *pc, int *code, struct err *e);
 
 /* Ask a running machine to end; async-signal-safe. */
 void pc_stop(struct pc *pc);
+
+/*
+ * The terminal of --serial stdio as it was before, while something else has it or
+ * when the process dies; and in raw mode again, once pc_run() comes to it.  Both
+ * do nothing where there is none.  Async-signal-safe.
+ */
+void pc_console_leave(struct pc *pc);
+void pc_console_take(struct pc *pc);
 
 /* Registers and disassembly of vCPU 0, for crash reports. */
 void pc_dump(struct pc *pc, FILE *out);

@@ -197,8 +197,9 @@ static enum vcpu_exit vcpu_run(struct pc_thread *t)
 	return ex;
 }
 
-static void wake_main(struct pc *pc)
+void run_wake(void *ptr)
 {
+	struct pc *pc = ptr;
 	uint64_t one = 1;
 	ssize_t n = write(pc->wake_fd, &one, sizeof(one));
 
@@ -214,7 +215,7 @@ static enum pc_phase vcpu_park(struct pc_thread *t)
 	pthread_mutex_lock(&pc->run_lock);
 	t->parked = true;
 	pthread_cond_broadcast(&pc->run_cond);
-	wake_main(pc);
+	run_wake(pc);
 	while (t->parked)
 		pthread_cond_wait(&pc->run_cond, &pc->run_lock);
 	phase = pc->phase;
@@ -342,6 +343,28 @@ static void handle_serial(struct pc *pc, const struct pollfd *p)
 		atomic_store(&pc->stop, true);
 }
 
+static void say_lost(struct pc *pc, int rc, const char *what)
+{
+	struct err e;
+
+	err_sys(&e, rc, "%s", what);
+	if (pc->cfg.warn)
+		pc->cfg.warn(e.msg);
+}
+
+/* Say once, when it happens, that output can no longer be written. */
+static void check_output(struct pc *pc)
+{
+	int serial = chardev_error(pc->serial), trace = pc->vm.trace.error;
+
+	if (serial && !pc->said_serial)
+		say_lost(pc, serial, "serial port: the guest's output is lost");
+	if (trace && !pc->said_trace)
+		say_lost(pc, trace, "--trace: the rest of the trace is lost");
+	pc->said_serial = serial;
+	pc->said_trace = trace;
+}
+
 /* Serve the console until a vCPU parks, the machine is to stop, or it is time.
  * Returns true on timeout. */
 static bool main_loop(struct pc *pc, uint64_t deadline_ns)
@@ -363,7 +386,10 @@ static bool main_loop(struct pc *pc, uint64_t deadline_ns)
 			continue;
 		n = read(pc->wake_fd, &count, sizeof(count));
 		(void)n;	/* EAGAIN: it was another descriptor */
+		if (atomic_exchange(&pc->take_console, false))
+			chardev_raw(pc->serial);
 		handle_serial(pc, p + 1);
+		check_output(pc);
 	}
 	return false;
 }
@@ -395,16 +421,13 @@ static bool find_end(struct pc *pc, enum pc_end *end, int *code, struct err *e)
 
 static enum pc_end run_to_end(struct pc *pc, int *code, struct err *e)
 {
-	uint64_t deadline = UINT64_MAX;
 	enum pc_end end;
 	bool timeout;
 
-	if (pc->cfg.timeout_s > 0)
-		deadline = clock_ns() + (uint64_t)(pc->cfg.timeout_s * 1e9);
 	do {
 		pc_reset(pc);
 		release(pc, PC_RUN);
-		timeout = main_loop(pc, deadline);
+		timeout = main_loop(pc, pc->wait.deadline_ns);
 		vm_stop(&pc->vm);
 		wait_parked(pc);
 		if (timeout && atomic_load(&pc->vm.debug_exit) < 0)
@@ -449,13 +472,16 @@ enum pc_end pc_run(struct pc *pc, int *code, struct err *e)
 		return PC_END_ERROR;
 	block_sigpipe(&old);
 	chardev_raw(pc->serial);
+	atomic_store(&pc->on_console, true);
 	end = run_to_end(pc, code, e);
 	chardev_drain(pc->serial);
+	atomic_store(&pc->on_console, false);
 	chardev_cooked(pc->serial);
+	trace_flush(&pc->vm.trace);
+	check_output(pc);
 	unblock_sigpipe(&old);
-	if (chardev_error(pc->serial) && (end == PC_END_POWEROFF || end == PC_END_RESET)) {
-		err_sys(e, chardev_error(pc->serial), "serial port: the guest's output is lost");
+	if ((pc->said_serial || pc->said_trace) &&
+	    (end == PC_END_POWEROFF || end == PC_END_RESET))
 		return PC_END_LOST;
-	}
 	return end;
 }

@@ -62,8 +62,8 @@ static int mem_map(struct mem *m, struct err *e)
 	if (m->fd < 0)
 		return err_sys(e, -errno, "cannot create guest memory");
 	if (ftruncate(m->fd, (off_t)m->len))
-		return err_sys(e, -ENOMEM, "cannot size guest memory to %" PRIu64
-			       " MiB", m->len >> 20);
+		return err_set(e, -ENOMEM, "cannot size guest memory to %" PRIu64
+			       " MiB: %s", m->len >> 20, strerror(errno));
 	m->hva = map_aligned(m->fd, m->len);
 	if (m->hva == MAP_FAILED) {
 		m->hva = NULL;

@@ -71,7 +71,7 @@ static void run_guest(struct fuzz *f, const char *path, unsigned *ends)
 	enum pc_end end;
 	int code = 0;
 
-	fuzz_check(pc, "%s", e.msg);
+	fuzz_check(pc && !pc_load(pc, &e), "%s", e.msg);
 	end = pc_run(pc, &code, &e);
 	fuzz_check(end != PC_END_ERROR, "engine %d: %s", cfg.accel, e.msg);
 	ends[end]++;

@@ -159,8 +159,10 @@ static void try_file(struct fuzz *f, enum seed seed, const char *path)
 	if (cfg.kernel && !fuzz_below(f, 4))
 		cfg.initrd = path;
 	pc = pc_new(&cfg, &e);
-	if (!pc) {
+	fuzz_check(pc, "%s", e.msg);
+	if (pc_load(pc, &e)) {
 		fuzz_check(e.code < 0 && e.msg[0], "no reason given");
+		pc_free(pc);
 		return;
 	}
 	pc_stop(pc);

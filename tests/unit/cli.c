@@ -20,7 +20,7 @@ struct args {
 static const struct cli_opt opts[] = {
 	{ "flag", 0, CLI_FLAG, NULL, AT(flag), 0, 0, "a flag" },
 	{ "quick", 'q', CLI_FLAG, NULL, AT(quick), 0, 0, "a flag with a letter" },
-	{ "text", 't', CLI_STRING, "T", AT(text), 0, 0, "a text" },
+	{ "text", 't', CLI_STRING, "T", AT(text), 1, 0, "a text" },
 	{ "size", 0, CLI_SIZE, "SIZE", AT(size), 1024, 1 << 20, "a size" },
 	{ "address", 0, CLI_ADDRESS, "A", AT(address), 16, UINT64_MAX, "an address" },
 	{ "number", 0, CLI_NUMBER, "N", AT(number), 1, 8, "a number" },
@@ -58,6 +58,7 @@ static const char *const refused[] = {
 	"--size 1025k", "--size k", "--size=", "--number 0", "--number 9", "--number -1",
 	"--number 1x", "--number 4294967297", "--seconds 0", "--seconds 101", "--seconds 1e1",
 	"--seconds nan", "--seconds .", "--seconds 1.2.3", "--choice", "--choice on",
+	"--text=",
 	"--choice one|two", "--choice=", "--optional=", "--optional=yaml",
 };
 

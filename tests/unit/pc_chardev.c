@@ -10,12 +10,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "check.h"
 #include "pc/chardev.h"
 
 static char dir[] = "/tmp/pc_chardev.XXXXXX";
 static char path[64], spec[80];
-static int wake;
+static struct pc_wait wait = { .deadline_ns = UINT64_MAX };
 
 /* One turn of the main loop. */
 static unsigned turn(struct chardev *c)
@@ -40,7 +41,7 @@ static struct chardev *open_at(const char *kind, const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	snprintf(spec, sizeof(spec), "%s%s", kind, path);
-	c = chardev_open(spec, wake, &e);
+	c = chardev_open(spec, &wait, &e);
 	check(c, "%s: %s", spec, e.msg);
 	return c;
 }
@@ -53,12 +54,12 @@ static void test_bad_specs(void)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		e = (struct err){ 0 };
-		check(!chardev_open(bad[i], wake, &e) && e.code == -EINVAL &&
+		check(!chardev_open(bad[i], &wait, &e) && e.code == -EINVAL &&
 		      strstr(e.msg, "serial"), "'%s': %d %s", bad[i], e.code, e.msg);
 	}
 	memset(far + 6, 'x', 150);
-	check(!chardev_open(far, wake, &e) && e.code == -EINVAL, "long socket path");
-	check(!chardev_open("file:/no/such/dir/f", wake, &e) && e.code == -ENOENT, "%s", e.msg);
+	check(!chardev_open(far, &wait, &e) && e.code == -EINVAL, "long socket path");
+	check(!chardev_open("file:/no/such/dir/f", &wait, &e) && e.code == -ENOENT, "%s", e.msg);
 }
 
 static void test_file(void)
@@ -100,7 +101,7 @@ static void test_socket(void)
 
 	put(c, "nobody hears this");
 	turn(c);
-	twice = chardev_open(spec, wake, &e);
+	twice = chardev_open(spec, &wait, &e);
 	check(!twice && e.code == -EADDRINUSE, "in use: %d", e.code);
 	turn(c);		/* the probe of that attempt */
 	turn(c);
@@ -125,6 +126,57 @@ static void test_socket(void)
 	close(fd);
 	chardev_free(c);
 	check(stat(path, &st) && errno == ENOENT, "socket removed");
+}
+
+/* shutdown() of the sending side is no hang-up: the answer is still read. */
+static void test_half_closed(void)
+{
+	struct chardev *c = open_at("unix:", "half");
+	char buf[16] = "";
+	int fd = dial();
+
+	turn(c);
+	check(write(fd, "q", 1) == 1 && !shutdown(fd, SHUT_WR), "asked");
+	turn(c);
+	turn(c);
+	check(chardev_get(c, (uint8_t *)buf, 16) == 1 && buf[0] == 'q', "in");
+	put(c, "answer");
+	turn(c);
+	check(recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == 6, "out after the end of input");
+	close(fd);
+	turn(c);
+	turn(c);
+	fd = dial();
+	turn(c);
+	put(c, "next");
+	turn(c);
+	check(recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == 4, "the next caller");
+	close(fd);
+	chardev_free(c);
+}
+
+/* A named pipe is waited for until it has a reader, or it is time. */
+static void test_fifo(void)
+{
+	struct pc_wait brief = { .wake_fd = wait.wake_fd,
+				 .deadline_ns = clock_ns() + 50000000 };
+	struct err e = { 0 };
+	struct chardev *c;
+	char buf[8];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/fifo", dir);
+	snprintf(spec, sizeof(spec), "file:%s", path);
+	check(!mkfifo(path, 0600), "mkfifo");
+	check(!chardev_open(spec, &brief, &e) && e.code == -ETIMEDOUT, "%s", e.msg);
+	fd = open(path, O_RDONLY | O_NONBLOCK);
+	c = open_at("file:", "fifo");
+	put(c, "read");
+	turn(c);
+	check(read(fd, buf, sizeof(buf)) == 4, "written");
+	chardev_free(c);
+	close(fd);
+	unlink(path);
 }
 
 static void test_flow(void)
@@ -170,7 +222,7 @@ static void test_flow(void)
 static void test_pty(void)
 {
 	struct err e = { 0 };
-	struct chardev *c = chardev_open("pty", wake, &e);
+	struct chardev *c = chardev_open("pty", &wait, &e);
 	uint8_t buf[16];
 	int fd;
 
@@ -202,7 +254,7 @@ static void test_stdio(void)
 	fflush(stdout);
 	dup2(in[0], 0);
 	dup2(out[1], 1);
-	c = chardev_open("stdio", wake, NULL);
+	c = chardev_open("stdio", &wait, NULL);
 	check(write(in[1], "a\1\1b\1qc\1p\1x", 11) == 11, "typed");
 	ev = turn(c);
 	put(c, "shown");
@@ -231,12 +283,14 @@ int main(void)
 	char cmd[64];
 
 	signal(SIGPIPE, SIG_IGN);
-	wake = eventfd(0, EFD_NONBLOCK);
+	wait.wake_fd = eventfd(0, EFD_NONBLOCK);
 	if (!mkdtemp(dir))
 		return 1;
 	test_bad_specs();
 	test_file();
 	test_socket();
+	test_half_closed();
+	test_fifo();
 	test_flow();
 	test_pty();
 	test_stdio();
