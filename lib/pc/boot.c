@@ -19,20 +19,21 @@ static uint64_t flat_descriptor(uint32_t attr)
 	return 0x000f00000000ffffull | (uint64_t)attr << 40;
 }
 
-static void set_segments(struct mem *m, struct x86_cpu *c, uint32_t code)
+static void set_segments(struct mem *m, struct x86_cpu *c, uint32_t gpa, uint32_t code)
 {
-	uint64_t gdt[4] = { 0, 0, flat_descriptor(code), flat_descriptor(DATA32) };
+	uint64_t gdt[BOOT_GDT_LEN / 8] = { 0, 0, flat_descriptor(code),
+					   flat_descriptor(DATA32) };
 
-	mem_write(m, LOWMEM_GDT, gdt, sizeof(gdt));
-	c->gdtr = (struct x86_dtr){ LOWMEM_GDT, sizeof(gdt) - 1 };
+	mem_write(m, gpa, gdt, sizeof(gdt));
+	c->gdtr = (struct x86_dtr){ gpa, sizeof(gdt) - 1 };
 	for (unsigned i = 0; i < X86_SEGS; i++)
 		c->seg[i] = (struct x86_seg){ 0, 0xffffffff, DATA32, BOOT_DS };
 	c->seg[X86_CS] = (struct x86_seg){ 0, 0xffffffff, code, BOOT_CS };
 }
 
-void boot_flat32(struct mem *m, struct x86_cpu *c, uint32_t eip)
+void boot_flat32(struct mem *m, struct x86_cpu *c, uint32_t gdt, uint32_t eip)
 {
-	set_segments(m, c, CODE32);
+	set_segments(m, c, gdt, CODE32);
 	c->cr0 = X86_CR0_PE | X86_CR0_ET;
 	c->rflags = X86_FL_FIXED;
 	c->rip = eip;
@@ -62,7 +63,7 @@ static void identity_tables(struct mem *m)
 void boot_flat64(struct mem *m, struct x86_cpu *c, uint64_t rip)
 {
 	identity_tables(m);
-	set_segments(m, c, CODE64);
+	set_segments(m, c, LOWMEM_GDT, CODE64);
 	c->cr0 = X86_CR0_PE | X86_CR0_ET | X86_CR0_PG;
 	c->cr3 = LOWMEM_TABLES;
 	c->cr4 = X86_CR4_PAE;

@@ -21,8 +21,10 @@ struct boot_request {
 	uint64_t acpi_rsdp;		/* guest-physical, 0: none */
 };
 
-/* Registers at entry, beyond reset's; with flat segments. */
-void boot_flat32(struct mem *m, struct x86_cpu *c, uint32_t eip);
+/* Registers at entry, beyond reset's; with flat segments, whose table of
+ * BOOT_GDT_LEN bytes goes to gdt (64-bit: to LOWMEM_GDT). */
+#define BOOT_GDT_LEN 32u
+void boot_flat32(struct mem *m, struct x86_cpu *c, uint32_t gdt, uint32_t eip);
 void boot_flat64(struct mem *m, struct x86_cpu *c, uint64_t rip);
 /* Real mode: all data segments seg, entry at code:0. */
 void boot_real(struct x86_cpu *c, uint16_t seg, uint16_t code, uint16_t sp);

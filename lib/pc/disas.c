@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pc/boot.h"
+#include "pc/e820.h"
 #include "pc/image.h"
 
 /* A machine with nothing but memory and one vCPU. */
@@ -71,7 +72,7 @@ int pc_disas(const struct pc_disas *d, FILE *out, struct err *e)
 		return rc;
 	rc = bare_make(&b, d, ((d->at + code.len) | (PAGE_SIZE - 1)) + 1 + PAGE_SIZE, e);
 	if (!rc) {
-		boot_flat32(b.vm.mem, &b.v->cpu, (uint32_t)d->at);
+		boot_flat32(b.vm.mem, &b.v->cpu, LOWMEM_GDT, (uint32_t)d->at);
 		bt_engine.sync_in(b.v);
 		mem_write(b.vm.mem, d->at, code.data, code.len);
 		mem_write(b.vm.mem, d->at + code.len, &hlt, 1);

@@ -251,6 +251,6 @@ void linux_load(const struct linux_image *li, const struct boot_request *rq,
 	if (li->is64)
 		boot_flat64(m, c, (uint64_t)li->load_addr + ENTRY64);
 	else
-		boot_flat32(m, c, li->load_addr);
+		boot_flat32(m, c, LOWMEM_GDT, li->load_addr);
 	c->gpr[X86_RSI] = LOWMEM_PARAMS;
 }

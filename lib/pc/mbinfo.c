@@ -6,7 +6,6 @@
 #include "base/le.h"
 #include "pc/e820.h"
 
-#define INFO_MAX	(LOWMEM_CMDLINE - LOWMEM_PARAMS)
 #define INFO_FIXED	4096u	/* more than all that is not a string */
 #define RSDP_LEN	36u
 
@@ -24,10 +23,11 @@ enum mb2_info { I2_END = 0, I2_CMDLINE = 1, I2_LOADER = 2, I2_MODULE = 3, I2_MEM
 	I2_MMAP = 6, I2_ACPI_OLD = 14, I2_ACPI_NEW = 15 };
 enum { MMAP2_LEN = 24 };
 
-/* What is being built: a copy of guest memory from LOWMEM_PARAMS on. */
+/* What is being built: a copy of guest memory from gpa on. */
 struct info {
-	uint8_t buf[INFO_MAX];
+	uint8_t buf[MBINFO_MAX];
 	size_t len;
+	uint32_t gpa;
 };
 
 bool mbinfo_fits(const struct boot_request *rq)
@@ -36,7 +36,7 @@ bool mbinfo_fits(const struct boot_request *rq)
 
 	for (unsigned i = 0; i < rq->nmodules; i++)
 		n += strlen(rq->module[i].path) + 32;
-	return n <= INFO_MAX;
+	return n <= MBINFO_MAX;
 }
 
 bool mbinfo2_has(uint32_t type)
@@ -50,14 +50,14 @@ static uint8_t *take(struct info *in, size_t n)
 {
 	uint8_t *p = in->buf + in->len;
 
-	assert(n <= INFO_MAX - in->len);
+	assert(n <= MBINFO_MAX - in->len);
 	in->len = (in->len + n + 7) & ~(size_t)7;
 	return p;
 }
 
 static uint32_t gpa_of(const struct info *in, const uint8_t *p)
 {
-	return LOWMEM_PARAMS + (uint32_t)(p - in->buf);
+	return in->gpa + (uint32_t)(p - in->buf);
 }
 
 static uint32_t put_string(struct info *in, const char *s)
@@ -104,10 +104,10 @@ static void put_modules1(struct info *in, uint8_t *hdr, const struct boot_reques
 	}
 }
 
-void mbinfo1_write(struct mem *m, const struct boot_request *rq,
+void mbinfo1_write(struct mem *m, uint32_t gpa, const struct boot_request *rq,
 		   const uint32_t *module_addr)
 {
-	struct info info = { .len = 0 }, *in = &info;
+	struct info info = { .gpa = gpa }, *in = &info;
 	uint8_t *hdr;
 
 	hdr = take(in, I1_LEN);
@@ -118,7 +118,7 @@ void mbinfo1_write(struct mem *m, const struct boot_request *rq,
 	le32_put(hdr + I1_LOADER, put_string(in, loader_name));
 	put_modules1(in, hdr, rq, module_addr);
 	put_mmap1(in, hdr, m);
-	mem_write(m, LOWMEM_PARAMS, in->buf, in->len);
+	mem_write(m, gpa, in->buf, in->len);
 }
 
 static uint8_t *tag(struct info *in, uint32_t type, size_t body)
@@ -150,10 +150,10 @@ static void tag_mmap(struct info *in, const struct mem *m)
 	}
 }
 
-void mbinfo2_write(struct mem *m, const struct boot_request *rq,
+void mbinfo2_write(struct mem *m, uint32_t gpa, const struct boot_request *rq,
 		   const uint32_t *module_addr)
 {
-	struct info info = { .len = 0 }, *in = &info;
+	struct info info = { .gpa = gpa }, *in = &info;
 	uint8_t *p;
 
 	take(in, 8);
@@ -175,5 +175,5 @@ void mbinfo2_write(struct mem *m, const struct boot_request *rq,
 	mem_read(m, rq->acpi_rsdp, tag(in, I2_ACPI_NEW, RSDP_LEN), RSDP_LEN);
 	tag(in, I2_END, 0);
 	le32_put(in->buf, (uint32_t)in->len);
-	mem_write(m, LOWMEM_PARAMS, in->buf, in->len);
+	mem_write(m, gpa, in->buf, in->len);
 }

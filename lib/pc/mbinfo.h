@@ -1,7 +1,7 @@
 #ifndef PC_MBINFO_H
 #define PC_MBINFO_H
 /*
- * The information that a Multiboot kernel is handed, at LOWMEM_PARAMS.
+ * The information that a Multiboot kernel is handed.
  * Spec: Multiboot Specification 0.6.96, 3.3; Multiboot2 Specification 2.0, 3.6.
  */
 
@@ -10,14 +10,17 @@
 #define MBINFO1_BOOT_MAGIC 0x2badb002u
 #define MBINFO2_BOOT_MAGIC 0x36d76289u
 
+/* Its room, in bytes. */
+#define MBINFO_MAX 0x10000u
+
 /* Do command line and names fit into what is kept free for them? */
 bool mbinfo_fits(const struct boot_request *rq);
 /* Is information of this Multiboot2 type given? */
 bool mbinfo2_has(uint32_t type);
 
-/* module_addr: where each module was put. */
-void mbinfo1_write(struct mem *m, const struct boot_request *rq,
+/* gpa: where it goes; module_addr: where each module was put. */
+void mbinfo1_write(struct mem *m, uint32_t gpa, const struct boot_request *rq,
 		   const uint32_t *module_addr);
-void mbinfo2_write(struct mem *m, const struct boot_request *rq,
+void mbinfo2_write(struct mem *m, uint32_t gpa, const struct boot_request *rq,
 		   const uint32_t *module_addr);
 #endif

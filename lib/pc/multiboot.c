@@ -7,6 +7,8 @@
 #include "pc/e820.h"
 #include "pc/mbinfo.h"
 
+#define INFO_ROOM (MBINFO_MAX + BOOT_GDT_LEN)
+
 /* Version 1, section 3.1 */
 enum { MB1_MAGIC = 0x1badb002, MB1_SEARCH = 8192, MB1_LEN = 12, MB1_ADDR_LEN = 32,
 	MB1_PAGE_ALIGN = 1, MB1_MEMORY = 2, MB1_MUST = 0xffff, MB1_ADDRESSES = 1 << 16 };
@@ -204,11 +206,32 @@ static int check_v2(struct multiboot_image *mb, const struct image *k, size_t hd
 	return rc;
 }
 
-/* Conventional memory that we do not use ourselves. */
+/* Conventional memory behind what belongs to a BIOS. */
 static bool is_free_low(const struct elf_segment *s)
 {
-	return s->gpa >= LOWMEM_CMDLINE + LOWMEM_CMDLINE_MAX && s->gpa <= LOWMEM_EBDA &&
+	return s->gpa >= PAGE_SIZE && s->gpa <= LOWMEM_EBDA &&
 		s->mem_len <= LOWMEM_EBDA - s->gpa;
+}
+
+/* The information lies low, or where the kernel does not want to be itself. */
+static int place_info(struct multiboot_image *mb, const char *path, uint64_t low,
+		      struct err *e)
+{
+	bool taken = false;
+
+	for (unsigned i = 0; i < mb->elf.nsegs; i++)
+		taken |= mb->elf.seg[i].gpa < LOWMEM_PARAMS + INFO_ROOM &&
+			mb->elf.seg[i].gpa + mb->elf.seg[i].mem_len > LOWMEM_PARAMS;
+	mb->info_addr = LOWMEM_PARAMS;
+	if (!taken)
+		return 0;
+	mb->end = (mb->end + PAGE_SIZE - 1) & PAGE_MASK;
+	if (mb->end > low || INFO_ROOM > low - mb->end)
+		return err_set(e, -ENOSPC, "%s: no room for the Multiboot information: "
+			       "more memory is needed", path);
+	mb->info_addr = (uint32_t)mb->end;
+	mb->end += INFO_ROOM;
+	return 0;
 }
 
 /* All of the kernel in RAM; modules follow it by pages, above 1 MiB. */
@@ -244,7 +267,7 @@ static int check_memory(struct multiboot_image *mb, const struct boot_request *r
 		end += rq->module[i].len;
 	}
 	mb->end = end;
-	return 0;
+	return place_info(mb, path, low, e);
 }
 
 int multiboot_check(struct multiboot_image *mb, const struct boot_request *rq,
@@ -290,13 +313,13 @@ void multiboot_load(const struct multiboot_image *mb, const struct boot_request 
 	}
 	for (unsigned i = 0; i < rq->nmodules; i++)
 		mem_write(m, mb->module_addr[i], rq->module[i].data, rq->module[i].len);
-	boot_flat32(m, c, (uint32_t)mb->elf.entry);
-	c->gpr[X86_RBX] = LOWMEM_PARAMS;
+	boot_flat32(m, c, mb->info_addr + MBINFO_MAX, (uint32_t)mb->elf.entry);
+	c->gpr[X86_RBX] = mb->info_addr;
 	if (mb->version == 1) {
-		mbinfo1_write(m, rq, mb->module_addr);
+		mbinfo1_write(m, mb->info_addr, rq, mb->module_addr);
 		c->gpr[X86_RAX] = MBINFO1_BOOT_MAGIC;
 	} else {
-		mbinfo2_write(m, rq, mb->module_addr);
+		mbinfo2_write(m, mb->info_addr, rq, mb->module_addr);
 		c->gpr[X86_RAX] = MBINFO2_BOOT_MAGIC;
 	}
 }

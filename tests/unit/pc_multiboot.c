@@ -170,6 +170,57 @@ static void test_v1(void)
 	check_refused(&rq, RAM, -ENOTSUP, "video mode");
 }
 
+/* A kernel in conventional memory, as GRUB is one, has the information elsewhere. */
+static void test_low(uint32_t gpa, uint32_t mem_len, uint64_t info)
+{
+	struct mem *m = mem_new(RAM, 0, NULL);
+	struct x86_cpu *c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
+	struct boot_request rq = request();
+	struct multiboot_image mb;
+	struct err e = { 0 };
+	uint8_t b[256];
+
+	put_elf(false);
+	put_v1(3);
+	le32_put(file + 64 + 12, gpa);
+	le32_put(file + 64 + 20, mem_len);
+	x86_cpu_reset(c);
+	check(!multiboot_check(&mb, &rq, RAM, &e), "%x: %s", gpa, e.msg);
+	multiboot_load(&mb, &rq, m, c);
+	mem_read(m, gpa, b, 256);
+	check(le32_get(b) == 0x1badb002, "%x: header", gpa);
+	check(b[12] == 0xab && b[255] == 0xab, "%x: whole", gpa);
+	check(c->gpr[X86_RBX] == info, "%x: information at %llx", gpa,
+	      (unsigned long long)c->gpr[X86_RBX]);
+	mem_read(m, c->gpr[X86_RBX], b, 120);
+	check(le32_get(b + 20) == 2, "%x: two modules", gpa);
+	mem_read(m, le32_get(b + 24), b, 16);
+	check(le32_get(b) == mb.module_addr[0] && le32_get(b) >= 0x100000, "%x: module", gpa);
+	mem_read(m, le32_get(b + 8), b, 3);
+	check(!memcmp(b, "m0", 3), "%x: name", gpa);
+	mem_read(m, c->gdtr.base + 0x10, b, 8);
+	check(le64_get(b) == 0x00cf9b000000ffff, "%x: GDT", gpa);
+	free(c);
+	mem_free(m);
+}
+
+static void test_low_kernels(void)
+{
+	struct boot_request rq;
+
+	test_low(0x8000, 0x18000, 0x103000);
+	test_low(0x1000, 0x1000, LOWMEM_PARAMS);
+	test_low(0x1ff00, 0x1000, 0x103000);
+	test_low(0x30000, 0x1000, LOWMEM_PARAMS);
+	rq = request();
+	put_elf(false);
+	put_v1(3);
+	le32_put(file + 64 + 12, 0x500);
+	check_refused(&rq, RAM, -ENOTSUP, "over the BIOS' data");
+	le32_put(file + 64 + 12, 0x9f000);
+	check_refused(&rq, RAM, -ENOTSUP, "over the EBDA");
+}
+
 static void test_v2(void)
 {
 	static const uint32_t request_ok[] = { 1, 24, 1, 3, 6, 14 };
@@ -259,6 +310,7 @@ static void test_rom(size_t len)
 int main(void)
 {
 	test_v1();
+	test_low_kernels();
 	test_v2();
 	test_fuzz();
 	test_rom(64 << 10);
