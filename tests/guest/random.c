@@ -556,7 +556,8 @@ static void fill(uint8_t *p, uint32_t seed, const char *options)
 	for (unsigned i = 0; i < SLOTS; i++) {
 		g.slot = p + P_CODE + i * SLOT;
 		if (flags & F_16)
-			random16_slot(g.slot, SLOT, &g.rng, g.simd, g.smc);
+			random16_slot(g.slot, SLOT, &g.rng, g.simd, g.smc,
+				      flags & F_V86);
 		else
 			make_slot(&g, i);
 	}

@@ -10,6 +10,7 @@ struct gen {
 	uint8_t *slot;
 	unsigned at, len;
 	bool simd, smc, in_loop;	/* in_loop: CX is taken */
+	bool cs_writable;		/* V86 mode: a store through CS would go anywhere */
 	bool wide, wide_address;	/* prefixes of the current instruction */
 	unsigned imm[16], nimm;		/* offsets of immediates */
 };
@@ -77,7 +78,7 @@ static void prefixes(struct gen *g)
 	if (g->wide_address)
 		b1(g, 0x67);
 	if (!below(g, 5))
-		b1(g, below(g, 40) ? seg[below(g, 6)] : 0x2e);
+		b1(g, below(g, 40) ? seg[below(g, 6)] : g->cs_writable ? 0x3e : 0x2e);
 }
 
 static void mem(struct gen *g, unsigned reg)
@@ -431,9 +432,11 @@ static void call(struct gen *g)
 	}
 }
 
-void random16_slot(uint8_t *slot, unsigned len, uint64_t *rng, bool simd, bool smc)
+void random16_slot(uint8_t *slot, unsigned len, uint64_t *rng, bool simd, bool smc,
+		   bool v86)
 {
-	struct gen g = { .rng = rng, .slot = slot, .len = len, .simd = simd, .smc = smc };
+	struct gen g = { .rng = rng, .slot = slot, .len = len, .simd = simd, .smc = smc,
+			 .cs_writable = v86 && smc };
 
 	memset(slot, 0x90, len);
 	while (room(&g)) {
