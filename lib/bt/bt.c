@@ -219,7 +219,7 @@ int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, unsigned what)
 	enum tlb_mode m = b->mode & BT_M_USER ? TLB_USER : TLB_KERNEL;
 	const struct tlb_entry *e = &v->tlb.e[m][gva >> PAGE_SHIFT & (TLB_SIZE - 1)];
 	bool write = what & BT_MISS_WRITE;
-	uint64_t gpa, tag;
+	uint64_t gpa, tag, drops = b->bt->stats.drops;
 
 	b->bt->stats.tlb_misses++;
 	/* #GP and #MF come before the walk, which sets A and D. */
@@ -229,8 +229,10 @@ int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, unsigned what)
 	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R, m, &gpa) != X86_OK)
 		return 1;
 	tag = write ? e->wtag : e->rtag;
-	/* Crossing pages, device memory, told writes: no entry can hit. */
-	if (tag != (gva & PAGE_MASK) || (gva & ~PAGE_MASK) > PAGE_SIZE - 64)
+	/* Crossing pages, device memory, told writes: no entry can hit.  Drops: A
+	 * or D was set in bytes that are code, too, perhaps of this unit. */
+	if (tag != (gva & PAGE_MASK) || (gva & ~PAGE_MASK) > PAGE_SIZE - 64 ||
+	    drops != b->bt->stats.drops)
 		return 1;
 	return 0;
 }

@@ -74,14 +74,15 @@ static void give_up(int sig)
 }
 
 /* A fault in a window that was mended: the instruction is tried again. */
-static bool window_mended(struct bt_vcpu *b, struct bt_site *s, const uint8_t *addr,
-			  greg_t *r)
+static bool window_mended(struct bt_vcpu *b, const struct bt_unit *u, struct bt_site *s,
+			  const uint8_t *addr, greg_t *r)
 {
 	struct vcpu *v = b->v;
 	uint64_t base = v->hot[H_GSBASE], moved;
 	enum window_result w = window_fault(b->bt, b, addr, r[REG_ERR] & 2);
 
-	if (w == WINDOW_STEP)
+	/* dead: A or D was set in bytes that are this unit's code, too */
+	if (w == WINDOW_STEP || u->dead)
 		return false;
 	moved = v->hot[H_GSBASE] - base;
 	if (moved) {
@@ -114,7 +115,7 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 	}
 	b->bt->stats.seg_faults++;
 	if (sig == SIGSEGV && si->si_code > 0 && si->si_code != SI_KERNEL &&
-	    window_mended(b, s, si->si_addr, r))
+	    window_mended(b, u, s, si->si_addr, r))
 		return;
 	leave(b, u, s, r);
 }
