@@ -38,6 +38,42 @@ disas() {
 @test "code comes from standard input, too" {
 	run -0 bash -c "printf '\x01\xd8\xc3' | '$VMRUN' disas -"
 	assert_line --regexp '^00100000  add eax, ebx '
+	# A socket cannot be opened by name.
+	run -0 bash -c "printf '\x01\xd8\xc3' | socat -u - EXEC:'$VMRUN disas -'"
+	assert_line --regexp '^00100000  add eax, ebx '
+}
+
+@test "16-bit code is translated for real mode" {
+	# mov ds, ax; mov ax, [bx]; int 0x13; jc to itself
+	disas '\x8e\xd8\x8b\x07\xcd\x13\x72\xfc' --bits 16
+	assert_line --regexp '^unit 00007c00: '
+	assert_line --regexp '^00007c02  mov ax, word ptr \[bx\] '
+	assert_line --regexp '^00007c04  int 0x13  \(interpreted\)$'
+	assert_line --regexp '^00007c06  jb 0x7c04$'
+	disas '\x31\xc0' --bits=16 --at 0xfff0
+	assert_line --regexp '^0000fff0  xor ax, ax '
+	disas '\x31\xc0' --bits 32 --at 65536
+	assert_line --regexp '^00010000  xor eax, eax '
+}
+
+@test "--offset and --length choose a part of the file, or of a pipe" {
+	disas '\x90\x90\x90\x01\xd8\xc3\x31\xc0' --offset 3 --length 2
+	assert_line --regexp '^00100000  add eax, ebx '
+	refute_line --regexp '^0010000[2-9]'
+	truncate -s 10G "$BATS_TEST_TMPDIR/sparse"
+	printf '\x01\xd8' >>"$BATS_TEST_TMPDIR/sparse"
+	run -0 vmrun disas --offset $((10 << 30)) "$BATS_TEST_TMPDIR/sparse"
+	assert_line --regexp '^00100000  add eax, ebx '
+	run -0 bash -c "{ head -c 3000000 /dev/zero; printf '\x01\xd8'; } | '$VMRUN' disas --offset 3000000 -"
+	assert_line --regexp '^00100000  add eax, ebx '
+}
+
+@test "it takes time as its input grows, not more" {
+	local t=$BATS_TEST_TMPDIR
+	# Capstone once a line cost some 50 us each: a minute for this.
+	head -c 200000 /dev/zero | tr '\0' '\220' >"$t/nops"
+	LIMIT=20 run -0 vmrun disas "$t/nops"
+	assert [ "${#lines[@]}" -gt 200000 ]
 }
 
 @test "bad input gets one line and the right exit code" {
@@ -50,7 +86,16 @@ disas() {
 	fails 3 'disas: .*/empty: .*' disas "$BATS_TEST_TMPDIR/empty"
 	fails 3 'disas: .*/large: .*' disas "$BATS_TEST_TMPDIR/large"
 	fails 2 'disas: --at: 0xg: not an address' disas --at 0xg x
-	fails 2 'disas: --at: 0: out of range .*' disas --at 0 x
-	fails 2 'disas: --at: 0xffffffff: out of range .*' disas --at 0xffffffff x
+	fails 2 'disas: --at: 0x0: 32-bit code begins at 0x10000 to 0x[0-9a-f]+' disas --at 0 x
+	fails 2 'disas: --at: 0xffffffff: 32-bit code begins .*' disas --at 0xffffffff x
+	fails 2 'disas: --at: 0x10000: 16-bit code begins at 0x0 to 0xffff' \
+		disas --bits 16 --at 0x10000 x
+	fails 3 'disas: --bits: 64-bit code is not translated, only 16 and 32-bit' disas --bits 64 x
+	fails 3 'disas: --bits: 8-bit code is not translated, only 16 and 32-bit' disas --bits 8 x
+	fails 2 'disas: --length: 0: out of range .*' disas --length 0 x
+	fails 2 'disas: --length: 1048577: out of range .*' disas --length 1048577 x
+	fails 3 'disas: /etc/passwd: no bytes there' disas --offset 1000000 /etc/passwd
+	fails 3 'disas: .*: [0-9]+ bytes at 0xfff0 leave the 64 KiB of a segment' \
+		disas --bits 16 --at 0xfff0 /etc/passwd
 	fails 2 'disas: --bt-form: mixed: not one of soft\|window' disas --bt-form mixed x
 }

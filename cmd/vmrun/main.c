@@ -31,8 +31,9 @@ static const struct cli_cmd cmds[] = {
 	},
 	{
 		"disas", disas_main,
-		"[--at ADDR] [--bt-form soft|window] FILE",
-		"Show what the translator makes of 32-bit code, side by side.",
+		"[--bits 16|32] [--at ADDR] [--offset N] [--length N]\n"
+		"[--bt-form soft|window] FILE",
+		"Show what the translator makes of a piece of code, side by side.",
 		disas_opts,
 	},
 	{ NULL },

@@ -20,7 +20,7 @@ struct bt_opts {
  * by side, unit by unit.
  *
  * v          a created vCPU of this engine, in the state to translate for
- * eip, len   linear addresses, RAM
+ * eip, len   offsets in CS, of RAM
  * form       BT_SOFT or BT_WINDOW
  * Returns    0, -ENOTSUP: this state is not translated, -ENOMEM, -EFAULT: no
  *            code there

@@ -1,6 +1,7 @@
 #include "pc/disas.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,19 +61,60 @@ static int bare_make(struct bare *b, const struct pc_disas *d, uint64_t ram, str
 	return rc;
 }
 
-int pc_disas(const struct pc_disas *d, FILE *out, struct err *e)
+static int check(const struct pc_disas *d, struct err *e)
 {
-	const char *path = strcmp(d->path, "-") ? d->path : "/dev/stdin";
-	struct image code = { 0 };
-	const uint8_t hlt = 0xf4;	/* ends the last unit */
-	struct bare b;
-	int rc = image_read(&code, path, PC_DISAS_MAX, NULL, e);
+	bool real = d->bits == 16;
+	uint64_t low = real ? 0 : PC_DISAS_LOW, high = real ? PC_DISAS_TOP16 - 1 : PC_DISAS_HIGH;
+
+	if (d->bits != 16 && d->bits != 32)
+		return err_set(e, -ENOTSUP, "%u-bit code is not translated, only 16 and 32-bit",
+			       d->bits);
+	if (d->at < low || d->at > high)
+		return err_set(e, -ERANGE, "0x%" PRIx64 ": %u-bit code begins at 0x%" PRIx64
+			       " to 0x%" PRIx64, d->at, d->bits, low, high);
+	return 0;
+}
+
+static int read_code(const struct pc_disas *d, struct image *code, struct err *e)
+{
+	bool all = !d->length;
+	int rc = image_read_part(code, d->path, d->offset,
+				 all ? PC_DISAS_MAX + 1 : d->length, NULL, e);
 
 	if (rc)
 		return rc;
-	rc = bare_make(&b, d, ((d->at + code.len) | (PAGE_SIZE - 1)) + 1 + PAGE_SIZE, e);
+	if (code->len > PC_DISAS_MAX)
+		return err_set(e, -EFBIG, "%s: longer than %u bytes: give a length", d->path,
+			       PC_DISAS_MAX);
+	/* One byte behind it belongs to us. */
+	if (d->bits == 16 && d->at + code->len >= PC_DISAS_TOP16)
+		return err_set(e, -EFBIG, "%s: %zu bytes at 0x%" PRIx64 " leave the 64 KiB "
+			       "of a segment", d->path, code->len, d->at);
+	return 0;
+}
+
+int pc_disas(const struct pc_disas *d, FILE *out, struct err *e)
+{
+	struct image code = { 0 };
+	const uint8_t hlt = 0xf4;	/* ends the last unit */
+	uint64_t ram;
+	struct bare b;
+	int rc = check(d, e);
+
+	if (rc)
+		return rc;
+	rc = read_code(d, &code, e);
+	if (rc) {
+		image_free(&code);
+		return rc;
+	}
+	ram = ((d->at + code.len) | (PAGE_SIZE - 1)) + 1 + PAGE_SIZE;
+	rc = bare_make(&b, d, ram < MEM_SIZE_MIN ? MEM_SIZE_MIN : ram, e);
 	if (!rc) {
-		boot_flat32(b.vm.mem, &b.v->cpu, LOWMEM_GDT, (uint32_t)d->at);
+		if (d->bits == 16)
+			boot_real(&b.v->cpu, 0, 0, 0);
+		else
+			boot_flat32(b.vm.mem, &b.v->cpu, LOWMEM_GDT, (uint32_t)d->at);
 		bt_engine.sync_in(b.v);
 		mem_write(b.vm.mem, d->at, code.data, code.len);
 		mem_write(b.vm.mem, d->at + code.len, &hlt, 1);

@@ -5,8 +5,11 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define SKIP_CHUNK (1u << 20)
 
 /* Pipes are fine too (a shell's <(...)): the length shows at the end. */
 static int read_all(struct image *im, int fd, size_t max, const struct pc_wait *w,
@@ -14,16 +17,17 @@ static int read_all(struct image *im, int fd, size_t max, const struct pc_wait *
 {
 	size_t room = 0;
 
-	for (;;) {
+	while (im->len < max) {
 		uint8_t *p;
 		ssize_t n;
 		int rc;
 
 		if (im->len == room) {
 			room = room ? room * 2 : 1 << 20;
+			room = room < max ? room : max;
 			p = realloc(im->data, room);
 			if (!p)
-				return err_set(e, -ENOMEM, "out of memory");
+				return err_set(e, -ENOMEM, "%s: out of memory", im->path);
 			im->data = p;
 		}
 		rc = pc_wait_fd(w, fd, POLLIN, -1, e);
@@ -37,31 +41,76 @@ static int read_all(struct image *im, int fd, size_t max, const struct pc_wait *
 		if (n == 0)
 			break;
 		im->len += (size_t)n;
-		if (im->len > max)
-			return err_set(e, -EFBIG, "%s: longer than %zu bytes",
-				       im->path, max);
 	}
-	return im->len ? 0 : err_set(e, -EBADMSG, "%s: file is empty", im->path);
+	return 0;
+}
+
+/* Go to where the part begins. */
+static int skip(struct image *im, int fd, uint64_t off, const struct pc_wait *w,
+		struct err *e)
+{
+	int rc = 0;
+
+	if (!off || lseek(fd, (off_t)off, SEEK_SET) >= 0)
+		return 0;
+	if (errno != ESPIPE)
+		return err_sys(e, -errno, "%s", im->path);
+	while (off && !rc) {
+		rc = read_all(im, fd, off < SKIP_CHUNK ? off : SKIP_CHUNK, w, e);
+		if (!im->len)
+			break;
+		off -= im->len;
+		im->len = 0;
+	}
+	image_free(im);
+	return rc;
+}
+
+static int read_from(struct image *im, int fd, uint64_t off, size_t max,
+		     const struct pc_wait *w, struct err *e)
+{
+	struct stat st;
+	int rc;
+
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		return err_sys(e, -EISDIR, "%s", im->path);
+	rc = skip(im, fd, off, w, e);
+	if (!rc)
+		rc = read_all(im, fd, max, w, e);
+	if (!rc && !im->len)
+		rc = err_set(e, -EBADMSG, off ? "%s: no bytes there" : "%s: file is empty",
+			     im->path);
+	return rc;
+}
+
+int image_read_part(struct image *im, const char *path, uint64_t off, size_t len,
+		    const struct pc_wait *w, struct err *e)
+{
+	int fd, rc;
+
+	*im = (struct image){ .path = path };
+	/* A pipe that no one writes to yet is waited for above. */
+	fd = strcmp(path, "-") ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) :
+		fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return err_sys(e, -errno, "%s", path);
+	rc = read_from(im, fd, off, len, w, e);
+	close(fd);
+	if (rc)
+		image_free(im);
+	return rc;
 }
 
 int image_read(struct image *im, const char *path, size_t max,
 	       const struct pc_wait *w, struct err *e)
 {
-	struct stat st;
-	int fd, rc;
+	/* "./-": here a dash is a file like any other. */
+	int rc = image_read_part(im, strcmp(path, "-") ? path : "./-", 0, max + 1, w, e);
 
-	*im = (struct image){ .path = path };
-	/* A pipe that no one writes to yet is waited for below. */
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, -errno, "%s", path);
-	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
-		rc = err_sys(e, -EISDIR, "%s", path);
-	else
-		rc = read_all(im, fd, max, w, e);
-	close(fd);
-	if (rc)
+	if (!rc && im->len > max) {
+		rc = err_set(e, -EFBIG, "%s: longer than %zu bytes", path, max);
 		image_free(im);
+	}
 	return rc;
 }
 

@@ -27,6 +27,17 @@ struct image {
 int image_read(struct image *im, const char *path, size_t max,
 	       const struct pc_wait *w, struct err *e);
 
+/*
+ * Read a part of a file.
+ *
+ * path       "-": standard input
+ * off        where it begins, bytes; a pipe is read up to there
+ * len        how much at most, bytes
+ * Returns    as image_read(), but for -EFBIG; -EBADMSG when nothing is there
+ */
+int image_read_part(struct image *im, const char *path, uint64_t off, size_t len,
+		    const struct pc_wait *w, struct err *e);
+
 /* Free what image_read() read; path is left alone.  Nothing read is fine. */
 void image_free(struct image *im);
 #endif

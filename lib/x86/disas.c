@@ -6,6 +6,7 @@
 #undef x86_reg
 #undef x86_insn
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "x86/insn.h"
 
@@ -39,34 +40,77 @@ const char *x86_op_name(unsigned op)
 	return names[op];
 }
 
+struct x86_text {
+	csh cs;
+	unsigned mode;
+};
+
+struct x86_text *x86_text_new(unsigned mode)
+{
+	struct x86_text *t = malloc(sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->mode = mode;
+	if (cs_open(CS_ARCH_X86, mode == 16 ? CS_MODE_16 : mode == 32 ?
+		    CS_MODE_32 : CS_MODE_64, &t->cs) != CS_ERR_OK) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void x86_text_free(struct x86_text *t)
+{
+	if (!t)
+		return;
+	cs_close(&t->cs);
+	free(t);
+}
+
+/* Capstone's own answer: the length, or 0. */
+static int ask_capstone(struct x86_text *t, char *out, size_t size, const uint8_t *buf,
+			size_t len, uint64_t addr)
+{
+	cs_insn *insn = NULL;
+	int n;
+
+	/* One instruction: more bytes would only be looked at again. */
+	if (cs_disasm(t->cs, buf, len < X86_INSN_MAX ? len : X86_INSN_MAX, addr, 1,
+		      &insn) != 1)
+		return 0;
+	n = insn->size;
+	snprintf(out, size, "%s%s%s", insn->mnemonic, insn->op_str[0] ? " " : "",
+		 insn->op_str);
+	cs_free(insn, 1);
+	return n;
+}
+
+int x86_text_insn(struct x86_text *t, char *out, size_t size, const uint8_t *buf,
+		  size_t len, uint64_t addr)
+{
+	struct x86_insn own;
+	int own_len = x86_decode(&own, buf, len, t->mode), n = 0;
+
+	/* Capstone 4 takes UD0 and UD1 for two bytes; they have a modrm. */
+	if (own_len < 0 || (own.op != X86_UD0 && own.op != X86_UD1))
+		n = ask_capstone(t, out, size, buf, len, addr);
+	if (n > 0)
+		return n;
+	/* newer than this Capstone, or nothing at all */
+	snprintf(out, size, "%s", own_len > 0 ? x86_op_name(own.op) : "(bad)");
+	return own_len > 0 ? own_len : 1;
+}
+
 int x86_disas(char *out, size_t size, const uint8_t *buf, size_t len,
 	      uint64_t addr, unsigned mode)
 {
-	struct x86_insn own;
-	int own_len = x86_decode(&own, buf, len, mode), n = 0;
-	cs_insn *insn = NULL;
-	csh cs;
+	struct x86_text *t = x86_text_new(mode);
+	int n = 1;
 
-	/* Capstone 4 takes UD0 and UD1 for two bytes; they have a modrm. */
-	if (own_len > 0 && (own.op == X86_UD0 || own.op == X86_UD1)) {
-		snprintf(out, size, "%s", x86_op_name(own.op));
-		return own_len;
-	}
-	if (cs_open(CS_ARCH_X86, mode == 16 ? CS_MODE_16 : mode == 32 ?
-		    CS_MODE_32 : CS_MODE_64, &cs) == CS_ERR_OK) {
-		if (cs_disasm(cs, buf, len, addr, 1, &insn) == 1) {
-			n = insn->size;
-			snprintf(out, size, "%s%s%s", insn->mnemonic,
-				 insn->op_str[0] ? " " : "", insn->op_str);
-			cs_free(insn, 1);
-		}
-		cs_close(&cs);
-	}
-	if (n == 0 && own_len > 0) {	/* newer than this Capstone */
-		snprintf(out, size, "%s", x86_op_name(own.op));
-		return own_len;
-	}
-	if (n == 0)
-		snprintf(out, size, "(bad)");
-	return n > 0 ? n : 1;
+	snprintf(out, size, "(bad)");
+	if (t)
+		n = x86_text_insn(t, out, size, buf, len, addr);
+	x86_text_free(t);
+	return n;
 }

@@ -158,11 +158,18 @@ uint32_t x86_flags_undefined(const struct x86_insn *in, unsigned count);
 const char *x86_op_name(unsigned op);
 
 /*
- * Disassemble one instruction by Capstone, Intel syntax.
+ * Disassemble one instruction by Capstone, Intel syntax.  Whoever wants many opens a
+ * struct x86_text: Capstone takes some 50 us to be ready.
  *
+ * mode       16, 32 or 64
  * out, size  the text, always terminated; "(bad)" where Capstone fails
- * Returns    the length in bytes, 1 for a bad one
+ * Returns    the length in bytes, 1 for a bad one; x86_text_new() NULL: no memory
  */
+struct x86_text;
+struct x86_text *x86_text_new(unsigned mode);
+int x86_text_insn(struct x86_text *t, char *out, size_t size, const uint8_t *buf,
+		  size_t len, uint64_t addr);
+void x86_text_free(struct x86_text *t);
 int x86_disas(char *out, size_t size, const uint8_t *buf, size_t len,
 	      uint64_t addr, unsigned mode);
 
