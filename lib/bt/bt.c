@@ -231,10 +231,8 @@ int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, unsigned what)
 	tag = write ? e->wtag : e->rtag;
 	/* Crossing pages, device memory, told writes: no entry can hit.  Drops: A
 	 * or D was set in bytes that are code, too, perhaps of this unit. */
-	if (tag != (gva & PAGE_MASK) || (gva & ~PAGE_MASK) > PAGE_SIZE - 64 ||
-	    drops != b->bt->stats.drops)
-		return 1;
-	return 0;
+	return tag != (gva & PAGE_MASK) || (gva & ~PAGE_MASK) > PAGE_SIZE - 64 ||
+	       drops != b->bt->stats.drops;
 }
 
 /* --- finding units ----------------------------------------------------------------- */
@@ -412,10 +410,10 @@ static enum interp_result run_units(struct bt_vcpu *b)
 		}
 again:
 		if (b->verify)
-			verify_begin(b, u);
+			verify_begin(b->verify, u);
 		enter(b, code);
 		reason = (unsigned)v->hot[H_REASON];
-		if (b->verify && verify_end(b, u, reason))
+		if (b->verify && verify_end(b->verify, u, reason))
 			return INTERP_OK;
 		b->bt->stats.exits[reason]++;
 		trace_exit(b, reason);
@@ -662,7 +660,7 @@ static int bt_create(struct vcpu *v, struct err *e)
 	v->hot[H_CALLOUT] = (uint64_t)(uintptr_t)bt_callout;
 	v->hot[H_TLB_MISS] = (uint64_t)(uintptr_t)bt_tlb_miss;
 	rc = bt_signal_init(b, e);
-	if (!rc && b->bt->verify && !(b->verify = verify_new()))
+	if (!rc && b->bt->verify && !(b->verify = verify_new(b)))
 		rc = err_set(e, -ENOMEM, "translator: out of memory");
 	if (!rc)
 		rc = interp_vcpu_create(v, e);

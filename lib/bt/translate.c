@@ -84,18 +84,9 @@ static void decode_unit(struct decoded *d, const struct bt_vcpu *b, const uint8_
 	}
 }
 
-/* What --verify cannot run twice: another result each time, or unbounded stores. */
-static bool unrepeatable(const struct x86_insn *in)
-{
-	if (in->how == X86_HOW_STRING)
-		return in->prefixes & (X86_P_REP | X86_P_REPNE);
-	return in->op == X86_RDTSC || in->op == X86_RDTSCP ||
-	       in->op == X86_RDRAND || in->op == X86_RDSEED;
-}
-
 static bool gen_one(struct gen *g)
 {
-	if (g->bt->verify && unrepeatable(g->in))
+	if (g->bt->verify && verify_excluded(g->in))
 		return false;
 	switch (g->in->op) {	/* whatever their class: DF is part of the mode */
 	case X86_CLD: case X86_STD: case X86_PAUSE: case X86_MOV_SEG:
@@ -191,7 +182,7 @@ static bool gen_callout(struct gen *g, unsigned max)
 	struct bt_callout *c;
 	uint8_t *cont;
 
-	if (g->bt->verify || !callable(g->in))
+	if (!callable(g->in) || (g->bt->verify && verify_excluded(g->in)))
 		return false;
 	if (!u->callout) {
 		u->callout = calloc(max, sizeof(*u->callout));
@@ -250,6 +241,7 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 		u->nlinks = nlinks;
 		u->nsites = nsites;
 		if (gen_callout(g, d->n)) {
+			u->called |= 1ull << i;
 			u->nsites++;
 			continue;
 		}
@@ -296,7 +288,7 @@ static bool uses_fpu(const struct gen *g, const struct decoded *d)
 	return false;
 }
 
-/* How many instructions of a unit without callouts it executes itself. */
+/* How many instructions of a unit it executes itself, or by callouts. */
 static unsigned pure_insns(const struct bt_unit *u)
 {
 	return u->nsites ? u->site[u->nsites - 1].index + 1u : 0;

@@ -25,7 +25,7 @@ struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mo
 void unit_free(struct bt_unit *u)
 {
 	if (u)
-		free(u->callout);
+		free(u->callout), free(u->insn);
 	free(u);
 }
 

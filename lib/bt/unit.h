@@ -101,8 +101,9 @@ struct bt_unit {
 	const uint8_t *entry, *entry_fpu, *entry_lookup;
 	uint32_t *counter;	/* writable mapping */
 	struct bt_callout *callout;	/* owned; NULL when there are none */
-	/* With --verify callout[] holds all instructions, npure translated ones first. */
-	uint8_t ncallouts, npure;
+	struct bt_callout *insn;	/* --verify: all of them, npure translated ones first */
+	uint64_t called;		/* the instructions that are callouts */
+	uint8_t ninsns, npure;
 	struct bt_link link[2];
 	unsigned nlinks;
 	struct bt_link *incoming;

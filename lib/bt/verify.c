@@ -1,58 +1,46 @@
-#include "bt/verify.h"
+#include "bt/verify_impl.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/le.h"
-#include "bt/bt.h"
-#include "bt/layout.h"
-#include "interp/core.h"
-#include "interp/interp.h"
-#include "vmm/access.h"
-#include "x86/walk.h"
-
-#define FPU_LEN		(576 + 256)	/* legacy area, header, upper YMM halves */
-#define LINE		64u
-#define ACCESSES_MAX	3
-/* Each access touches at most two lines of two pages. */
-#define JOURNAL_MAX	(BT_INSNS_MAX * ACCESSES_MAX * 2)
-
-/* A 64-byte piece of guest memory that an instruction stores to. */
-struct line {
-	uint8_t *hva;
-	uint8_t insn;
-	uint8_t before[LINE], after[LINE];
-};
-
-struct snapshot {
-	uint64_t gpr[8], rip, rflags;
-	uint32_t undefined;	/* arithmetic flags that mean nothing here */
-	uint8_t fpu;		/* index of the FPU image */
-};
-
-struct bt_verify {
-	unsigned n;		/* states 0..n are there */
-	bool tainted;		/* undefined flags may have reached elsewhere .. */
-	unsigned taint;		/* .. by this instruction */
-	bool walked;		/* a page walk set A or D where the unit stores */
-	struct snapshot s[BT_INSNS_MAX + 1];
-	unsigned nfpu;
-	uint8_t fpu[BT_INSNS_MAX + 1][FPU_LEN];
-	struct line line[JOURNAL_MAX];
-	unsigned nlines;
-	uint64_t units, insns, skipped;
-};
-
-struct bt_verify *verify_new(void)
+static bool trial_store(struct vcpu_trial *t, uint8_t *hva, uint64_t len)
 {
-	return calloc(1, sizeof(struct bt_verify));
+	return line_note((struct bt_verify *)t, hva, len);
+}
+
+struct bt_verify *verify_new(struct bt_vcpu *b)
+{
+	struct bt_verify *y = calloc(1, sizeof(*y));
+
+	if (y) {
+		y->b = b;
+		y->trial.store = trial_store;
+	}
+	return y;
 }
 
 void verify_free(struct bt_verify *y)
 {
 	free(y);
+}
+
+static enum skip excluded(const struct x86_insn *in)
+{
+	switch (in->op) {
+	case X86_IN: case X86_OUT: case X86_INS: case X86_OUTS: case X86_RDMSR: case X86_WRMSR:
+		return SKIP_DEVICE;
+	case X86_RDTSC: case X86_RDTSCP: case X86_RDPMC: case X86_MWAIT:
+		return SKIP_TIME;
+	case X86_RDRAND: case X86_RDSEED:
+		return SKIP_RANDOM;
+	}
+	return SKIP_NOT;
+}
+
+bool verify_excluded(const struct x86_insn *in)
+{
+	return excluded(in) != SKIP_NOT;
 }
 
 bool verify_note(struct bt_unit *u, struct vcpu *v, const struct x86_insn *in,
@@ -61,183 +49,19 @@ bool verify_note(struct bt_unit *u, struct vcpu *v, const struct x86_insn *in,
 	uint32_t eip = u->eip;
 
 	u->npure = (uint8_t)pure;
-	u->callout = calloc(n ? n : 1, sizeof(*u->callout));
-	if (!u->callout)
+	u->insn = calloc(n ? n : 1, sizeof(*u->insn));
+	if (!u->insn)
 		return false;
 	for (unsigned i = 0; i < n; i++) {
-		u->callout[i] = (struct bt_callout){ .in = in[i], .eip = eip,
+		u->insn[i] = (struct bt_callout){ .in = in[i], .eip = eip,
 			.fn = interp_function(v, &in[i]), .next = eip + in[i].len };
 		eip += in[i].len;
 	}
-	u->ncallouts = (uint8_t)n;
+	u->ninsns = (uint8_t)n;
 	return true;
-}
-
-/* --- what an instruction touches --------------------------------------------- */
-
-struct access {
-	uint32_t gva;
-	unsigned len;
-	bool write;
-};
-
-static uint32_t linear(const struct vcpu *v, unsigned seg, uint64_t off)
-{
-	return (uint32_t)(v->cpu.seg[seg].base + off);
-}
-
-static uint32_t stack(const struct vcpu *v, uint64_t sp)
-{
-	return linear(v, X86_SS, v->cpu.stack_bytes == 2 ? sp & 0xffff : (uint32_t)sp);
-}
-
-/* SI or DI as wide as addresses are. */
-static uint32_t element(const struct vcpu *v, const struct x86_insn *in, unsigned seg,
-			unsigned reg)
-{
-	return linear(v, seg, v->cpu.gpr[reg] & sz_mask(in->adsize));
-}
-
-/* bt/bts/btr/btc [mem], reg reach beyond their operand. */
-static int32_t bit_offset(const struct vcpu *v, const struct x86_insn *in)
-{
-	uint64_t reg = v->cpu.gpr[in->o[1].reg & 7];
-	int32_t bit = in->opsize == 2 ? (int16_t)reg : (int32_t)reg;
-
-	if (in->o[1].kind != X86_O_GPR)
-		return 0;
-	return in->opsize == 2 ? (bit >> 4) * 2 : (bit >> 5) * 4;
-}
-
-static unsigned operand_access(const struct vcpu *v, const struct x86_insn *in,
-			       struct access *a)
-{
-	for (unsigned i = 0; i < in->nops; i++) {
-		const struct x86_operand *o = &in->o[i];
-		uint64_t ea;
-
-		if (o->kind != X86_O_MEM || !o->access)
-			continue;
-		ea = interp_ea(v, in);
-		if (in->op == X86_BT || in->op == X86_BTS || in->op == X86_BTR ||
-		    in->op == X86_BTC)
-			ea += (uint64_t)(int64_t)bit_offset(v, in);
-		if (in->op == X86_POP && in->base == X86_RSP)
-			ea += in->opsize;
-		*a = (struct access){ linear(v, in->seg, ea & sz_mask(in->adsize)), o->size ? o->size : 4,
-				      o->access & X86_A_W };
-		return 1;
-	}
-	return 0;
-}
-
-/* The accesses of an instruction that is translated without a callout. */
-static unsigned accesses(const struct vcpu *v, const struct x86_insn *in, struct access *a)
-{
-	const uint64_t *g = v->cpu.gpr;
-	unsigned n = operand_access(v, in, a), size = in->opsize;
-	unsigned unit = in->opcode & 1 ? in->opsize : 1;
-
-	switch (in->op) {
-	case X86_PUSH: case X86_PUSHF: case X86_CALL:
-		a[n++] = (struct access){ stack(v, g[X86_RSP] - size), size, true };
-		break;
-	case X86_POP: case X86_POPF: case X86_RET:
-		a[n++] = (struct access){ stack(v, g[X86_RSP]), size, false };
-		break;
-	case X86_LEAVE:
-		a[n++] = (struct access){ stack(v, g[X86_RBP]), size, false };
-		break;
-	case X86_MOVS: case X86_CMPS: case X86_LODS:
-		a[n++] = (struct access){ element(v, in, in->seg, X86_RSI), unit, false };
-		if (in->op == X86_LODS)
-			break;
-		a[n++] = (struct access){ element(v, in, X86_ES, X86_RDI), unit,
-					  in->op == X86_MOVS };
-		break;
-	case X86_STOS: case X86_SCAS:
-		a[n++] = (struct access){ element(v, in, X86_ES, X86_RDI), unit,
-					  in->op == X86_STOS };
-		break;
-	}
-	return n;
 }
 
 /* --- the interpreter's run ------------------------------------------------------ */
-
-static uint64_t lines_sum(const struct bt_verify *y)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < y->nlines; i++)
-		for (unsigned k = 0; k < LINE; k += 8)
-			sum = sum * 31 + le64_get(y->line[i].hva + k);
-	return sum;
-}
-
-/* Host address of gva; NULL: not to be touched here. */
-static uint8_t *touch(struct bt_verify *y, struct vcpu *v, uint32_t gva, bool write)
-{
-	enum tlb_mode mode = vcpu_tlb_mode(v);
-	const struct tlb_entry *e = &v->tlb.e[mode][gva >> PAGE_SHIFT & (TLB_SIZE - 1)];
-	struct mem *m = v->vm->mem;
-	uint64_t gpa, off, sum;
-	int rc;
-
-	if ((write ? e->wtag : e->rtag) == (gva & PAGE_MASK))
-		return (uint8_t *)(uintptr_t)(gva + e->addend);
-	sum = lines_sum(y);
-	rc = tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R, mode, &gpa);
-	y->walked |= sum != lines_sum(y);
-	if (rc != X86_OK)
-		return NULL;
-	off = mem_off(m, gpa);
-	if (off == UINT64_MAX ||
-	    (write && (m->pflags[off >> PAGE_SHIFT] & MEM_PF_SLOWWRITE)))
-		return NULL;
-	return m->hva + off;
-}
-
-static void journal(struct bt_verify *y, unsigned insn, uint8_t *hva, unsigned len)
-{
-	uint8_t *at = (uint8_t *)((uintptr_t)hva & ~(uintptr_t)(LINE - 1));
-
-	for (; at < hva + len && y->nlines < JOURNAL_MAX; at += LINE) {
-		struct line *l = &y->line[y->nlines++];
-
-		l->hva = at;
-		l->insn = (uint8_t)insn;
-		memcpy(l->before, at, LINE);
-	}
-}
-
-/* Can instruction i be taken back?  Notes what it will store to. */
-static bool prepare(struct bt_verify *y, struct vcpu *v, unsigned i,
-		    const struct x86_insn *in)
-{
-	struct access a[ACCESSES_MAX];
-	unsigned n = accesses(v, in, a);
-
-	for (unsigned k = 0; k < n; k++) {
-		uint32_t gva = a[k].gva;
-		unsigned left = a[k].len;
-
-		while (left) {
-			unsigned here = (unsigned)(PAGE_SIZE - (gva & ~PAGE_MASK));
-			uint8_t *p = touch(y, v, gva, a[k].write);
-
-			if (!p)
-				return false;
-			if (here > left)
-				here = left;
-			if (a[k].write)
-				journal(y, i, p, here);
-			gva += here;
-			left -= here;
-		}
-	}
-	return true;
-}
 
 static void snapshot_take(struct bt_verify *y, const struct vcpu *v, unsigned i)
 {
@@ -254,6 +78,12 @@ static void fpu_take(struct bt_verify *y, const struct vcpu *v, unsigned i)
 	y->s[i].fpu = (uint8_t)y->nfpu++;
 }
 
+static void whole_take(struct bt_verify *y, const struct vcpu *v, unsigned i)
+{
+	system_take(&y->system[y->nsystem], &v->cpu);
+	y->s[i].system = (uint8_t)y->nsystem++;
+}
+
 static unsigned count_of(const struct vcpu *v, const struct x86_insn *in)
 {
 	const struct x86_operand *o = &in->o[in->nops ? in->nops - 1 : 0];
@@ -261,248 +91,212 @@ static unsigned count_of(const struct vcpu *v, const struct x86_insn *in)
 	return (unsigned)(o->kind == X86_O_GPR ? v->cpu.gpr[X86_RCX] : (uint64_t)in->imm);
 }
 
-static void undo(struct bt_verify *y)
+/* In a trial every store has to take the slow path. */
+static void wtags_clear(struct tlb *t)
 {
-	for (unsigned i = y->nlines; i--; ) {
-		struct line *l = &y->line[i];
+	for (unsigned i = 0; i < t->nlist; i++)
+		t->e[t->list[i] / TLB_SIZE][t->list[i] % TLB_SIZE].wtag = TLB_NOTAG;
+}
 
-		memcpy(l->after, l->hva, LINE);
-		memcpy(l->hva, l->before, LINE);
+/* A REP that the vCPU's requests interrupt goes on. */
+static int execute(struct vcpu *v, const struct bt_callout *c)
+{
+	int rc;
+
+	do {
+		v->cpu.inhibit = false;
+		v->cpu.rip = c->next;
+		rc = c->fn(v, &c->in);
+	} while (rc == X86_OK && is_rep(&c->in) && v->cpu.rip == c->eip);
+	return rc;
+}
+
+/* A callout or a REP: what it stores and walks is not known before. */
+static int execute_trial(struct bt_verify *y, const struct bt_callout *c)
+{
+	struct vcpu *v = y->b->v;
+	int rc;
+
+	wtags_clear(&v->tlb);
+	y->trial.refused = 0;
+	y->trial.walked = false;
+	v->trial = &y->trial;
+	rc = execute(v, c);
+	v->trial = NULL;
+	y->stop = (enum skip)y->trial.refused;
+	if (y->trial.walked) {	/* stays, but for entries that earlier accesses noted */
+		y->walked = true;
+		for (unsigned i = 0; i < y->nentries; i++)
+			y->entry[i].may |= *y->entry[i].hva & PTE_AD;
 	}
+	return rc;
 }
 
 /* One instruction; false: it is not for this run. */
-static bool interpret(struct bt_verify *y, struct vcpu *v, const struct bt_callout *c,
-		      unsigned i)
+static bool interpret(struct bt_verify *y, const struct bt_unit *u, unsigned i)
 {
+	const struct bt_callout *c = &u->insn[i];
 	struct snapshot *s = &y->s[i];
+	struct vcpu *v = y->b->v;
 	uint32_t undefined = x86_flags_undefined(&c->in, count_of(v, &c->in));
-	unsigned lines = y->nlines;
+	bool called = u->called >> i & 1;
 
-	if (!prepare(y, v, i, &c->in)) {
-		y->nlines = lines;
-		return false;
-	}
+	y->insn = i;
 	if (!y->tainted && (x86_flags_read(&c->in) & s->undefined)) {
 		y->tainted = true;
 		y->taint = i;
 	}
-	v->cpu.inhibit = false;
-	v->cpu.rip = c->next;
-	if (c->fn(v, &c->in) != X86_OK) {
-		y->nlines = lines;
+	if (called || is_rep(&c->in)) {
+		if (execute_trial(y, c) != X86_OK || y->stop)
+			return false;
+	} else if (!verify_touch(y, &c->in) || execute(v, c) != X86_OK) {
 		return false;
 	}
 	snapshot_take(y, v, i + 1);
 	y->s[i + 1].undefined = (s->undefined & ~x86_flags_killed(&c->in)) | undefined;
 	y->s[i + 1].fpu = s->fpu;
-	if (c->in.unit != X86_U_INT)
+	y->s[i + 1].system = s->system;
+	if (c->in.unit != X86_U_INT || called)
 		fpu_take(y, v, i + 1);
+	if (called) {
+		whole_take(y, v, i + 1);
+		interp_state_changed(v);
+	}
 	return true;
 }
 
-void verify_begin(struct bt_vcpu *b, const struct bt_unit *u)
+/* Memory, from the last store to the first; what a line holds after its own
+ * instruction, before any later one's, is found on the way. */
+static void undo(struct bt_verify *y)
 {
-	struct bt_verify *y = b->verify;
-	struct vcpu *v = b->v;
-	struct x86_cpu *c = &v->cpu;
-	struct x86_exc exc = c->exc;
-	bool inhibit = c->inhibit;
-	unsigned i;
+	unsigned n = y->nentries;
 
-	interp_state_changed(v);
-	y->nlines = y->nfpu = 0;
-	y->tainted = y->walked = false;
-	snapshot_take(y, v, 0);
-	y->s[0].undefined = 0;
-	y->s[0].fpu = 0;
-	if (u->fpu)
-		fpu_take(y, v, 0);
-	for (i = 0; i < u->npure; i++)
-		if (!interpret(y, v, &u->callout[i], i))
+	for (unsigned i = y->nlines; ; i--) {
+		while (n && y->entry[n - 1].line >= i) {
+			struct entry *e = &y->entry[--n];
+
+			if ((*e->hva & PTE_AD) != e->before)
+				*e->hva = (uint8_t)((*e->hva & ~PTE_AD) | e->before);
+		}
+		if (!i)
 			break;
-	y->n = i;
-	/* The state after a line's own instruction, before any later one's: found
-	 * from the last to the first. */
-	undo(y);
+		memcpy(y->line[i - 1].after, y->line[i - 1].hva, LINE);
+		memcpy(y->line[i - 1].hva, y->line[i - 1].before, LINE);
+	}
+}
+
+static void cpu_restore(struct bt_verify *y, const struct bt_unit *u)
+{
+	struct vcpu *v = y->b->v;
+	struct x86_cpu *c = &v->cpu;
+	uint64_t cr0 = c->cr0, cr3 = c->cr3, cr4 = c->cr4;
+
+	memcpy(c, y->cpu, sizeof(y->cpu));
+	if (u->fpu || y->whole)
+		memcpy(c->xsave, y->fpu[0], FPU_LEN);
 	if (y->walked)		/* A and D were taken back: to be set again */
 		tlb_flush(&v->tlb);
-	memcpy(c->gpr, y->s[0].gpr, sizeof(y->s[0].gpr));
-	c->rip = y->s[0].rip;
-	c->rflags = y->s[0].rflags;
-	c->inhibit = inhibit;
-	c->exc = exc;
-	if (u->fpu)
-		memcpy(c->xsave, y->fpu[0], FPU_LEN);
-}
-
-/* --- comparison ------------------------------------------------------------------ */
-
-struct difference {
-	char what[24];
-	uint64_t ours, interp;
-};
-
-static bool differ(struct difference *d, const char *what, unsigned i, uint64_t ours,
-		   uint64_t interp)
-{
-	snprintf(d->what, sizeof(d->what), what, i);
-	d->ours = ours;
-	d->interp = interp;
-	return true;
-}
-
-static bool regs_differ(const struct vcpu *v, const struct snapshot *s, struct difference *d)
-{
-	static const char *const name[8] = {
-		"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi" };
-	const struct x86_cpu *c = &v->cpu;
-
-	for (unsigned i = 0; i < 8; i++)
-		if (c->gpr[i] != s->gpr[i])
-			return differ(d, name[i], 0, c->gpr[i], s->gpr[i]);
-	if (c->rip != s->rip)
-		return differ(d, "eip", 0, c->rip, s->rip);
-	if ((c->rflags ^ s->rflags) & ~(uint64_t)(s->undefined | X86_FL_RF))
-		return differ(d, "eflags", 0, c->rflags, s->rflags);
-	return false;
-}
-
-/* The pointers to the last x87 instruction are not kept exactly. */
-static bool fpu_differ(const uint8_t *x, const uint8_t *y, bool avx, struct difference *d)
-{
-	if (le16_get(x) != le16_get(y))
-		return differ(d, "fcw", 0, le16_get(x), le16_get(y));
-	if (le16_get(x + 2) != le16_get(y + 2))
-		return differ(d, "fsw", 0, le16_get(x + 2), le16_get(y + 2));
-	if (x[4] != y[4])
-		return differ(d, "ftw", 0, x[4], y[4]);
-	if (le32_get(x + 24) != le32_get(y + 24))
-		return differ(d, "mxcsr", 0, le32_get(x + 24), le32_get(y + 24));
-	for (unsigned i = 0; i < 8; i++)
-		if (memcmp(x + 32 + 16 * i, y + 32 + 16 * i, 10))
-			return differ(d, "st%u", i, le64_get(x + 32 + 16 * i),
-				      le64_get(y + 32 + 16 * i));
-	/* 32-bit code has eight; VZEROALL may clear the others. */
-	for (unsigned i = 0; i < 8; i++)
-		for (unsigned k = 0; k < 16; k += 8)
-			if (memcmp(x + 160 + 16 * i + k, y + 160 + 16 * i + k, 8))
-				return differ(d, k ? "xmm%u (upper)" : "xmm%u", i,
-					      le64_get(x + 160 + 16 * i + k),
-					      le64_get(y + 160 + 16 * i + k));
-	for (unsigned i = 0; avx && i < 16; i++)
-		if (memcmp(x + 576 + 8 * i, y + 576 + 8 * i, 8))
-			return differ(d, "ymm%u (upper)", i / 2, le64_get(x + 576 + 8 * i),
-				      le64_get(y + 576 + 8 * i));
-	return false;
-}
-
-/* Is a later line of an instruction before m the same piece? */
-static bool line_superseded(const struct bt_verify *y, unsigned i, unsigned m)
-{
-	for (unsigned k = i + 1; k < y->nlines; k++)
-		if (y->line[k].hva == y->line[i].hva && y->line[k].insn < m)
-			return true;
-	return false;
-}
-
-/* Is the piece also of an earlier line? */
-static bool line_known(const struct bt_verify *y, unsigned i)
-{
-	for (unsigned k = 0; k < i; k++)
-		if (y->line[k].hva == y->line[i].hva)
-			return true;
-	return false;
-}
-
-/* Lines of instructions before m must be as after them, the others untouched;
- * which walk has set A and D (bits 5 and 6) already is open. */
-static bool memory_differs(const struct bt_verify *y, unsigned m, struct difference *d)
-{
-	for (unsigned i = 0; i < y->nlines; i++) {
-		const struct line *l = &y->line[i];
-		const uint8_t *want = l->after;
-
-		if (l->insn >= m) {
-			if (line_known(y, i))
-				continue;
-			want = l->before;
-		} else if (line_superseded(y, i, m)) {
-			continue;
-		}
-		for (unsigned k = 0; k < LINE; k++)
-			if ((l->hva[k] ^ want[k]) & (y->walked && k % 4 == 0 ? ~0x60 : 0xff))
-				return differ(d, "memory at line + %u", k, l->hva[k], want[k]);
+	if (!y->whole)
+		return;
+	interp_state_changed(v);
+	if (cr0 != c->cr0 || cr3 != c->cr3 || cr4 != c->cr4) {
+		tlb_flush(&v->tlb);
+		v->on_tlb_flush(v, 0, VCPU_FLUSH_ALL);
 	}
-	return false;
 }
+
+void verify_begin(struct bt_verify *y, const struct bt_unit *u)
+{
+	struct vcpu *v = y->b->v;
+
+	interp_state_changed(v);
+	y->nlines = y->nentries = y->nfpu = y->nsystem = 0;
+	y->run++;
+	y->tainted = y->walked = false;
+	y->stop = SKIP_NOT;
+	y->whole = u->called;
+	memcpy(y->cpu, &v->cpu, sizeof(y->cpu));
+	snapshot_take(y, v, 0);
+	y->s[0].undefined = 0;
+	y->s[0].fpu = y->s[0].system = 0;
+	if (u->fpu || y->whole)
+		fpu_take(y, v, 0);
+	if (y->whole)
+		whole_take(y, v, 0);
+	for (y->n = 0; y->n < u->npure && interpret(y, u, y->n); y->n++)
+		;
+	undo(y);
+	cpu_restore(y, u);
+}
+
+/* --- afterwards ------------------------------------------------------------------- */
 
 /* How many instructions were done when translated code left at rip? */
 static unsigned done(const struct bt_unit *u, unsigned reason, uint64_t rip)
 {
 	if (reason == BT_EXIT_LINK || reason == BT_EXIT_LOOKUP)
 		return u->npure;
-	for (unsigned i = 0; i < u->ncallouts; i++)
-		if (u->callout[i].eip == rip)
+	for (unsigned i = 0; i < u->ninsns; i++)
+		if (u->insn[i].eip == rip)
 			return i;
 	return u->npure;
 }
 
-/* The instruction to name: the last one done that may have been wrong. */
-static const struct bt_callout *culprit(const struct bt_unit *u, unsigned m)
+/* Left in a REP: the registers it counts in are open. */
+static void rep_open(struct bt_verify *y, unsigned m)
 {
-	return &u->callout[m ? m - 1 : 0];
+	static const uint8_t open[] = { X86_RAX, X86_RCX, X86_RSI, X86_RDI };
+	const struct x86_cpu *c = &y->b->v->cpu;
+
+	for (unsigned i = 0; i < sizeof(open); i++)
+		y->s[m].gpr[open[i]] = c->gpr[open[i]];
+	y->s[m].rflags = c->rflags;
 }
 
-static int complain(struct bt_vcpu *b, const struct bt_unit *u, unsigned m,
-		    const struct difference *d)
+int verify_end(struct bt_verify *y, const struct bt_unit *u, unsigned reason)
 {
-	const struct bt_callout *c = culprit(u, m);
-	uint8_t bytes[X86_INSN_MAX] = { 0 };
-	struct vcpu *v = b->v;
-	char text[80];
-	uint64_t gpa;
-
-	for (unsigned i = 0; i < c->in.len; i++)
-		if (vcpu_peek(v, c->eip + i, &gpa))
-			mem_read(v->vm->mem, gpa, &bytes[i], 1);
-	x86_disas(text, sizeof(text), bytes, c->in.len, c->eip, 32);
-	return err_set(&v->err, -EIO, "verify: behind %s (%08x, instruction %u of the %s "
-		       "unit at %08x): %s is %llx, %llx in the interpreter", text, c->eip, m,
-		       u->form == BT_WINDOW ? "window" : "soft", u->eip, d->what,
-		       (unsigned long long)d->ours, (unsigned long long)d->interp);
-}
-
-int verify_end(struct bt_vcpu *b, const struct bt_unit *u, unsigned reason)
-{
-	struct bt_verify *y = b->verify;
-	struct vcpu *v = b->v;
+	struct vcpu *v = y->b->v;
 	unsigned m = done(u, reason, v->cpu.rip);
-	struct difference d;
-	bool bad;
+	bool rep = m < u->npure && is_rep(&u->insn[m].in);
+	int left = 0;
 
 	y->units++;
 	y->insns += m;
+	if (rep && m < y->n && v->cpu.gpr[X86_RCX] != y->s[m].gpr[X86_RCX]) {
+		/* The interpreter came through: it does the rest. */
+		if (reason == BT_EXIT_RAISE || execute(v, &u->insn[m]) != X86_OK)
+			return verify_complain(y, u, m + 1, "exception", v->cpu.exc.vector, 0);
+		m++;
+		rep = false;
+		left = 1;
+	}
 	if (m > y->n) {
-		differ(&d, "instructions done", 0, m, y->n);
-		return complain(b, u, y->n + 1, &d);
+		if (y->stop != SKIP_NOT && u->called >> y->n & 1) {
+			y->skipped[y->stop]++;
+			return 0;
+		}
+		return verify_complain(y, u, y->n + 1, "instructions done", m, y->n);
 	}
-	bad = regs_differ(v, &y->s[m], &d) || memory_differs(y, m, &d) ||
-	      (u->fpu && fpu_differ(v->cpu.xsave, y->fpu[y->s[m].fpu],
-				    v->hot[H_XMASK] & 4, &d));
-	if (!bad)
-		return 0;
-	if (y->tainted && y->taint < m) {
-		y->skipped++;
-		return 0;
-	}
-	return complain(b, u, m, &d);
+	if (m < u->ninsns && !rep && excluded(&u->insn[m].in))
+		y->skipped[excluded(&u->insn[m].in)]++;
+	else if (m == y->n && y->stop != SKIP_NOT)
+		y->skipped[y->stop]++;
+	if (rep)
+		rep_open(y, m);
+	return verify_compare(y, u, m, rep) ? -EIO : left;
 }
 
 void verify_print_stats(const struct bt_verify *y,
 			void (*put)(void *, const char *, uint64_t), void *ptr)
 {
+	static const char *const name[SKIPS] = {
+		[SKIP_DEVICE] = "verify_skipped_device", [SKIP_TOLD] = "verify_skipped_told",
+		[SKIP_LONG] = "verify_skipped_long", [SKIP_TIME] = "verify_skipped_time",
+		[SKIP_RANDOM] = "verify_skipped_random", [SKIP_FLAGS] = "verify_skipped_flags",
+	};
+
 	put(ptr, "verified_units", y->units);
 	put(ptr, "verified_insns", y->insns);
-	put(ptr, "verify_skipped", y->skipped);
+	for (unsigned i = SKIP_DEVICE; i < SKIPS; i++)
+		put(ptr, name[i], y->skipped[i]);
 }

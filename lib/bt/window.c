@@ -574,6 +574,20 @@ enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 	return n < 4 ? WINDOW_RETRY_FEW : WINDOW_RETRY;
 }
 
+bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint32_t gva, bool write)
+{
+	const struct bt_window_set *s = bt->windows;
+	uint32_t need = WIN_PRESENT | (write ? WIN_WRITE : 0);
+
+	for (unsigned i = 0; s && i < BT_WINDOWS; i++) {
+		const struct bt_window *w = &s->w[i];
+
+		if (w->base && (b->mode & BT_M_USER ? w->user && w->space == space_of(&b->v->cpu) : !i))
+			return (w->pte[gva >> PAGE_SHIFT] & need) == need;
+	}
+	return false;
+}
+
 static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint32_t g)
 {
 	struct x86_walk_mem m = vcpu_walk_mem(v);

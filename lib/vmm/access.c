@@ -48,6 +48,8 @@ static bool table_cmpxchg(void *ptr, uint64_t gpa, unsigned size, uint64_t old,
 		done = __atomic_compare_exchange_n((uint64_t *)p, &old, new,
 			false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	}
+	if (done && v->trial)
+		v->trial->walked = true;
 	if (done && page_has(m, p, MEM_PF_SLOWWRITE))
 		mem_dirty(m, gpa, size);
 	return done;
@@ -146,7 +148,7 @@ int tlb_fill(struct vcpu *v, uint64_t gva, int access, enum tlb_mode mode,
 	e->rtag = mode_data(c, &w, mode) ? page : TLB_NOTAG;
 	e->xtag = mode_exec(c, &w, mode) ? page : TLB_NOTAG;
 	/* A clean page takes the slow path once more, for the dirty log. */
-	e->wtag = mode_write(c, &w, mode) && !(flags & MEM_PF_SLOWWRITE) &&
+	e->wtag = mode_write(c, &w, mode) && !(flags & MEM_PF_SLOWWRITE) && !v->trial &&
 		((flags & MEM_PF_DIRTY) || access == X86_WALK_W) ?
 		page : TLB_NOTAG;
 	tlb_filled(&v->tlb, mode, i, w.global);
@@ -189,6 +191,20 @@ static int piece_translate(struct vcpu *v, struct piece *p, int access,
 		p->slow = page_has(m, p->hva, MEM_PF_SLOWWRITE);
 	}
 	return X86_OK;
+}
+
+/* In a trial: can a read or store of this piece be taken back? */
+static bool piece_refused(struct vcpu *v, const struct piece *p, bool write)
+{
+	struct vcpu_trial *t = v->trial;
+
+	if (!p->hva)
+		t->refused = VCPU_TRIAL_DEVICE;
+	else if (write && p->slow && !p->rom)
+		t->refused = VCPU_TRIAL_TOLD;
+	else if (write && !p->rom && !t->store(t, p->hva, p->len))
+		t->refused = VCPU_TRIAL_FULL;
+	return t->refused;
 }
 
 /* Cut [gva, gva+len) into one or two pieces; without long mode linear addresses
@@ -271,7 +287,8 @@ int vcpu_read_slow(struct vcpu *v, uint64_t gva, void *buf, unsigned len,
 	uint8_t *to = buf;
 
 	for (unsigned i = 0; i < n; i++)
-		if (piece_translate(v, &p[i], X86_WALK_R, mode) != X86_OK)
+		if (piece_translate(v, &p[i], X86_WALK_R, mode) != X86_OK ||
+		    (v->trial && piece_refused(v, &p[i], false)))
 			return X86_FAULT;
 	for (unsigned i = 0; i < n; i++) {
 		if (p[i].hva)
@@ -292,6 +309,9 @@ int vcpu_write_slow(struct vcpu *v, uint64_t gva, const void *buf, unsigned len,
 
 	for (unsigned i = 0; i < n; i++)
 		if (piece_translate(v, &p[i], X86_WALK_W, mode) != X86_OK)
+			return X86_FAULT;
+	for (unsigned i = 0; i < n && v->trial; i++)
+		if (piece_refused(v, &p[i], true))
 			return X86_FAULT;
 	for (unsigned i = 0; i < n; i++) {
 		if (!p[i].hva)
@@ -325,6 +345,11 @@ int vcpu_hva(struct vcpu *v, uint64_t gva, bool write, enum tlb_mode mode,
 
 	if (piece_translate(v, &p, write ? X86_WALK_W : X86_WALK_R, mode) != X86_OK)
 		return X86_FAULT;
+	if (v->trial && p.hva && !p.rom) {
+		p.len = (unsigned)(PAGE_SIZE - (gva & ~PAGE_MASK));
+		if (piece_refused(v, &p, write))
+			return X86_FAULT;
+	}
 	*hva = p.rom ? NULL : p.hva;
 	*slow = p.slow && !p.rom;
 	*gpa = p.hva ? vcpu_off_gpa(m, (uint8_t *)p.hva - m->hva) : p.gpa;

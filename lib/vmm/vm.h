@@ -56,6 +56,20 @@ enum vcpu_flush { VCPU_FLUSH_ALL, VCPU_FLUSH_NONGLOBAL, VCPU_FLUSH_PAGE };
 struct vm;
 struct vcpu;
 
+/*
+ * While v->trial is set, an engine executes what it is going to take back.  Every
+ * store to memory is announced before it is made; what cannot be taken back fails
+ * as a fault does, with refused set.  Whoever sets it has cleared all wtags.
+ */
+enum vcpu_refusal { VCPU_TRIAL_DEVICE = 1, VCPU_TRIAL_TOLD, VCPU_TRIAL_FULL };
+
+struct vcpu_trial {
+	/* false: it cannot be taken back */
+	bool (*store)(struct vcpu_trial *t, uint8_t *hva, uint64_t len);
+	uint8_t refused;	/* enum vcpu_refusal */
+	bool walked;		/* A or D was set */
+};
+
 struct engine_ops {
 	const char *name;
 	/* Can this host, this process run it?  vm may be NULL: no machine in
@@ -105,6 +119,7 @@ struct vcpu {
 	/* NULL, or told after v->tlb was flushed for the guest: the translator
 	 * keeps more caches.  gva: the page, for VCPU_FLUSH_PAGE. */
 	void (*on_tlb_flush)(struct vcpu *v, uint64_t gva, int what);
+	struct vcpu_trial *trial;	/* NULL: executed for good */
 	struct err err;
 	uint64_t insns;		/* instructions executed, where the engine counts */
 };
