@@ -214,6 +214,8 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	fails 124 "run: $t/pipe: timed out" run --timeout 0.3 --kernel "$kernel" --initrd "$t/pipe"
 	fails 124 "run: serial: $t/pipe: timed out" \
 		run --timeout 0.3 --kernel "$kernel" --serial "file:$t/pipe"
+	fails 124 "run: --trace: $t/pipe: timed out" \
+		run --timeout 0.3 --kernel "$kernel" --trace "irq:$t/pipe"
 	# One that sends a little for ever.
 	while printf x; do read -rt 0.05 <> <(:) || :; done >"$t/pipe" 2>/dev/null 3>&- &
 	fails 124 "run: $t/pipe: timed out" run --timeout 0.5 --kernel "$t/pipe"
@@ -245,4 +247,23 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	: >"$BATS_TEST_TMPDIR/there"
 	fails 6 "run: .*$BATS_TEST_TMPDIR/there: Address already in use" \
 		run --kernel "$kernel" --serial "unix:$BATS_TEST_TMPDIR/there"
+}
+
+@test "what the system does not give is one line" {
+	good
+	refused() {
+		run "-${3:-1}" --separate-stderr bash -c "ulimit $1; exec '$VMRUN' run --kernel '$kernel' \
+			--memory 64M --accel bt --timeout 20 </dev/null"
+		assert_output ''
+		assert_equal "${#stderr_lines[@]}" 1
+		assert_regex "$stderr" "^vmrun: run: $2\$"
+	}
+	refused '-v 300000' '.*address space.* use --accel interp'
+	refused '-v 20000' 'cannot map 64 MiB of guest memory: .*'
+	refused '-i 0' 'cannot make a timer \(ulimit -i\?\): .*' 75
+	refused '-n 5' '.*: Too many open files'
+	refused '-n 8' '.*: Too many open files'
+	refused '-f 64' 'cannot size guest memory to .*: File too large'
+	# A small stack is enough.
+	run -0 bash -c "ulimit -s 256; '$VMRUN' disas README.md"
 }

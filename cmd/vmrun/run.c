@@ -152,9 +152,8 @@ static int parse_trace(const char *s, struct pc_config *cfg, struct err *e)
 	}
 	if (colon && !colon[1])
 		return err_set(e, -EINVAL, "--trace: the name of the file is missing");
-	cfg->trace_out = colon ? fopen(colon + 1, "we") : stderr;
-	if (!cfg->trace_out)
-		return err_sys(e, -errno, "--trace: %s", colon + 1);
+	cfg->trace_out = stderr;
+	cfg->trace_file = colon ? colon + 1 : NULL;
 	return 0;
 }
 
@@ -221,6 +220,8 @@ static int end_code(struct cli *c, struct pc *pc, enum pc_end end, int code,
 		cli_say(c, "the guest crashed: triple fault");
 		pc_dump(pc, stderr);
 		return CLI_FAILED;
+	case PC_END_NOT_STARTED:
+		return cli_fail(c, e);
 	case PC_END_LOST:
 		return CLI_FAILED;
 	case PC_END_ERROR:
@@ -304,10 +305,7 @@ int run_main(struct cli *c, int argc, char **argv)
 	cfg.bt.verify = a.verify;
 	cfg.say = a.verbose ? say : NULL;
 	cfg.warn = say;
-	rc = run_machine(c, &a, &cfg);
-	if (cfg.trace_out && cfg.trace_out != stderr)
-		fclose(cfg.trace_out);	/* pc_run() has flushed it, and said what failed */
-	return rc;
+	return run_machine(c, &a, &cfg);
 }
 
 static void print_engine(void *ptr, const char *name, const char *why)

@@ -192,7 +192,7 @@ int bt_signal_init(struct bt_vcpu *b, struct err *e)
 	pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
 	sev._sigev_un._tid = (pid_t)syscall(SYS_gettid);
 	if (timer_create(CLOCK_MONOTONIC, &sev, &b->retry) < 0)
-		return err_sys(e, -errno, "timer_create");
+		return err_sys(e, -errno, "cannot make a timer (ulimit -i?)");
 	b->have_retry = true;
 	return 0;
 }

@@ -16,7 +16,6 @@
 #define OUT_SPARE 64u		/* a FIFO fits in after put() has said no */
 #define OUT_CHUNK 4096u
 #define DRAIN_MS 1000
-#define FIFO_RETRY_MS 20
 #define ESCAPE 1		/* ^A */
 
 struct chardev {
@@ -331,28 +330,17 @@ static int open_stdio(struct chardev *c, struct err *e)
 	c->out = reopen_nonblock(STDOUT_FILENO, O_WRONLY);
 	if (c->out >= 0 && fstat(c->out, &st) == 0)
 		c->is_socket = S_ISSOCK(st.st_mode);
-	return c->out < 0 ? err_sys(e, -EBADF, "stdout") : 0;
+	return c->out < 0 ? err_sys(e, -errno, "standard output") : 0;
 }
 
-/* A named pipe cannot be opened before it has a reader, which no poll() tells. */
 static int open_file(struct chardev *c, const char *path, const struct pc_wait *w,
 		     struct err *e)
 {
-	struct stat st;
-	int rc;
+	int fd = pc_wait_open(w, path, e);
 
-	for (;;) {
-		c->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK |
-			      O_NOCTTY | O_CLOEXEC, 0666);
-		if (c->out >= 0)
-			return 0;
-		rc = -errno;
-		if (rc != -ENXIO || stat(path, &st) || !S_ISFIFO(st.st_mode))
-			return err_sys(e, rc, "%s", path);
-		rc = pc_wait_fd(w, -1, 0, FIFO_RETRY_MS, e);
-		if (rc)
-			return err_in(e, rc, path);
-	}
+	if (fd >= 0)
+		c->out = fd;
+	return fd < 0 ? fd : 0;
 }
 
 /* A socket file that no one listens on is left over from a dead process. */

@@ -33,7 +33,6 @@ static int bare_make(struct bare *b, const struct pc_disas *d, uint64_t ram, str
 	struct vm *vm = &b->vm;
 	int rc;
 
-	memset(b, 0, sizeof(*b));
 	b->opts.form = d->form;
 	pthread_mutex_init(&vm->lock, NULL);
 	bus_init(&vm->bus, &vm->lock);
@@ -98,7 +97,7 @@ int pc_disas(const struct pc_disas *d, FILE *out, struct err *e)
 	struct image code = { 0 };
 	const uint8_t hlt = 0xf4;	/* ends the last unit */
 	uint64_t ram;
-	struct bare b;
+	struct bare *b;	/* too large for a stack */
 	int rc = check(d, e);
 
 	if (rc)
@@ -108,19 +107,25 @@ int pc_disas(const struct pc_disas *d, FILE *out, struct err *e)
 		image_free(&code);
 		return rc;
 	}
+	b = calloc(1, sizeof(*b));
+	if (!b) {
+		image_free(&code);
+		return err_set(e, -ENOMEM, "out of memory");
+	}
 	ram = ((d->at + code.len) | (PAGE_SIZE - 1)) + 1 + PAGE_SIZE;
-	rc = bare_make(&b, d, ram < MEM_SIZE_MIN ? MEM_SIZE_MIN : ram, e);
+	rc = bare_make(b, d, ram < MEM_SIZE_MIN ? MEM_SIZE_MIN : ram, e);
 	if (!rc) {
 		if (d->bits == 16)
-			boot_real(&b.v->cpu, 0, 0, 0);
+			boot_real(&b->v->cpu, 0, 0, 0);
 		else
-			boot_flat32(b.vm.mem, &b.v->cpu, LOWMEM_GDT, (uint32_t)d->at);
-		bt_engine.sync_in(b.v);
-		mem_write(b.vm.mem, d->at, code.data, code.len);
-		mem_write(b.vm.mem, d->at + code.len, &hlt, 1);
-		rc = bt_disas(b.v, (uint32_t)d->at, (uint32_t)code.len, d->form, out, e);
+			boot_flat32(b->vm.mem, &b->v->cpu, LOWMEM_GDT, (uint32_t)d->at);
+		bt_engine.sync_in(b->v);
+		mem_write(b->vm.mem, d->at, code.data, code.len);
+		mem_write(b->vm.mem, d->at + code.len, &hlt, 1);
+		rc = bt_disas(b->v, (uint32_t)d->at, (uint32_t)code.len, d->form, out, e);
 	}
-	bare_free(&b);
+	bare_free(b);
+	free(b);
 	image_free(&code);
 	return rc;
 }

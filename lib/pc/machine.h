@@ -50,6 +50,7 @@ struct pc {
 	struct multiboot_image mb;
 	struct image bios;
 	char *modules;			/* of --initrd, cut at its commas */
+	FILE *trace_file;		/* of cfg.trace_file, or NULL */
 	void *dev[PC_DEV_COUNT];	/* NULL: not there */
 	struct chardev *serial;
 

@@ -1,6 +1,7 @@
 #include "pc/machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -58,7 +59,8 @@ static int make_vm(struct pc *pc, struct err *e)
 		rc = make_vcpus(pc, e);
 	if (rc)
 		return rc;
-	vm->trace = (struct trace){ .kinds = pc->cfg.trace_kinds, .out = pc->cfg.trace_out,
+	vm->trace = (struct trace){ .kinds = pc->cfg.trace_kinds, .out = pc->trace_file ? pc->trace_file :
+					   pc->cfg.trace_out,
 				    .failed = run_wake, .ptr = pc };
 	vm->engine_opts = &pc->cfg.bt;
 	vm->engine = accel_choose(pc, e);
@@ -110,13 +112,29 @@ struct pc *pc_new(const struct pc_config *cfg, struct err *e)
 	return check_config(cfg, e) ? NULL : pc_alloc(cfg, e);
 }
 
+static int open_trace(struct pc *pc, struct err *e)
+{
+	int fd = pc_wait_open(&pc->wait, pc->cfg.trace_file, e);
+
+	if (fd < 0)
+		return err_in(e, fd, "--trace");
+	/* Events wait for a slow reader: none is lost. */
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	pc->trace_file = fdopen(fd, "w");
+	if (!pc->trace_file)
+		close(fd);
+	return pc->trace_file ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
 int pc_load(struct pc *pc, struct err *e)
 {
 	struct err mine;
 	int rc;
 
 	e = e ? e : &mine;
-	rc = load_read(pc, e);
+	rc = pc->cfg.trace_file ? open_trace(pc, e) : 0;
+	if (!rc)
+		rc = load_read(pc, e);
 	if (rc)
 		return rc;
 	pc->serial = chardev_open(pc->cfg.serial ? pc->cfg.serial : "none", &pc->wait, e);
@@ -199,6 +217,8 @@ void pc_free(struct pc *pc)
 		free(vm->vcpu[i]);
 	mem_free(vm->mem);
 	chardev_free(pc->serial);
+	if (pc->trace_file)
+		fclose(pc->trace_file);	/* pc_run() has flushed it, and said what failed */
 	load_free(pc);
 	if (pc->wake_fd >= 0)
 		close(pc->wake_fd);

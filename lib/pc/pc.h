@@ -25,7 +25,8 @@ struct pc_config {
 	bool no_reboot;
 	struct bt_opts bt;
 	unsigned trace_kinds;
-	FILE *trace_out;
+	FILE *trace_out;		/* the caller's */
+	const char *trace_file;		/* instead of it; NULL: none */
 	void (*say)(const char *line);	/* progress for -v, NULL: silent */
 	void (*warn)(const char *line);	/* what goes wrong without an end; NULL */
 };
@@ -37,6 +38,7 @@ enum pc_end {
 	PC_END_TIMEOUT,
 	PC_END_CRASH,		/* triple fault; report holds the registers */
 	PC_END_ERROR,		/* the engine failed: err */
+	PC_END_NOT_STARTED,	/* no guest code was run: err */
 	PC_END_LOST,		/* ended well, but serial output or the trace was
 				 * lost; warn() was told when it happened */
 };

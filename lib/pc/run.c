@@ -26,6 +26,8 @@
 #include "dev/acpipm.h"
 #include "dev/uart.h"
 
+#define VCPU_STACK (1u << 20)
+
 static struct timespec to_timespec(uint64_t ns)
 {
 	return (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_SEC),
@@ -81,7 +83,7 @@ static int make_timer(struct pc *pc, struct vcpu *v, struct err *e)
 
 	sev._sigev_un._tid = (pid_t)syscall(SYS_gettid);
 	if (timer_create(CLOCK_MONOTONIC, &sev, &pc->timer))
-		return err_sys(e, -errno, "timer_create");
+		return err_sys(e, -errno, "cannot make a timer (ulimit -i?)");
 	pthread_mutex_lock(&pc->vm.lock);
 	pc->have_timer = true;
 	pc->vm.timers.rearm = rearm;
@@ -288,6 +290,7 @@ static void wait_parked(struct pc *pc)
 /* vCPU threads take no signals but the kick: the rest is the main thread's. */
 static int start_threads(struct pc *pc, struct err *e)
 {
+	pthread_attr_t attr;
 	sigset_t all, old;
 	int rc = install_kick(e);
 
@@ -295,15 +298,19 @@ static int start_threads(struct pc *pc, struct err *e)
 		return rc;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	/* Enough, whatever ulimit -s says. */
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, VCPU_STACK);
 	for (unsigned i = 0; i < pc->vm.ncpus && !rc; i++) {
 		struct pc_thread *t = &pc->thread[i];
 
-		rc = -pthread_create(&t->v->thread, NULL, vcpu_main, t);
+		rc = -pthread_create(&t->v->thread, &attr, vcpu_main, t);
 		t->started = !rc;
 	}
+	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc)
-		return err_sys(e, rc, "thread");
+		return err_sys(e, rc, "cannot start a thread");
 	wait_parked(pc);
 	for (unsigned i = 0; i < pc->vm.ncpus; i++)
 		if (pc->thread[i].exit == VCPU_EXIT_ERROR) {
@@ -462,14 +469,14 @@ static void unblock_sigpipe(const sigset_t *old)
 enum pc_end pc_run(struct pc *pc, int *code, struct err *e)
 {
 	struct err mine = { 0 };
-	enum pc_end end = PC_END_ERROR;
+	enum pc_end end;
 	sigset_t old;
 	int dummy;
 
 	e = e ? e : &mine;
 	code = code ? code : &dummy;
 	if (start_threads(pc, e))
-		return PC_END_ERROR;
+		return PC_END_NOT_STARTED;
 	block_sigpipe(&old);
 	chardev_raw(pc->serial);
 	atomic_store(&pc->on_console, true);

@@ -23,4 +23,11 @@ struct pc_wait {
  * Returns    0, -EINTR: the machine is to end, -ETIMEDOUT: the deadline passed
  */
 int pc_wait_fd(const struct pc_wait *w, int fd, short events, int max_ms, struct err *e);
+
+/*
+ * Open a file for writing, made or emptied; a named pipe when it has a reader, which
+ * is waited for.
+ * Returns    a descriptor with O_NONBLOCK, or -errno, with those of pc_wait_fd()
+ */
+int pc_wait_open(const struct pc_wait *w, const char *path, struct err *e);
 #endif
