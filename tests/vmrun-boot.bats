@@ -28,6 +28,16 @@ boots() {
 @test "686-pae under the translator runs the self-test" { boots 686-pae bt 120 selftest; }
 @test "amd64 under the interpreter comes up" { boots amd64 interp 300 smoke; }
 
+# No ACPI, no APIC: the 8254 ticks, and the reset goes through the BIOS' entry.
+@test "686 without ACPI and APICs comes up and resets" {
+	guest 686
+	run -0 vmrun run --kernel "$guest" --initrd "$BATS_FILE_TMPDIR/initramfs.gz" \
+		--append "console=ttyS0 panic=1 acpi=off noapic nolapic reboot=b ring1=reboot" \
+		--no-reboot --accel bt --timeout 120
+	assert_line --partial 'RING1 GUEST UP'
+	assert_line --partial 'reboot: Restarting system'
+}
+
 @test "make demo SMOKE=1 boots to the end without a terminal" {
 	run -0 make -s demo SMOKE=1 BIN="${BIN:-bin}" BUILD="${BUILD:-build}"
 	assert_line --regexp '^Linux ring1 6\.[^ ]+-686 '

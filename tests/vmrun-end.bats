@@ -17,7 +17,8 @@ rom() {
 HALT='\xfa\xf4\xeb\xfc'			# cli; 1: hlt; jmp 1b
 LOOP='\xeb\xfe'				# 1: jmp 1b
 EXIT_41='\xb0\x41\xe6\xf4\xf4'		# mov al, 0x41; out 0xf4, al; hlt
-CRASH='\x0f\x01\x1e\x00\x00\xcd\x03'	# lidt [0] (zeroes); int 3
+CRASH='\x0f\x01\x1e\x00\x00\x0f\x0b'	# lidt [0] (zeroes); ud2
+TRIPLE='\x0f\x01\x1e\x00\x00\xcd\x03'	# lidt [0] (zeroes); int 3
 RESET='\xb0\xfe\xe6\x64\xf4'		# mov al, 0xfe; out 0x64, al; hlt
 HELLO='\xba\xf8\x03\xb0\x48\xee\xb0\x49\xee\xf4'	# "HI" to the serial port
 
@@ -72,7 +73,7 @@ wait_for() {
 		assert_output ''
 		assert_regex "${stderr_lines[0]}" '^vmrun: run: .*triple fault'
 		assert_regex "$stderr" '[Ee]?[Ii][Pp]'
-		assert_regex "$stderr" 'int'
+		assert_regex "$stderr" 'ud2'
 	}
 	engines crashes
 }
@@ -96,10 +97,13 @@ wait_for() {
 }
 
 @test "a reset starts the guest again, with --no-reboot it ends with 0" {
-	rom "$RESET"
 	resets() {
-		run -0 vmrun run --bios "$rom" --no-reboot --accel "$engine"
-		run -124 vmrun run --bios "$rom" --timeout 1 --accel "$engine"
+		local guest
+		for guest in "$RESET" "$TRIPLE"; do
+			rom "$guest"
+			run -0 vmrun run --bios "$rom" --no-reboot --accel "$engine"
+			run -124 vmrun run --bios "$rom" --timeout 0.5 --accel "$engine"
+		done
 	}
 	engines resets
 }

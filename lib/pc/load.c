@@ -117,6 +117,15 @@ static void load_bda(struct mem *m)
 	mem_write(m, BDA, bda, sizeof(bda));
 }
 
+/* Reset by jumping where the processor starts: there is no BIOS, so the keyboard
+ * controller does it.  mov $0xfe, %al; out %al, $0x64; 1: hlt; jmp 1b */
+static void load_reset_vector(struct mem *m)
+{
+	static const uint8_t code[] = { 0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd };
+
+	mem_write(m, LOWMEM_END - 16, code, sizeof(code));
+}
+
 /* What firmware leaves behind for a kernel. */
 static void load_tables(struct pc *pc)
 {
@@ -127,6 +136,7 @@ static void load_tables(struct pc *pc)
 
 	boot_mtrrs(&pc->vm.vcpu[0]->cpu);
 	load_bda(m);
+	load_reset_vector(m);
 	mem_write(m, LOWMEM_ACPI, acpi, acpi_build(acpi, LOWMEM_ACPI, cpus));
 	mem_write(m, LOWMEM_BIOS, mp, mptable_build(mp, LOWMEM_BIOS, cpus));
 	mem_write(m, dmi_gpa, dmi, dmi_build(dmi, dmi_gpa, m->ram_size, cpus));

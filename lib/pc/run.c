@@ -14,6 +14,7 @@
  * again and takes the interrupt.
  */
 #include "pc/machine.h"
+#include "pc/shutdown.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -416,6 +417,10 @@ static bool find_end(struct pc *pc, enum pc_end *end, int *code, struct err *e)
 			*e = vm->vcpu[i]->err;
 		else if (pc->thread[i].exit != VCPU_EXIT_SHUTDOWN)
 			continue;
+		else if (shutdown_is_reset(vm->vcpu[i])) {
+			*end = PC_END_RESET;
+			return pc->cfg.no_reboot;
+		}
 		*end = pc->thread[i].exit == VCPU_EXIT_ERROR ? PC_END_ERROR : PC_END_CRASH;
 		return true;
 	}
