@@ -104,6 +104,7 @@ struct bt_unit {
 	struct bt_callout *insn;	/* --verify: all of them, npure translated ones first */
 	uint64_t called;		/* the instructions that are callouts */
 	uint8_t ninsns, npure;
+	uint32_t runs;			/* --verify: how often it was entered */
 	struct bt_link link[2];
 	unsigned nlinks;
 	struct bt_link *incoming;

@@ -34,8 +34,9 @@ bool verify_excluded(const struct x86_insn *in);
 bool verify_note(struct bt_unit *u, struct vcpu *v, const struct x86_insn *in,
 		 unsigned n, unsigned pure);
 
-/* Around the execution of u; flags in v->cpu.rflags. */
-void verify_begin(struct bt_verify *y, const struct bt_unit *u);
+/* Around the execution of u; flags in v->cpu.rflags.  A unit that was compared
+ * thousands of times is compared now and then. */
+void verify_begin(struct bt_verify *y, struct bt_unit *u);
 /*
  * reason     enum bt_exit
  * Returns    0; 1: a REP that had begun was brought to its end, all is done;

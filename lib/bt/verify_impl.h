@@ -67,9 +67,13 @@ struct bt_verify {
 	enum skip stop;		/* why there are no more; NOT: a fault, or the end */
 	bool tainted;		/* undefined flags may have reached elsewhere .. */
 	unsigned taint;		/* .. by this instruction */
+	bool on;		/* the unit under way is compared */
 	bool walked;		/* A or D was set and taken back */
 	bool whole;		/* there are callouts: system state and FPU count */
-	uint8_t cpu[offsetof(struct x86_cpu, xsave)];	/* at first */
+	/* As it was at first, cpu when whole: */
+	bool inhibit;
+	struct x86_exc exc;
+	uint8_t cpu[offsetof(struct x86_cpu, xsave)];
 	struct snapshot s[BT_INSNS_MAX + 1];
 	unsigned nfpu, nsystem;
 	uint8_t fpu[BT_INSNS_MAX + 1][FPU_LEN];
@@ -80,7 +84,7 @@ struct bt_verify {
 	unsigned nentries;
 	struct { uint8_t *hva; uint32_t run, line; } hash[LINE_HASH];
 	uint32_t run;		/* other entries of the hash are old */
-	uint64_t units, insns, skipped[SKIPS];
+	uint64_t units, insns, hot, skipped[SKIPS];
 };
 
 static inline bool is_rep(const struct x86_insn *in)
