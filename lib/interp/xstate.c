@@ -10,7 +10,7 @@
 #include "base/le.h"
 
 enum {
-	X_FCW = 0, X_FOP = 6, X_MXCSR = 24, X_MXCSR_MASK = 28, X_ST = 32, X_XMM = 160,
+	X_FCW = 0, X_FSW = 2, X_FOP = 6, X_MXCSR = 24, X_MXCSR_MASK = 28, X_ST = 32, X_XMM = 160,
 	X_LEGACY_END = 416, X_HEADER = 512, X_XCOMP_BV = 520, X_AVX = 576,
 	X_END = 832,
 };
@@ -89,9 +89,15 @@ static void image_get(const struct x86_cpu *c, uint8_t *buf)
 
 static void x87_load(struct x86_cpu *c, const uint8_t *buf)
 {
+	uint16_t fcw = le16_get(buf + X_FCW), fsw = le16_get(buf + X_FSW);
+
 	memcpy(c->xsave, buf, X_MXCSR);
 	memcpy(c->xsave + X_ST, buf + X_ST, X_XMM - X_ST);
-	c->xsave[5] = 0;	/* reserved */
+	/* Reserved: bits 6, 7 and 13 to 15 of FCW, of which 6 reads as 1; byte 5.
+	 * ES and B say whether an exception is pending. */
+	le16_put(c->xsave + X_FCW, (fcw & 0x1f3f) | 0x40);
+	le16_put(c->xsave + X_FSW, (fsw & 0x7f7f) | (fsw & ~fcw & 0x3f ? 0x8080 : 0));
+	c->xsave[5] = 0;
 }
 
 static void x87_init(struct x86_cpu *c)

@@ -259,6 +259,22 @@ images:	fninit
 	check	"fxrstor.xmm7", %eax, $0x87654321
 	fstps	AREA+600
 	check	"fxrstor.st0", AREA+600, $0x40490fdb
+	/* Reserved bits of FCW and the pending bits of FSW are the processor's. */
+	.irp	image, 0x0000a5a6, 0x00010340, 0x8081037f, 0x0000ffff
+	movl	$\image, AREA
+	fxrstor	AREA
+	fxsave	AREA+1024
+	fninit
+	show	"fxrstor.\image", AREA+1024
+	.endr
+	check	"fxrstor.reserved", AREA+1024, $0x00001f7f
+	movl	$0x00010340, AREA
+	fxrstor	AREA
+	fxsave	AREA+1024
+	fnclex
+	fninit
+	check	"fxrstor.pending", AREA+1024, $0x80810340
+	movl	$0x3000037f, AREA
 	movl	$0x10000, AREA+24
 	fault	"fxrstor_mxcsr", 13, 0, "fxrstor AREA"
 	/* FNSAVE: 108 bytes, then as FNINIT. */
