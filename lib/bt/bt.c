@@ -32,7 +32,7 @@ void bt_enter(struct vcpu *v, const void *code);
 int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, unsigned what);
 int bt_callout_c(struct vcpu *v, const struct bt_callout *co);
 extern const char bt_fpu_load[], bt_exit[], bt_exit_saved[], bt_tlb_miss[],
-	bt_callout[];
+	bt_callout[], bt_lookup[];
 
 #define X87_FSW_ES	0x80	/* exception summary, in FSW's low byte */
 #define SITE_FAULTS_MAX	2	/* then the instruction is made soft */
@@ -175,7 +175,10 @@ static void enter(struct bt_vcpu *b, const uint8_t *code)
 	flags_split(v);
 	/* SSE works without XCR0: that only says what the guest XSAVEs. */
 	v->hot[H_XMASK] = (v->cpu.xcr0 & 7) | 3;
-	v->hot[H_JTAG] = b->verify ? ~0ull : (uint64_t)b->jmode->gen << 32;
+	v->hot[H_JTAG] = b->verify ? BT_JTAG_NONE : (uint64_t)b->jmode->gen << 32;
+	v->hot[H_RETURNS] = (uint64_t)(uintptr_t)b->jmode->returns;
+	v->hot[H_RETURNS_W] = v->hot[H_RETURNS];
+	b->jmode->returned = true;
 	v->hot[H_GSBASE] = window_base(b->bt, b);
 	bt_enter(v, code);
 	flags_join(v);
@@ -523,6 +526,7 @@ static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
 	uint32_t page = (uint32_t)gva >> PAGE_SHIFT;
 
 	b->leave = true;
+	returns_forget(bt);
 	switch (what) {
 	case VCPU_FLUSH_PAGE:
 		jcache_flush_page(&b->jc, (uint32_t)gva);
@@ -659,6 +663,7 @@ static int bt_create(struct vcpu *v, struct err *e)
 	v->hot[H_EXIT_SAVED] = (uint64_t)(uintptr_t)bt_exit_saved;
 	v->hot[H_CALLOUT] = (uint64_t)(uintptr_t)bt_callout;
 	v->hot[H_TLB_MISS] = (uint64_t)(uintptr_t)bt_tlb_miss;
+	v->hot[H_LOOKUP] = (uint64_t)(uintptr_t)bt_lookup;
 	rc = bt_signal_init(b, e);
 	if (!rc && b->bt->verify && !(b->verify = verify_new(b)))
 		rc = err_set(e, -ENOMEM, "translator: out of memory");

@@ -295,6 +295,10 @@ void gen_stubs(struct gen *g)
 		struct gen_stub *s = &g->stub[i];
 
 		emit_close32(e, s->at);
+		if (s->lookup) {
+			jmp_hot(e, H_LOOKUP);
+			continue;
+		}
 		if (s->retry) {
 			emit_mov_ri(e, X86_R10, s->eip);
 			emit_mov_ri(e, X86_R11, s->miss);
@@ -339,7 +343,15 @@ static void add_link(struct gen *g, uint8_t *at, uint32_t eip)
 	*l = (struct bt_link){ .from = g->u, .slot = at, .eip = eip };
 }
 
-static void link_stubs(struct gen *g)
+/* RET came here for eip, or for another EIP with the same low byte. */
+static void check_return(struct gen *g, uint32_t eip)
+{
+	emit_alu_ri(&g->e, 7, X86_R8, eip);
+	gen_stub_add(g, emit_jcc(&g->e, 5), NULL, eip, 0, 0);
+	g->stub[g->nstubs - 1].lookup = true;
+}
+
+void gen_link_stubs(struct gen *g)
 {
 	struct emit *e = &g->e;
 
@@ -348,11 +360,15 @@ static void link_stubs(struct gen *g)
 
 		l->stub = emit_here(e);
 		emit_close32(e, l->slot);
-		emit_mov_ri(e, X86_R8, l->eip);
+		if (l->returns) {
+			check_return(g, l->eip);
+		} else {
+			emit_mov_ri(e, X86_R8, l->eip);
+		}
 		e8(e, 0x49), e8(e, 0xb9);	/* mov r9, imm64 */
 		e64(e, (uint64_t)(uintptr_t)l);
 		emit_mov_ri(e, X86_R10, BT_EXIT_LINK);
-		jmp_hot(e, H_EXIT);
+		jmp_hot(e, l->returns ? H_EXIT_SAVED : H_EXIT);
 	}
 }
 
@@ -379,7 +395,7 @@ void gen_exit_jump(struct gen *g, uint32_t eip)
 {
 	begin_exit(g);
 	jump_to(g, eip);
-	link_stubs(g);
+	gen_link_stubs(g);
 }
 
 void gen_exit_jcc(struct gen *g, unsigned cond, uint32_t taken, uint32_t next)
@@ -402,7 +418,7 @@ void gen_exit_jcc(struct gen *g, unsigned cond, uint32_t taken, uint32_t next)
 		emit_close32(e, not);
 		jump_to(g, next);
 	}
-	link_stubs(g);
+	gen_link_stubs(g);
 }
 
 bool gen_exit_pair(struct gen *g, uint8_t *taken8, uint32_t taken, uint32_t next)
@@ -418,7 +434,7 @@ bool gen_exit_pair(struct gen *g, uint8_t *taken8, uint32_t taken, uint32_t next
 	g->flags = f;
 	emit_close32(&g->e, to_taken);
 	jump_to(g, taken);
-	link_stubs(g);
+	gen_link_stubs(g);
 	return true;
 }
 
@@ -428,6 +444,7 @@ void gen_exit_lookup(struct gen *g)
 
 	if (!g->ended)
 		begin_exit(g);
+	g->u->looks_up = true;
 	gen_need_saved(g);
 	emit_rorx(e, X86_R9, X86_R8, 10);
 	emit_rr(e, 0x31, X86_R8, X86_R9, EMIT_32);	/* xor r9d, r8d */
@@ -447,6 +464,42 @@ void gen_exit_lookup(struct gen *g)
 	}
 	emit_mov_ri(e, X86_R10, BT_EXIT_LOOKUP);
 	jmp_hot(e, H_EXIT_SAVED);
+}
+
+void gen_exit_return(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	begin_exit(g);
+	g->u->looks_up = true;
+	gen_need_saved(g);
+	emit_load(e, X86_R9, H_RETURNS * 8, EMIT_64);
+	emit_rr(e, 0x0fb6, X86_R10, X86_R8, EMIT_32);	/* movzx r10d, r8b */
+	/* jmp [r9 + r10 * 8] */
+	emit_rm(e, 0xff, 4, X86_R9, X86_R10, 3, 0, EMIT_32);
+}
+
+void gen_returns(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	if (g->bt->verify || !may_link(g, g->next) ||
+	    (g->in->opsize == 2 && g->next > 0xffff))
+		return;
+	align_slot(g, 3);
+	e8(e, 0x4c), e8(e, 0x8d), e8(e, 0x0d);	/* lea r9, [rip + slot] */
+	e32(e, 0);
+	add_link(g, e->p - 4, g->next);
+	g->u->link[g->u->nlinks - 1].returns = true;
+	emit_load(e, X86_R10, H_RETURNS_W * 8, EMIT_64);
+	emit_rm(e, 0x89, X86_R9, X86_R10, X86_NOREG, 0,
+		(int32_t)(g->next % BT_RETURNS * 8), EMIT_64);
+}
+
+void gen_return_check(struct gen *g)
+{
+	g->u->entry_return = emit_here(&g->e);
+	check_return(g, g->u->eip);
 }
 
 void gen_exit_step(struct gen *g, uint32_t eip)

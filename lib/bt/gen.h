@@ -30,6 +30,7 @@ struct gen_stub {
 	uint8_t reason;		/* enum bt_exit */
 	uint8_t miss;		/* BT_MISS_* */
 	bool saved, rcx_in_r9;
+	bool lookup;		/* go through the jump cache, eip in r8d */
 };
 
 struct gen {
@@ -94,6 +95,13 @@ void gen_exit_jcc(struct gen *g, unsigned cond, uint32_t taken, uint32_t next);
  * is open.  Returns true. */
 bool gen_exit_pair(struct gen *g, uint8_t *taken8, uint32_t taken, uint32_t next);
 void gen_exit_lookup(struct gen *g);			/* r8d = eip */
+void gen_exit_return(struct gen *g);			/* r8d = eip */
+/* CALL: predict its return (unit.h). */
+void gen_returns(struct gen *g);
+/* Behind an exit: where links lead while they are not linked. */
+void gen_link_stubs(struct gen *g);
+/* The entry for returns, right before that for lookups. */
+void gen_return_check(struct gen *g);
 void gen_exit_step(struct gen *g, uint32_t eip);	/* the interpreter does it */
 /* Leave for reason at eip when ECX-like test: value in r8d is zero/non-zero. */
 void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint32_t eip,

@@ -66,12 +66,6 @@ static void check_target(struct gen *g)
 	gen_site_again(g);
 }
 
-static void jump_r13(struct gen *g)
-{
-	emit_rr(&g->e, 0x89, X86_R13, X86_R8, EMIT_32);
-	gen_exit_lookup(g);
-}
-
 static bool gen_ret(struct gen *g)
 {
 	const struct x86_insn *in = g->in;
@@ -80,7 +74,8 @@ static bool gen_ret(struct gen *g)
 	gen_load(g, X86_R13, X86_RSP, 0, in->opsize);
 	check_target(g);
 	gen_set_sp(g, X86_RSP, size + (in->nops ? (int32_t)(in->imm & 0xffff) : 0));
-	jump_r13(g);
+	emit_rr(&g->e, 0x89, X86_R13, X86_R8, EMIT_32);
+	gen_exit_return(g);
 	return true;
 }
 
@@ -107,11 +102,15 @@ static bool gen_jump(struct gen *g, uint32_t target)
 	if (in->op == X86_CALL) {
 		gen_store_imm(g, X86_RSP, -(int32_t)size, g->next, size);
 		gen_set_sp(g, X86_RSP, -(int32_t)size);
+		gen_returns(g);
 	}
-	if (direct)
+	if (direct) {
 		gen_exit_jump(g, target);
-	else
-		jump_r13(g);
+	} else {
+		emit_rr(&g->e, 0x89, X86_R13, X86_R8, EMIT_32);
+		gen_exit_lookup(g);
+		gen_link_stubs(g);
+	}
 	return true;
 }
 

@@ -97,6 +97,25 @@ exit_stored:
 	pop	%rbx
 	ret
 
+/*
+ * The jump cache from outside a unit: go to r8d = eip, flags in R12.  As
+ * gen_exit_lookup() emits it.
+ */
+	.globl	bt_lookup
+bt_lookup:
+	rorx	$10, %r8d, %r9d
+	xor	%r8d, %r9d
+	and	$(1 << BT_JC_BITS) - 1, %r9d
+	shl	$4, %r9d
+	add	HOT(H_JCACHE), %r9
+	mov	HOT(H_JTAG), %r10
+	or	%r8, %r10
+	cmp	%r10, (%r9)
+	jne	1f
+	jmp	*8(%r9)
+1:	mov	$BT_EXIT_LOOKUP, %r10d
+	jmp	bt_exit_saved
+
 /* Guest FPU state to memory; the C library's modes come back.  Uses rax rdx r11. */
 fpu_store:
 	mov	HOT(H_XSAVE), %r11

@@ -21,7 +21,7 @@
 #define H_IF		1	/* EFLAGS.IF of the guest: 0 or 0x200 */
 #define H_SYSFLAGS	2	/* the flags that are neither arithmetic nor IF */
 #define H_JCACHE	3	/* the jump cache */
-#define H_JTAG		31	/* generation of the current mode << 32; ~0: nothing hits */
+#define H_JTAG		31	/* generation of the current mode << 32 */
 #define H_REASON	4	/* enum bt_exit */
 #define H_ARG		5	/* its argument */
 #define H_FLAGS		6	/* flags at the exit: AH as LAHF, AL = OF */
@@ -51,14 +51,21 @@
 #define H_EXIT		28	/* glue is out of rel32 reach: its addresses */
 #define H_EXIT_SAVED	29
 #define H_TLB_MISS	30
+#define H_LOOKUP	35
 #define H_KICK		26	/* a kick came: do not stay in translated code */
 /* BT_M_SEG: the last offset that may be read (+1: written) by the segment's
  * number * 2; -1: the interpreter is to look at it */
 #define H_SEG_LAST	36
+#define H_RETURNS	48	/* return cache: RET reads it here, ... */
+#define H_RETURNS_W	49	/* ... and CALL writes it here */
 
-#define V_GPR		384	/* offsetof(struct vcpu, cpu.gpr) */
+#define V_GPR		448	/* offsetof(struct vcpu, cpu.gpr) */
 #define V_RIP		(V_GPR + 128)
 #define V_RFLAGS	(V_GPR + 136)
+
+/* The jump cache, see unit.h: its size, and the tag under which nothing hits. */
+#define BT_JC_BITS	12
+#define BT_JTAG_NONE	0xffffffff00000000
 
 #define X_LEGACY_MXCSR	24
 #define X_XSTATE_BV	512

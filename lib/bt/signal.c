@@ -120,14 +120,14 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 	leave(b, u, s, r);
 }
 
-/* Does unlinking make a thread at pc leave u for C?  Not when it is past the
- * load of the jump cache, or in a stub. */
+/* Does unlinking make a thread at pc leave u for C?  Not when it may be past the
+ * load from the jump cache or the return cache, or in a stub. */
 static bool leaves_unlinked(const struct bt *bt, const struct bt_unit *u,
 			    const uint8_t *pc)
 {
 	if (pc < u->code + u->exit_off)
 		return true;
-	for (unsigned i = 0; i < u->nlinks; i++)
+	for (unsigned i = 0; i < u->nlinks && !u->looks_up; i++)
 		if (pc < u->link[i].slot - bt->tc.len)
 			return true;
 	return false;
@@ -146,14 +146,13 @@ void bt_signal_kicked(struct bt_vcpu *b, void *context)
 	b->bt->stats.kicks++;
 	if (!b->kick_tsc)
 		b->kick_tsc = __builtin_ia32_rdtsc();
-	b->v->hot[H_JTAG] = ~0ull;
+	b->v->hot[H_JTAG] = BT_JTAG_NONE;
+	b->v->hot[H_RETURNS] = (uint64_t)(uintptr_t)bt_returns_none;
 	u = tcache_find(&b->bt->tc, pc);
-	if (u && leaves_unlinked(b->bt, u, pc)) {
-		for (unsigned i = 0; i < u->nlinks; i++)
-			link_clear(b->bt, &u->link[i]);
-		return;
-	}
-	bt_signal_retry(b);
+	for (unsigned i = 0; u && i < u->nlinks; i++)
+		link_clear(b->bt, &u->link[i]);
+	if (!u || !leaves_unlinked(b->bt, u, pc))
+		bt_signal_retry(b);
 }
 
 void bt_signal_retry(struct bt_vcpu *b)

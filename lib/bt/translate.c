@@ -114,6 +114,7 @@ static void gen_entry(struct gen *g, bool count)
 	struct bt_unit *u = g->u;
 	uint8_t *hot;
 
+	gen_return_check(g);
 	u->entry_lookup = emit_here(e);
 	emit_flags_restore(e);
 	u->entry = u->entry_fpu = emit_here(e);
@@ -271,6 +272,7 @@ static uint8_t *room(struct bt *bt)
 	for (size_t i = 0; i < a->nunits; i++)
 		unit_drop(bt, a->unit[i]);
 	bt->stats.evictions += a->nunits > 0;
+	returns_forget(bt);
 	tcache_reset(a);
 	return tcache_room(&bt->tc);
 }

@@ -91,7 +91,8 @@ void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far)
 		if (to->gpa2)
 			bt->far_pages[(p + 1) % (1u << 20) / 64] |= 1ull << (p + 1) % 64;
 	}
-	slot_patch(bt, l, to->fpu && l->from->fpu ? to->entry_fpu : to->entry);
+		slot_patch(bt, l, l->returns ? to->entry_return :
+		   to->fpu && l->from->fpu ? to->entry_fpu : to->entry);
 	bt->stats.links++;
 }
 
@@ -127,6 +128,8 @@ void link_clear_far(struct bt *bt)
 
 static void jcaches_forget(struct bt *bt, const struct bt_unit *u)
 {
+	unsigned r = u->eip % BT_RETURNS;
+
 	for (unsigned i = 0; i < bt->vm->ncpus; i++) {
 		struct bt_vcpu *b = bt->vm->vcpu[i] ? bt->vm->vcpu[i]->engine : NULL;
 
@@ -134,6 +137,9 @@ static void jcaches_forget(struct bt *bt, const struct bt_unit *u)
 
 		if (j && j->code == u->entry_lookup)
 			*j = (struct bt_jentry){ 0 };
+		for (unsigned m = 0; b && m < b->jc.nmodes; m++)
+			if (b->jc.mode[m].returns[r] == u->entry_return)
+				b->jc.mode[m].returns[r] = bt_returns_none[r];
 	}
 }
 
@@ -197,13 +203,36 @@ void unit_written(struct bt *bt, uint64_t gpa, uint64_t len)
 
 /* --- the jump cache ------------------------------------------------------------ */
 
-static uint32_t new_gen(struct bt_jcache *j)
+extern const char bt_lookup[];
+
+const uint8_t *const bt_returns_none[BT_RETURNS] = {
+	[0 ... BT_RETURNS - 1] = (const uint8_t *)bt_lookup
+};
+
+static void returns_empty(struct bt_jmode *m)
 {
-	if (++j->gen == 0) {	/* wrapped: old tags could hit again */
+	memcpy(m->returns, bt_returns_none, sizeof(m->returns));
+	m->returned = false;
+}
+
+void returns_forget(struct bt *bt)
+{
+	for (unsigned i = 0; i < bt->vm->ncpus; i++) {
+		struct bt_vcpu *b = bt->vm->vcpu[i] ? bt->vm->vcpu[i]->engine : NULL;
+
+		for (unsigned m = 0; b && m < b->jc.nmodes; m++)
+			if (b->jc.mode[m].returned)
+				returns_empty(&b->jc.mode[m]);
+	}
+}
+
+static void new_gen(struct bt_jcache *j, struct bt_jmode *m)
+{
+	if (++j->gen == BT_JTAG_NONE >> 32) {	/* wraps: old tags could hit again */
 		memset(j->e, 0, sizeof(j->e));
 		j->gen = 1;
 	}
-	return j->gen;
+	m->gen = j->gen;
 }
 
 struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode, uint32_t cs_base,
@@ -218,8 +247,12 @@ struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode, uint32_t cs_bas
 	if (j->nmodes == BT_JC_MODES)
 		j->nmodes = 0;	/* forget them: more than a guest uses at a time */
 	m = &j->mode[j->nmodes++];
-	*m = (struct bt_jmode){ .mode = mode, .gen = new_gen(j), .cs_base = cs_base,
-				.cs_limit = cs_limit };
+	m->mode = mode;
+	m->cs_base = cs_base;
+	m->cs_limit = cs_limit;
+	m->nonglobal = false;
+	new_gen(j, m);
+	returns_empty(m);
 	return m;
 }
 
@@ -230,7 +263,7 @@ void jcache_flush(struct bt_jcache *j, enum jcache_what what)
 
 		if (what == JCACHE_NONGLOBAL && !(m->mode & BT_M_USER) && !m->nonglobal)
 			continue;
-		m->gen = new_gen(j);
+		new_gen(j, m);
 		m->nonglobal = false;
 	}
 	if (what == JCACHE_ALL)

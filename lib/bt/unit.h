@@ -27,6 +27,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "bt/layout.h"
 #include "bt/tcache.h"
 #include "interp/exec.h"
 #include "vmm/vm.h"
@@ -57,6 +58,7 @@ struct bt_link {
 	uint8_t *slot;			/* the rel32, writable mapping */
 	const uint8_t *stub;		/* where it leads unlinked */
 	uint32_t eip;			/* the target's */
+	bool returns;			/* the slot is an LEA's: "Returns" below */
 	struct bt_link *next_in;	/* of to->incoming */
 	struct bt_link *next_far, **prev_far;	/* bt->far_links, prev NULL: not in */
 };
@@ -95,10 +97,12 @@ struct bt_unit {
 	uint16_t exit_off;	/* where the exit sequence begins */
 	uint8_t form;		/* enum bt_form: BT_SOFT or BT_WINDOW */
 	bool dead, fpu;
+	bool looks_up;		/* an exit goes through the jump or return cache */
 	uint64_t gpa2;		/* page of the second part when crossing, else 0 */
 	const uint8_t *code;	/* executable mapping */
 	uint32_t code_len;
-	const uint8_t *entry, *entry_fpu, *entry_lookup;
+	/* From a link (with the FPU state loaded), a jump cache, a return cache: */
+	const uint8_t *entry, *entry_fpu, *entry_lookup, *entry_return;
 	uint32_t *counter;	/* writable mapping */
 	struct bt_callout *callout;	/* owned; NULL when there are none */
 	struct bt_callout *insn;	/* --verify: all of them, npure translated ones first */
@@ -117,21 +121,39 @@ struct bt_unit {
 /*
  * The jump cache: EIP -> host code, for jumps that are not linked.  A tag holds
  * the EIP and, above it, the generation of the mode and CS it was entered under; a
- * flush only takes new generations.
+ * flush only takes new generations.  It holds them negated: translated code
+ * compares by adding, which LEA does and leaves the flags alone.
  */
 struct bt_jentry {
 	uint64_t tag;		/* generation << 32 | eip; 0: empty */
 	const uint8_t *code;
 };
 
-#define BT_JC_BITS	12
 #define BT_JC_SIZE	(1u << BT_JC_BITS)
 #define BT_JC_MODES	24
+
+/*
+ * Returns.  CALL writes where its return will go on to the return cache, by the
+ * low byte of the return EIP; RET jumps through it, and what it finds compares
+ * the EIP.  The address written is that of the unit behind the CALL, through a
+ * link like any other whose slot is the displacement of an LEA:
+ *
+ *	call:	push; lea r9,[slot0]; mov r10,[H_RETURNS_W]; mov [r10+8*low],r9
+ *		jmp slot1
+ *	ret:	pop r8d; save flags; mov r9,[H_RETURNS]; movzx r10d,r8b; jmp [r9+8*r10]
+ *	behind:	cmp r8d,eip; jne lookup; restore flags; ...
+ *
+ * A mode has a return cache of its own, emptied at every flush and when code
+ * memory is recycled: what stands in it was linked since, and stands as links do.
+ */
+#define BT_RETURNS	256
 
 struct bt_jmode {
 	uint32_t mode, gen;
 	uint32_t cs_base, cs_limit;
 	bool nonglobal;		/* the kernel's: holds what MOV CR3 flushes */
+	bool returned;		/* returns[] is not empty, or may not be */
+	const uint8_t *returns[BT_RETURNS];
 };
 
 struct bt_jcache {
@@ -241,4 +263,9 @@ void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, const struct b
 enum jcache_what { JCACHE_ALL, JCACHE_NONGLOBAL };
 void jcache_flush(struct bt_jcache *j, enum jcache_what what);
 void jcache_flush_page(struct bt_jcache *j, uint32_t gva);
+
+/* What RET finds where nothing is known. */
+extern const uint8_t *const bt_returns_none[BT_RETURNS];
+/* Empty the return caches of all modes. */
+void returns_forget(struct bt *bt);
 #endif

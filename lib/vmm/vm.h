@@ -95,7 +95,7 @@ struct engine_ops {
 };
 
 struct vcpu {
-	uint64_t hot[48];	/* the engine's own; first, for translated code */
+	uint64_t hot[56];	/* the engine's own; first, for translated code */
 	struct x86_cpu cpu;
 	struct tlb tlb;		/* soft TLB of interp and bt */
 	_Atomic uint32_t req;	/* enum vcpu_req; a halted vCPU sleeps in a futex on it */

@@ -25,6 +25,7 @@ guest_main:
 	call	crossing
 	call	fetch
 	call	remap
+	call	returns
 	call	pse
 	call	supervisor
 	call	rt_paging_off
@@ -36,6 +37,7 @@ guest_main:
 	call	crossing
 	call	fetch
 	call	remap
+	call	returns
 	call	large_pae
 	call	nx
 	call	reserved
@@ -257,6 +259,47 @@ fetch:
 	ret
 
 /* What the TLB must not remember. */
+/* A page that is mapped anew while a call made from it is under way: the return
+ * goes to what stands there then. */
+returns:
+	set_pte	A, A+P+W+U
+	set_pte	B, B+P+W+U
+	movl	$0xa1b8d2ff, A		/* call *%edx; movl $0xa1, %eax; ret */
+	movl	$0xc3000000, A+4
+	movl	$0xb1b8d2ff, B
+	movl	$0xc3000000, B+4
+	movl	$3, %ebx
+1:	movl	$9f, %edx
+	call	8f
+	check	"returns.same", %eax, $0xa1
+	decl	%ebx
+	jnz	1b
+	movl	$2f, %edx
+	call	8f
+	check	"returns.invlpg", %eax, $0xb1
+	set_pte	A, A+P+W+U
+	movl	$9f, %edx
+	call	8f
+	check	"returns.again", %eax, $0xa1
+	movl	$3f, %edx
+	call	8f
+	check	"returns.cr3", %eax, $0xb1
+	set_pte	A, A+P+W+U
+	ret
+2:	set_pte	A, B+P+W+U
+	ret
+3:	cmpb	$0, rt_pae
+	jne	4f
+	movl	$B+P+W+U, 0x101000 + (A >> 12) * 4
+	jmp	5f
+4:	movl	$B+P+W+U, 0x10a000 + (A >> 12) * 8
+5:	movl	%cr3, %eax
+	movl	%eax, %cr3
+	ret
+8:	movl	$A, %eax
+	jmp	*%eax
+9:	ret
+
 remap:
 	movl	$0xa1, A
 	movl	$0xb1, B
