@@ -2,7 +2,7 @@
 #define BT_LAYOUT_H
 /*
  * What translated code and glue.S know by number: registers, and the hot words
- * at the start of struct vcpu.  Checked by static assertions in bt.c.
+ * at the start of struct vcpu.  Checked by static assertions in state.c.
  *
  * While translated code runs (16 and 32-bit guests):
  *   RAX RCX RDX RBX RBP RSI RDI  the guest's EAX..EDI, upper halves zero

@@ -1,0 +1,278 @@
+/*
+ * Dispatch, and what happens at each exit.
+ *
+ * bt_run() alternates between translated code and C.  Whatever is not translated
+ * (system instructions, device accesses, guest faults) is executed by interp_step()
+ * on the same state.
+ */
+#include "bt/run.h"
+
+#include "bt/gen.h"
+#include "bt/layout.h"
+#include "bt/verify.h"
+#include "bt/window.h"
+#include "interp/interp.h"
+#include "vmm/access.h"
+
+#define SITE_FAULTS_MAX	2	/* then the instruction is made soft */
+
+/* --- finding units ----------------------------------------------------------------- */
+
+static void protect_code(struct bt *bt, uint64_t gpa)
+{
+	struct mem *m = bt->vm->mem;
+	uint64_t page = mem_off(m, gpa) >> PAGE_SHIFT;
+
+	if (m->pflags[page] & MEM_PF_CODE)
+		return;
+	atomic_fetch_or(&m->pflags[page], MEM_PF_CODE);
+	for (unsigned i = 0; i < bt->vm->ncpus; i++)
+		tlb_protect_hva(&bt->vm->vcpu[i]->tlb, m->hva + (page << PAGE_SHIFT));
+	window_protect(bt, page);
+}
+
+static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint32_t eip,
+				 enum bt_form form, uint64_t soft)
+{
+	struct bt_unit *u;
+
+	protect_code(b->bt, gpa);
+	u = bt_translate(b->bt, b, gpa, eip, form, soft);
+	if (u && u->gpa2)
+		protect_code(b->bt, u->gpa2);
+	trace_line(b->bt->vm, TRACE_UNITS, "unit %08x gpa %llx mode %x %s: %u bytes -> %u\n",
+		   eip, (unsigned long long)gpa, b->mode,
+		   form == BT_WINDOW ? "window" : "soft", u ? u->len : 0,
+		   u ? u->code_len : 0);
+	return u;
+}
+
+/* The unit at EIP, made when there is none.  NULL: the interpreter is to go on
+ * (a fetch fault, code in device memory). */
+static struct bt_unit *find_unit(struct bt_vcpu *b)
+{
+	struct vcpu *v = b->v;
+	uint32_t eip = (uint32_t)v->cpu.rip, gva = b->cs_base + eip;
+	struct bt_unit *u;
+	uint64_t gpa;
+
+	if (eip > b->cs_limit || vcpu_fetch_gpa(v, gva, &gpa) != X86_OK)
+		return NULL;
+	u = unit_find(b->bt, gpa, eip, b->mode, b->cs_limit);
+	if (u && u->gpa2) {	/* does its second page still stand behind? */
+		uint64_t gpa2;
+
+		if (vcpu_fetch_gpa(v, (uint32_t)((gva | 0xfff) + 1), &gpa2) != X86_OK)
+			return NULL;	/* the interpreter raises it */
+		if (gpa2 != u->gpa2) {
+			unit_drop(b->bt, u);
+			u = NULL;
+		}
+	}
+	if (!u) {
+		if (mem_off(v->vm->mem, gpa) == UINT64_MAX)
+			return NULL;	/* code in device memory */
+		u = translate(b, gpa, eip, b->bt->want_mixed ? BT_SOFT :
+			      b->bt->can_window ? BT_WINDOW : BT_SOFT, 0);
+	}
+	return u;
+}
+
+static bool page_is_global(const struct bt_vcpu *b, uint32_t eip)
+{
+	const struct tlb *t = &b->v->tlb;
+	unsigned i = eip >> PAGE_SHIFT & (TLB_SIZE - 1);
+
+	return t->e[TLB_KERNEL][i].xtag == (eip & PAGE_MASK) && t->global[TLB_KERNEL][i];
+}
+
+/* Link l to u if nothing can make that stale unnoticed; see unit.h. */
+static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
+{
+	bool same = unit_same_page(l->from, u->eip) && !u->gpa2 &&
+		    !((u->gpa ^ l->from->gpa) >> PAGE_SHIFT) && !l->from->gpa2;
+
+	if (b->verify || l->to || l->from->dead || u->mode != l->from->mode)
+		return;
+	if (same || !(b->mode & BT_M_PAGING))
+		link_set(b->bt, l, u, false);
+	else if (!(b->mode & (BT_M_USER | BT_M_SEG)) && page_is_global(b, u->eip) &&
+		 (!u->gpa2 || page_is_global(b, (u->eip | 0xfff) + 1)))
+		link_set(b->bt, l, u, true);
+}
+
+static void jcache_add(struct bt_vcpu *b, const struct bt_unit *u)
+{
+	if (!(b->mode & BT_M_USER) && (b->mode & BT_M_PAGING) &&
+	    (b->mode & BT_M_SEG || !page_is_global(b, u->eip) || u->gpa2))
+		b->jmode->nonglobal = true;
+	jcache_insert(&b->jc, b->jmode, u);
+}
+
+/* --- exits ---------------------------------------------------------------------- */
+
+/* Replace u by a translation in another form. */
+static void retranslate(struct bt_vcpu *b, struct bt_unit *u, enum bt_form form,
+			uint64_t soft)
+{
+	uint64_t gpa = u->gpa;
+	uint32_t eip = u->eip;
+
+	if (u->dead || u->mode != b->mode || u->limit != b->cs_limit)
+		return;
+	unit_drop(b->bt, u);
+	translate(b, gpa, eip, form, soft);
+}
+
+static void promote(struct bt_vcpu *b)
+{
+	struct bt_unit *u = (void *)(uintptr_t)b->v->hot[H_ARG];
+
+	*u->counter = 0x40000000;
+	if (!b->bt->can_window)
+		return;
+	b->bt->stats.promoted++;
+	retranslate(b, u, BT_WINDOW, u->soft);
+}
+
+/* An access of this instruction left for the interpreter once more. */
+static void site_faulted(struct bt_vcpu *b)
+{
+	struct bt_unit *u = b->fault_unit;
+	struct bt_site *s = b->fault_site;
+
+	if (u->dead || u->form != BT_WINDOW || u->soft >> s->index & 1 ||
+	    !b->bt->want_mixed)
+		return;
+	if (s->fills < BT_SITE_FILLS_MAX && ++s->faults < SITE_FAULTS_MAX)
+		return;
+	b->bt->stats.softened++;
+	retranslate(b, u, BT_WINDOW, u->soft | 1ull << s->index);
+}
+
+static enum interp_result step(struct bt_vcpu *b)
+{
+	b->bt->stats.steps++;
+	return interp_step(b->v);
+}
+
+static void trace_exit(struct bt_vcpu *b, unsigned reason)
+{
+	static const char *const name[BT_EXIT_KINDS] = {
+		[BT_EXIT_LINK] = "link", [BT_EXIT_LOOKUP] = "lookup",
+		[BT_EXIT_STEP] = "step", [BT_EXIT_REQ] = "request",
+		[BT_EXIT_STI] = "sti", [BT_EXIT_HOT] = "hot",
+		[BT_EXIT_FAULT] = "fault", [BT_EXIT_RAISE] = "exception",
+	};
+
+	trace_line(b->bt->vm, TRACE_EXITS, "exit %08llx %s\n",
+		   (unsigned long long)b->v->cpu.rip, name[reason]);
+}
+
+/* Execute translated code in the current mode until C has something to do that
+ * may change the mode. */
+static enum interp_result run_units(struct bt_vcpu *b)
+{
+	struct vcpu *v = b->v;
+	struct bt_unit *u = NULL;
+	uint64_t evictions;
+	unsigned reason;
+
+	for (;;) {
+		const uint8_t *code = b->verify ? NULL :
+			jcache_find(&b->jc, b->jmode, (uint32_t)v->cpu.rip);
+
+		if (!code) {
+			u = find_unit(b);
+			if (!u)
+				return step(b);
+			jcache_add(b, u);
+			code = u->entry_lookup;
+		}
+again:
+		if (b->verify)
+			verify_begin(b->verify, u);
+		bt_go(b, code);
+		reason = (unsigned)v->hot[H_REASON];
+		if (b->verify && verify_end(b->verify, u, reason))
+			return INTERP_OK;
+		b->bt->stats.exits[reason]++;
+		trace_exit(b, reason);
+		switch (reason) {
+		case BT_EXIT_LINK:
+			if (v->hot[H_KICK])
+				return INTERP_OK;
+			evictions = b->bt->stats.evictions;
+			u = find_unit(b);
+			if (!u)
+				return step(b);
+			/* Making u may have recycled the arena of the link's unit. */
+			if (evictions == b->bt->stats.evictions)
+				try_link(b, (void *)(uintptr_t)v->hot[H_ARG], u);
+			code = u->entry_lookup;
+			goto again;
+		case BT_EXIT_LOOKUP:
+			if (v->hot[H_KICK])
+				return INTERP_OK;
+			continue;
+		case BT_EXIT_HOT:
+			promote(b);
+			continue;
+		case BT_EXIT_FAULT:
+			site_faulted(b);
+			return step(b);
+		case BT_EXIT_STEP:
+			return step(b);
+		case BT_EXIT_RAISE:
+			return interp_exception(v);
+		case BT_EXIT_STI:
+			v->cpu.inhibit = true;
+			return INTERP_OK;
+		default:
+			return INTERP_OK;
+		}
+	}
+}
+
+/* How long a kick took to bring translated code here. */
+static void note_latency(struct bt_vcpu *b)
+{
+	struct bt_stats *s = &b->bt->stats;
+	uint64_t took = __builtin_ia32_rdtsc() - b->kick_tsc;
+
+	b->kick_tsc = 0;
+	s->kicks_left++;
+	s->kick_cycles += took;
+	if (took > s->kick_cycles_max)
+		s->kick_cycles_max = took;
+}
+
+enum vcpu_exit bt_run(struct vcpu *v)
+{
+	struct bt_vcpu *b = v->engine;
+	enum interp_result r;
+	enum vcpu_exit ex;
+
+	for (;;) {
+		if (b->kick_tsc)
+			note_latency(b);
+		v->hot[H_KICK] = 0;
+		atomic_thread_fence(memory_order_seq_cst);
+		if (atomic_load_explicit(&v->req, memory_order_relaxed) &&
+		    interp_service_requests(v, &ex))
+			return ex;
+		if (v->cpu.halted)
+			return VCPU_EXIT_HLT;
+		bt_mode_set(b);
+		if (b->mode == BT_MODE_NONE) {
+			b->bt->stats.untranslatable++;
+			r = interp_step(v);
+		} else {
+			r = run_units(b);
+			if (v->err.code)
+				return VCPU_EXIT_ERROR;
+		}
+		if (r == INTERP_SHUTDOWN)
+			return VCPU_EXIT_SHUTDOWN;
+	}
+}
