@@ -21,7 +21,8 @@ $(GUEST_B)/%.elf: $(GUEST_B)/%.bin $(GUEST_RT)/multiboot.S
 	$(call say,ELF,$@)$(GUEST_AS) -DPAYLOAD='"$<"' -o $@.o $(GUEST_RT)/multiboot.S && \
 		$(LD) -n -m elf_i386 -n --no-warn-rwx-segments -Ttext 0x100000 -o $@ $@.o
 
-$(GUEST_B)/random: tests/guest/random.c tests/guest/random16.c tests/guest/random16.h
+$(GUEST_B)/random: $(foreach n,random random16 random32,tests/guest/$n.c) \
+		tests/guest/random16.h tests/guest/random32.h
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(R_CFLAGS) $(CFLAGS) -o $@ $(filter %.c,$^)
 
