@@ -36,10 +36,12 @@ guest_main:
 	call	wrap16
 	call	limits
 	call	ports
+	call	far
 	print	"2-level"
 	call	rt_paging_2level
 	call	moves
 	call	compares
+	call	far
 	call	faults
 	call	resumed
 	call	rt_paging_off
@@ -83,6 +85,20 @@ sum:	pushl	%esi
 	popl	%edx
 	popl	%ecx
 	popl	%esi
+	ret
+
+/* Many pages. */
+far:	cld
+	movl	$0x5a17c3e9, %eax
+	setup	0, 0x200000, 0x20000
+	rep stosl
+	regs	"far.stos", $0, $0x280000, $0
+	setup	0x200000, 0x500000, 0x20000
+	rep movsl
+	regs	"far.movs", $0x280000, $0x580000, $0
+	setup	0x200001, 0x500001, 0x7ffff
+	repe cmpsb
+	regs	"far.cmps", $0x280000, $0x580000, $0
 	ret
 
 moves:
