@@ -410,9 +410,89 @@ static void self_modify(struct gen *g)
 	}
 }
 
+/* push address of what follows behind n more bytes */
+static void push_behind(struct gen *g, unsigned n)
+{
+	b1(g, 0x68);
+	b4(g, g->where + g->at + 4 + n);
+}
+
+/* Far returns, jumps and IRET to the next instruction. */
+static void far_transfer(struct gen *g)
+{
+	switch (below(g, 3)) {
+	case 0:
+		b1(g, 0x0e), push_behind(g, 1), b1(g, 0xcb);
+		break;
+	case 1:
+		b1(g, 0xea);
+		b4(g, g->where + g->at + 6);
+		op2(g, g->kernel ? 0x08 : 0x1b, 0);
+		break;
+	default:
+		define_flags(g);
+		op2(g, 0x9c, 0x0e), push_behind(g, 1), b1(g, 0xcf);
+	}
+}
+
+/* Segment registers: stored, and loaded with what they hold. */
+static void segment(struct gen *g)
+{
+	unsigned d;
+
+	switch (below(g, 5)) {
+	case 0: op2(g, 0x1e, 0x07); break;			/* push ds; pop es */
+	case 1: op2(g, 0x16, 0x17); break;			/* push ss; pop ss */
+	case 2: b1(g, 0x8c); mem(g, below(g, 4)); break;
+	case 3:
+		d = dest(g);
+		op2(g, 0x8c, 0xd8 | d), op2(g, 0x8e, 0xc0 | d);	/* mov d, ds; mov es, d */
+		break;
+	default:			/* push ds; push imm; les d, [esp] */
+		d = dest(g);
+		op2(g, 0x1e, 0x68), b4(g, rnd(g));
+		op2(g, 0xc4, 0x04 | d << 3), b1(g, 0x24);
+		op2(g, 0x8d, 0x64), op2(g, 0x24, 0x08);
+	}
+}
+
+/* What depends on privilege, and rare forms. */
+static void system_insn(struct gen *g)
+{
+	unsigned s = any(g);
+
+	switch (below(g, 9)) {
+	case 0: op2(g, 0x66, 0x9c), op2(g, 0x66, 0x9d); break;	/* pushfw; popfw */
+	case 1:
+		if (g->kernel || !below(g, 8))
+			b1(g, 0xfa);	/* cli: no interrupts here */
+		break;
+	case 2:				/* in and out, where there is nothing */
+		if (!g->kernel && below(g, 8))
+			break;
+		g->clean &= ~(1u << EDX | 1u << EAX);
+		b1(g, 0xba), b4(g, 0x1230 + below(g, 8));
+		b1(g, 0xec | below(g, 4));
+		break;
+	case 3:
+		if (below(g, 4))
+			break;
+		b1(g, 0x62), mem(g, s);		/* bound: mostly #BR */
+		break;
+	case 4: b1(g, 0x63), mem(g, s), define_flags(g); break;	/* arpl */
+	case 5: g->clean &= ~1u; b1(g, 0xd7); break;		/* xlat */
+	case 6: define_flags(g), g->clean &= ~1u, op2(g, 0x9f, 0x9e); break;	/* lahf; sahf */
+	case 7: segment(g); break;
+	default:
+		if (!g->in_loop || below(g, 2))
+			far_transfer(g);
+	}
+}
+
 static void (*const groups[])(struct gen *) = {
 	alu, alu, alu, move, move, move, move, shift, bits, muldiv, unary, locked,
 	conditional, stack, strings, strings, vector, self_modify, self_modify,
+	system_insn,
 };
 
 static void some(struct gen *g, unsigned n)
