@@ -53,6 +53,15 @@ guest() {
 	done
 }
 
+@test "phases: a store that had to be told of for a while becomes fast again" {
+	guest phases
+	run_guest bt "$GUESTS/phases.rom" --stats
+	# A unit softened in the first phase has had its windows back in the second.
+	for what in sites_softened units_retried; do
+		grep "^$what " "$BATS_TEST_TMPDIR/bt" "$BATS_TEST_TMPDIR/err" | grep -v " 0$"
+	done
+}
+
 @test "exceptions: vectors, error codes, order, double fault by task gate" {
 	guest exceptions
 }

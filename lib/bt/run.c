@@ -112,27 +112,43 @@ static void jcache_add(struct bt_vcpu *b, const struct bt_unit *u)
 /* --- exits ---------------------------------------------------------------------- */
 
 /* Replace u by a translation in another form. */
-static void retranslate(struct bt_vcpu *b, struct bt_unit *u, enum bt_form form,
-			uint64_t soft)
+static struct bt_unit *retranslate(struct bt_vcpu *b, struct bt_unit *u,
+				   enum bt_form form, uint64_t soft)
 {
 	uint64_t gpa = u->gpa;
 	uint32_t eip = u->eip;
 
 	if (u->dead || u->mode != b->mode || u->limit != b->cs_limit)
-		return;
+		return NULL;
 	unit_drop(b->bt, u);
-	translate(b, gpa, eip, form, soft);
+	return translate(b, gpa, eip, form, soft);
 }
 
 static void promote(struct bt_vcpu *b)
 {
 	struct bt_unit *u = (void *)(uintptr_t)b->v->hot[H_ARG];
 
-	*u->counter = 0x40000000;
+	unsigned tries = u->tries;
+
+	*u->counter = UINT32_MAX;
 	if (!b->bt->can_window)
 		return;
-	b->bt->stats.promoted++;
-	retranslate(b, u, BT_WINDOW, u->soft);
+	if (u->form == BT_WINDOW) {
+		b->bt->stats.retried++;
+		tries++;
+	}
+	b->bt->stats.promoted += u->form == BT_SOFT;
+	u = retranslate(b, u, BT_WINDOW, 0);
+	if (u)
+		u->tries = (uint8_t)tries;
+}
+
+/* A unit with soft sites counts: when all of them are to be tried as windows again.
+ * Four times as late each time, for a try costs some ten faults. */
+static void retry_later(struct bt_unit *u, unsigned tries)
+{
+	u->tries = (uint8_t)tries;
+	*u->counter = tries < BT_TRIES_MAX ? BT_RETRY_COUNT << 2 * tries : UINT32_MAX;
 }
 
 /* An access of this instruction left for the interpreter once more. */
@@ -140,6 +156,7 @@ static void site_faulted(struct bt_vcpu *b)
 {
 	struct bt_unit *u = b->fault_unit;
 	struct bt_site *s = b->fault_site;
+	unsigned tries;
 
 	if (u->dead || u->form != BT_WINDOW || u->soft >> s->index & 1 ||
 	    !b->bt->want_mixed)
@@ -147,7 +164,10 @@ static void site_faulted(struct bt_vcpu *b)
 	if (s->fills < BT_SITE_FILLS_MAX && ++s->faults < SITE_FAULTS_MAX)
 		return;
 	b->bt->stats.softened++;
-	retranslate(b, u, BT_WINDOW, u->soft | 1ull << s->index);
+	tries = u->tries;
+	u = retranslate(b, u, BT_WINDOW, u->soft | 1ull << s->index);
+	if (u)
+		retry_later(u, tries);
 }
 
 static enum interp_result step(struct bt_vcpu *b)

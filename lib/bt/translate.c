@@ -332,7 +332,7 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 	g.e.end = g.e.p + TC_UNIT_MAX - 64;
 	g.e.exec_delta = -(intptr_t)bt->tc.len;	/* rx lies below rw */
 	u->code = emit_here(&g.e);
-	gen_entry(&g, form == BT_SOFT && bt->want_mixed);
+	gen_entry(&g, bt->want_mixed && (form == BT_SOFT || soft));
 	gen_body(&g, &d, soft);
 	gen_stubs(&g);
 	if (bt->verify && !verify_note(u, b->v, d.in, d.n, pure_insns(u)))

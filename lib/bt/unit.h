@@ -84,6 +84,10 @@ struct bt_callout {
 /* A site that has pages mapped one by one this often is made soft. */
 #define BT_SITE_FILLS_MAX 32
 
+/* A unit with soft sites gets windows again after so many executions. */
+#define BT_RETRY_COUNT	200000u
+#define BT_TRIES_MAX	7	/* 200000 << 14 is the last that fits in 32 bits */
+
 struct bt_pageref {
 	struct bt_unit *unit;
 	struct bt_pageref *next;
@@ -97,6 +101,7 @@ struct bt_unit {
 	uint16_t exit_off;	/* where the exit sequence begins */
 	uint8_t form;		/* enum bt_form: BT_SOFT or BT_WINDOW */
 	bool dead, fpu;
+	uint8_t tries;		/* how often soft sites became windows again */
 	bool looks_up;		/* an exit goes through the jump or return cache */
 	uint64_t gpa2;		/* page of the second part when crossing, else 0 */
 	const uint8_t *code;	/* executable mapping */
@@ -167,7 +172,7 @@ struct bt_jcache {
 #define BT_HASH_BITS	16
 
 struct bt_stats {
-	uint64_t units, insns, host_bytes, guest_bytes, drops, promoted, softened;
+	uint64_t units, insns, host_bytes, guest_bytes, drops, promoted, softened, retried;
 	uint64_t exits[16], steps, callouts, links, tlb_misses, seg_fills, seg_faults;
 	uint64_t window_fills, window_evictions, kicks, evictions, untranslatable;
 	uint64_t windows, window_drops, window_checks;
