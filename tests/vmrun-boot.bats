@@ -50,3 +50,19 @@ boots() {
 	run -2 --separate-stderr share/demo/run </dev/null
 	assert_equal "$stderr" "demo: standard input is no terminal (make demo SMOKE=1 needs none)"
 }
+
+# More than Linux's interrupt handler takes in one go: 512 turns of 256 bytes.
+@test "a large file piped into the guest's shell arrives whole" {
+	guest 686
+	# The first lines may come before the port is opened.
+	{
+		printf '\n%.0s' {1..40}
+		echo 'stty -echo; head -c 200000 >/tmp/x; md5sum /tmp/x; poweroff -f'
+		yes 'a line of a file that is piped into a shell' | head -c 200000
+		echo
+	} >"$BATS_TEST_TMPDIR/typed"
+	run -0 timeout 120 "$VMRUN" run --kernel "$guest" --initrd "$BATS_FILE_TMPDIR/initramfs.gz" \
+		--append "console=ttyS0 quiet" --accel bt <"$BATS_TEST_TMPDIR/typed"
+	assert_output --partial "$(tail -n +42 "$BATS_TEST_TMPDIR/typed" | head -c 200000 | md5sum |
+		cut -d ' ' -f 1)  /tmp/x"
+}

@@ -57,13 +57,22 @@ static void irq_update(struct uart *u)
 		(u->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2);
 }
 
+/*
+ * The host sends without end, so the line might never fall; but Linux's handler gives
+ * up after 512 turns and waits for the next edge.  New bytes make one: every caller
+ * ends in irq_update().
+ */
 static void rx_fill(struct uart *u)
 {
 	unsigned room = u->fcr & FCR_ENABLE ? UART_FIFO : 1;
+	size_t n;
 
-	if (!(u->mcr & MCR_LOOP) && u->rx_len < room)
-		u->rx_len += u->host.get(u->host.ptr, u->rx + u->rx_len,
-					 room - u->rx_len);
+	if ((u->mcr & MCR_LOOP) || u->rx_len >= room)
+		return;
+	n = u->host.get(u->host.ptr, u->rx + u->rx_len, room - u->rx_len);
+	u->rx_len += n;
+	if (n)
+		irq_set(&u->vm->irq, u->gsi, false);
 }
 
 static uint8_t rx_pop(struct uart *u)

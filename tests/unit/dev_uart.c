@@ -15,6 +15,7 @@ static size_t out_len;
 static bool out_room = true;
 static const char *in = "";
 static bool line;
+static unsigned edges;		/* of the line, rising */
 
 static bool put(void *ptr, uint8_t b)
 {
@@ -35,8 +36,10 @@ static size_t get(void *ptr, uint8_t *buf, size_t n)
 
 static void set_line(void *ptr, unsigned gsi, bool level)
 {
-	if (gsi == GSI)
-		line = level;
+	if (gsi != GSI)
+		return;
+	edges += level && !line;
+	line = level;
 }
 
 static uint8_t rd(unsigned reg)
@@ -47,6 +50,29 @@ static uint8_t rd(unsigned reg)
 static void wr(unsigned reg, uint8_t v)
 {
 	bus_pio_write(&vm.bus, (uint16_t)(BASE + reg), v, 1);
+}
+
+/* A handler that leaves while there is always more must get another edge. */
+static void test_endless_input(void)
+{
+	unsigned before;
+
+	uart_reset(uart);
+	wr(2, 0xc1);
+	wr(4, 0x08);
+	in = "0123456789abcdef0123456789abcdef0123456789abcdef";
+	wr(1, 0x07);		/* THRI keeps the line up, too */
+	for (unsigned turn = 0; turn < 2; turn++) {
+		before = edges;
+		for (unsigned i = 0; i < 16; i++)
+			rd(0);
+		check(line && edges > before, "turn %u: %u edges", turn, edges - before);
+	}
+	in = "";
+	while (rd(5) & 1)
+		rd(0);
+	wr(1, 0);
+	check(!line, "quiet at the end");
 }
 
 static void test_identify(void)
@@ -134,6 +160,7 @@ static void test_fuzz(void)
 	out_room = true;
 	uart_tx_ready(uart);
 	test_identify();
+	test_endless_input();
 }
 
 int main(void)
