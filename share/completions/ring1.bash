@@ -5,6 +5,9 @@ _ring1()
 {
 	local tool=$1 cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} help line
 	COMPREPLY=()
+	# --option=word comes as three words.
+	[ "$cur" != = ] || cur=
+	[ "$prev" != = ] || prev=${COMP_WORDS[COMP_CWORD - 2]}
 	if [ "$COMP_CWORD" -eq 1 ]; then
 		mapfile -t COMPREPLY < <(compgen -W "--help --version $("$tool" --help 2>/dev/null |
 			awk '/^  [a-z]/ { print $1 }')" -- "$cur")

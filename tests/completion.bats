@@ -1,0 +1,28 @@
+#!/usr/bin/env bats
+# Bash completes commands, options and choices from the help.
+# shellcheck disable=SC2154
+load helper
+
+# completes EXPECTED WORD...: as if tab was pressed after the last WORD.
+completes() {
+	run -0 bash -c '. share/completions/ring1.bash
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+		_ring1 "$0" && echo "${COMPREPLY[*]}"' "$VMRUN" "${@:2}"
+	assert_output "$1"
+}
+
+@test "commands, options and choices" {
+	completes '--help --version run disas' vmrun ''
+	completes disas vmrun d
+	completes '--append --accel' vmrun run --a
+	completes 'auto kvm bt interp' vmrun run --accel ''
+	completes interp vmrun run --memory 64M --accel i
+	completes 'auto kvm bt interp' vmrun run --accel =
+	completes interp vmrun run --accel = i
+	completes '16 32' vmrun disas --bits ''
+}
+
+@test "files" {
+	completes README.md vmrun run --kernel READ
+	completes README.md vmrun disas READ
+}
