@@ -39,7 +39,8 @@ disas() {
 	run -0 bash -c "printf '\x01\xd8\xc3' | '$VMRUN' disas -"
 	assert_line --regexp '^00100000  add eax, ebx '
 	# A socket cannot be opened by name.
-	run -0 bash -c "printf '\x01\xd8\xc3' | socat -u - EXEC:'$VMRUN disas -'"
+	ln -s "$VMRUN" "$BATS_TEST_TMPDIR/vmrun"
+	run -0 bash -c "printf '\x01\xd8\xc3' | socat -u - EXEC:'$BATS_TEST_TMPDIR/vmrun disas -'"
 	assert_line --regexp '^00100000  add eax, ebx '
 }
 

@@ -148,7 +148,7 @@ wait_for() {
 		local t=$BATS_TEST_TMPDIR
 		cat >"$t/session" <<-END
 			stty -a >$t/before
-			$VMRUN run --bios $rom --accel $engine --timeout 20
+			'$VMRUN' run --bios $rom --accel $engine --timeout 20
 			echo "code \$?"
 			stty -a >$t/after
 		END
@@ -220,7 +220,7 @@ wait_for() {
 			kill -QUIT \$(cat $t/pid)
 		) &
 		ulimit -c 0
-		bash -c 'echo \$\$ >$t/pid; exec $VMRUN run --bios $rom --accel interp --timeout 20'
+		bash -c 'echo \$\$ >$t/pid; exec "$VMRUN" run --bios $rom --accel interp --timeout 20'
 		echo "code \$?"
 		stty -a >$t/after
 	END
