@@ -72,6 +72,8 @@ static struct bt_unit *find_unit(struct bt_vcpu *b)
 	if (!u) {
 		if (mem_off(v->vm->mem, gpa) == UINT64_MAX)
 			return NULL;	/* code in device memory */
+		if (!b->verify && unit_patched(b->bt, gpa))
+			return NULL;
 		u = translate(b, gpa, eip, b->bt->want_mixed ? BT_SOFT :
 			      b->bt->can_window ? BT_WINDOW : BT_SOFT, 0);
 	}

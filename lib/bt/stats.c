@@ -24,6 +24,7 @@ void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
 	put(ptr, "units_promoted", s->promoted);
 	put(ptr, "sites_softened", s->softened);
 	put(ptr, "units_retried", s->retried);
+	put(ptr, "steps_patched", s->patched);
 	put(ptr, "arena_evictions", s->evictions);
 	put(ptr, "links", s->links);
 	put(ptr, "exits_link", s->exits[BT_EXIT_LINK]);

@@ -181,6 +181,32 @@ static bool unit_overlaps(const struct bt_unit *u, unsigned part, uint64_t a, ui
 	return a < end && b > start;
 }
 
+static struct bt_patched *patched_at(struct bt *bt, uint64_t gpa)
+{
+	return &bt->patched[(gpa ^ gpa >> 10) % BT_PATCHED];
+}
+
+static void patched_note(struct bt *bt, uint64_t gpa)
+{
+	struct bt_patched *p = patched_at(bt, gpa);
+
+	if (p->gpa != gpa)
+		*p = (struct bt_patched){ .gpa = gpa };
+	if (p->drops < BT_PATCHED_DROPS)
+		p->drops++;
+	p->runs = 0;
+}
+
+bool unit_patched(struct bt *bt, uint64_t gpa)
+{
+	struct bt_patched *p = patched_at(bt, gpa);
+
+	if (p->gpa != gpa || p->drops < BT_PATCHED_DROPS || ++p->runs >= BT_PATCHED_RUNS)
+		return false;
+	bt->stats.patched++;
+	return true;
+}
+
 void unit_written(struct bt *bt, uint64_t gpa, uint64_t len)
 {
 	uint64_t off = mem_off(bt->vm->mem, gpa), a, page;
@@ -196,8 +222,10 @@ void unit_written(struct bt *bt, uint64_t gpa, uint64_t len)
 		next = r->next;
 		/* Dropping removes this unit's two references only; the other one
 		 * is in another page's list. */
-		if (unit_overlaps(r->unit, part, a, a + len))
+		if (unit_overlaps(r->unit, part, a, a + len)) {
+			patched_note(bt, r->unit->gpa);
 			unit_drop(bt, r->unit);
+		}
 	}
 }
 

@@ -172,7 +172,7 @@ struct bt_jcache {
 #define BT_HASH_BITS	16
 
 struct bt_stats {
-	uint64_t units, insns, host_bytes, guest_bytes, drops, promoted, softened, retried;
+	uint64_t units, insns, host_bytes, guest_bytes, drops, promoted, softened, retried, patched;
 	uint64_t exits[16], steps, callouts, links, tlb_misses, seg_fills, seg_faults;
 	uint64_t window_fills, window_evictions, kicks, evictions, untranslatable;
 	uint64_t windows, window_drops, window_checks;
@@ -181,11 +181,26 @@ struct bt_stats {
 
 struct bt_window_set;
 
+/*
+ * Starts of units that stores keep dropping.  Translating costs some fifty times
+ * what interpreting an instruction does: from the fourth drop on the instruction
+ * there is interpreted, and a unit made only when the bytes have stood for a while.
+ */
+struct bt_patched {
+	uint64_t gpa;
+	uint8_t drops, runs;	/* runs: interpreted since the last drop */
+};
+
+#define BT_PATCHED		1024	/* by a hash; a newer one takes the place */
+#define BT_PATCHED_DROPS	4
+#define BT_PATCHED_RUNS		16
+
 struct bt {
 	struct vm *vm;
 	struct tcache tc;
 	struct bt_unit **hash;
 	struct bt_pageref **page;	/* units by page of the memfd */
+	struct bt_patched patched[BT_PATCHED];
 	struct bt_link *far_links;
 	uint64_t *far_pages;		/* bitmap of linear pages that far links end in */
 	bool can_window, want_mixed, verify;
@@ -241,6 +256,9 @@ void unit_drop_all(struct bt *bt);
 
 /* Guest memory [gpa, gpa+len) of one page changed. */
 void unit_written(struct bt *bt, uint64_t gpa, uint64_t len);
+/* There is no unit at gpa: is the interpreter to execute the instruction, for code
+ * there is being patched? */
+bool unit_patched(struct bt *bt, uint64_t gpa);
 
 void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far);
 void link_clear(struct bt *bt, struct bt_link *l);
