@@ -88,7 +88,11 @@ static int check_header(struct linux_image *li, const struct image *k, struct er
 	li->load_addr = le32_get(d + HDR_CODE32_START);
 	li->is64 = li->version >= 0x20c &&
 		(le16_get(d + HDR_XLOADFLAGS) & XLF_KERNEL_64);
-	li->real_mode = li->version < VERSION_ZERO_PAGE;
+	/* No 32-bit entry: what is no Linux but loads like one (iPXE) has only the
+	 * real-mode one. */
+	li->real_mode = li->version < VERSION_ZERO_PAGE || !li->load_addr;
+	if (!li->load_addr)
+		li->load_addr = LOWMEM_END;
 	if (li->real_mode && li->setup_len > REAL_SETUP_MAX)
 		return err_set(e, -EBADMSG, "%s: set-up code of %zu bytes is too long",
 			       k->path, li->setup_len);

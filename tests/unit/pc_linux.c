@@ -191,6 +191,11 @@ static void test_real_mode(void)
 	off = le16_get(ivt);
 	check(le16_get(ivt + 2) >= 0xf000 && off > 8 * 20, "int 15h at %x:%x",
 	      le16_get(ivt + 2), off);
+	le16_put(file + 0x206, 0x207);	/* newer, but without a 32-bit entry */
+	le32_put(file + 0x214, 0);
+	check(!linux_check(&li, &rq, 64 << 20, NULL) && li.real_mode &&
+	      li.load_addr == LOWMEM_END, "real mode alone");
+	le16_put(file + 0x206, 0x202);
 	file[0x1f1] = 64;	/* more than 32 KiB of it */
 	rq.kernel.len = sizeof(file);
 	le32_put(file + 0x1f4, 16);
