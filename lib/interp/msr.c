@@ -244,7 +244,7 @@ static int mtrr_var_write(struct vcpu *v, uint32_t msr, uint64_t val)
 
 static int tsc_write(struct vcpu *v, uint64_t val)
 {
-	v->cpu.tsc_offset += (int64_t)(val - vcpu_tsc(v));
+	v->cpu.tsc_offset = (int64_t)(val - __builtin_ia32_rdtsc());
 	return X86_OK;
 }
 
