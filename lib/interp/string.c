@@ -4,7 +4,8 @@
  *
  * A run of a REP instruction ends early, RIP unchanged, after REP_BYTES when
  * somebody wants the vCPU, and after one element when TF is set.  A fault
- * leaves the registers of the elements done, but the flags as they were before.
+ * leaves the registers of the elements done; the flags are those of before the
+ * instruction (SDM), or of the last element done as AMD's processors show them.
  */
 
 #include <string.h>
@@ -19,6 +20,7 @@ struct rep {
 	unsigned sz;		/* of an element */
 	uint64_t mask;		/* address size */
 	uint64_t step;		/* sz or -sz */
+	bool second_first;	/* cmps reads [rDI] before [rSI] */
 };
 
 static void reg_add(struct rep *s, unsigned reg, uint64_t n)
@@ -62,7 +64,9 @@ static int string_one(struct rep *s)
 		gpr_put(c, X86_RAX, s->sz, a);
 		break;
 	case X86_CMPS:
-		if (seg_read(v, seg, si, &a, s->sz) || seg_read(v, X86_ES, di, &b, s->sz))
+		if ((s->second_first && seg_read(v, X86_ES, di, &b, s->sz)) ||
+		    seg_read(v, seg, si, &a, s->sz) ||
+		    (!s->second_first && seg_read(v, X86_ES, di, &b, s->sz)))
 			return X86_FAULT;
 		compare(s, a, b);
 		break;
@@ -184,7 +188,8 @@ static int string_rep(struct rep *s)
 
 		if (!n) {
 			if (string_one(s)) {
-				c->rflags = flags;
+				if (!s->v->vm->model.amd)
+					c->rflags = flags;
 				return X86_FAULT;
 			}
 			n = 1;
@@ -208,6 +213,8 @@ int op_string(struct vcpu *v, const struct x86_insn *in)
 	struct rep s = { .v = v, .in = in, .sz = in->opcode & 1 ? in->opsize : 1,
 			 .mask = sz_mask(in->adsize) };
 
+	/* As AMD's processors do, but for REPE CMPSB. */
+	s.second_first = v->vm->model.amd && (s.sz > 1 || !(in->prefixes & X86_P_REP));
 	s.step = v->cpu.rflags & X86_FL_DF ? -(uint64_t)s.sz : s.sz;
 	if (in->prefixes & (X86_P_REP | X86_P_REPNE))
 		return string_rep(&s);

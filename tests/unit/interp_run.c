@@ -291,6 +291,33 @@ static void test_strings(void)
 	      (long)v->cpu.gpr[X86_RCX], get32(STACK - 12));
 }
 
+/* repne scasb to the end of a small segment: the flags of before, or those of the
+ * element before the one that faults. */
+static void test_scas_fault(bool amd, bool zf)
+{
+	bool host = vm->model.amd;
+	uint8_t bytes[16] = { 0 };
+
+	START(0xf2, 0xae, 0xf4);
+	vm->model.amd = amd;
+	mem_write(vm->mem, STACK, bytes, sizeof(bytes));
+	v->cpu.seg[X86_ES].base = STACK;
+	v->cpu.seg[X86_ES].attr &= ~(uint32_t)X86_SEG_G;
+	v->cpu.seg[X86_ES].limit = 15;
+	v->cpu.gpr[X86_RAX] = 1;
+	v->cpu.gpr[X86_RCX] = 100;
+	v->cpu.gpr[X86_RDI] = 8;
+	v->cpu.rflags |= X86_FL_ZF;
+	interp_state_changed(v);
+	interp_step(v);
+	check(vector_at() == X86_EXC_GP, "vector %u", vector_at());
+	check(v->cpu.gpr[X86_RDI] == 16 && v->cpu.gpr[X86_RCX] == 92, "edi %#lx, ecx %#lx",
+	      (long)v->cpu.gpr[X86_RDI], (long)v->cpu.gpr[X86_RCX]);
+	check(!!(get32(STACK - 4) & X86_FL_ZF) == zf, "%s: flags %#x pushed",
+	      amd ? "AMD" : "Intel", get32(STACK - 4));
+	vm->model.amd = host;
+}
+
 int main(void)
 {
 	machine_make();
@@ -301,6 +328,8 @@ int main(void)
 	test_page_crossing();
 	test_limit();
 	test_strings();
+	test_scas_fault(false, true);
+	test_scas_fault(true, false);
 	interp_engine.destroy(v);
 	interp_engine.vm_destroy(vm);
 	mem_free(vm->mem);
