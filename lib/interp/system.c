@@ -51,11 +51,19 @@ int op_sysret(struct vcpu *v, const struct x86_insn *in)
 	return X86_OK;
 }
 
+/* AMD's processors have SYSENTER and SYSEXIT in legacy mode alone: APM vol. 3. */
+static bool sysenter_missing(const struct vcpu *v)
+{
+	return v->vm->model.amd && v->cpu.long_mode;
+}
+
 int op_sysenter(struct vcpu *v, const struct x86_insn *in)
 {
 	struct x86_cpu *c = &v->cpu;
 	uint16_t cs = c->sysenter_cs & 0xfffc;
 
+	if (sysenter_missing(v))
+		return raise_ud(c);
 	if (!(c->cr0 & X86_CR0_PE) || !cs)
 		return raise_gp(c);
 	c->rflags &= ~(uint64_t)(X86_FL_VM | X86_FL_IF | X86_FL_RF);
@@ -73,6 +81,8 @@ int op_sysexit(struct vcpu *v, const struct x86_insn *in)
 	uint64_t rip = c->gpr[X86_RDX], rsp = c->gpr[X86_RCX];
 	bool to64 = c->long_mode && in->opsize == 8;
 
+	if (sysenter_missing(v))
+		return raise_ud(c);
 	if (!x86_protected(c) || c->cpl || !cs ||
 	    (to64 && (!canonical(rip) || !canonical(rsp))))
 		return raise_gp(c);

@@ -148,6 +148,27 @@ static void compatibility(void)
 	FAULTS("IRET with NT", "\x48\xcf", X86_EXC_GP, 0);
 }
 
+/* Outside legacy mode AMD's processors have neither: APM vol. 3, SYSENTER. */
+static void sysenter_long(void)
+{
+	bool amd = vm->model.amd;
+
+	vm->model.amd = true;
+	rig_long(3);
+	c->sysenter_cs = SEL_CODE0;
+	FAULTS("SYSENTER in long mode, AMD", "\x0f\x34", X86_EXC_UD, -1);
+	rig_long(0);
+	c->sysenter_cs = SEL_CODE0;
+	FAULTS("SYSEXIT in long mode, AMD", "\x0f\x35", X86_EXC_UD, -1);
+	vm->model.amd = false;
+	rig_long(3);
+	c->sysenter_cs = SEL_CODE0;
+	c->sysenter_eip = 0x9800;
+	STEP("\x0f\x34");
+	check(c->rip == 0x9800 && c->cpl == 0 && c->code_bits == 64, "SYSENTER in long mode, Intel");
+	vm->model.amd = amd;
+}
+
 static void syscalls(void)
 {
 	rig_long(3);
@@ -194,6 +215,7 @@ static void syscalls(void)
 	STEP("\x0f\x35");
 	check(c->rip == 0x9900 && c->gpr[X86_RSP] == 0x22000 && c->cpl == 3 &&
 	      c->seg[X86_CS].sel == SEL_CODE3 && c->seg[X86_SS].sel == SEL_DATA3, "SYSEXIT");
+	sysenter_long();
 }
 
 static void msr(const char *what, uint32_t idx, uint64_t val, bool ok)
