@@ -48,53 +48,31 @@ static unsigned env_size(const struct x86_insn *in)
 	return in->opsize == 2 ? 14 : 28;
 }
 
+/*
+ * FIP, FCS, FDP, FDS and FOP read as 0: cpu.xsave has those of the host's x87
+ * instructions, whose addresses no guest may see.
+ */
 static void env_make(struct x86_cpu *c, const struct x86_insn *in, uint8_t *b)
 {
 	uint16_t head[3] = { *fpu_u16(c, XS_FCW), *fpu_u16(c, XS_FSW), tags_full(c) };
-	uint32_t fip = le32_get(c->xsave + XS_FIP), fdp = le32_get(c->xsave + XS_FDP);
-	uint16_t fcs = le16_get(c->xsave + XS_FCS), fds = le16_get(c->xsave + XS_FDS);
-	uint16_t fop = le16_get(c->xsave + XS_FOP) & 0x7ff;
-	bool prot = x86_protected(c);
 
+	memset(b, 0, 28);
 	if (in->opsize == 2) {
 		memcpy(b, head, 6);
-		le16_put(b + 6, (uint16_t)fip);
-		le16_put(b + 8, prot ? fcs : (uint16_t)((fip >> 16 & 15) << 12 | fop));
-		le16_put(b + 10, (uint16_t)fdp);
-		le16_put(b + 12, prot ? fds : (uint16_t)((fdp >> 16 & 15) << 12));
 		return;
 	}
 	for (unsigned i = 0; i < 3; i++)
 		le32_put(b + 4 * i, 0xffff0000u | head[i]);
-	if (prot) {
-		le32_put(b + 12, fip);
-		le32_put(b + 16, fcs | (uint32_t)fop << 16);
-		le32_put(b + 20, fdp);
-		le32_put(b + 24, 0xffff0000u | fds);
-	} else {
-		le32_put(b + 12, fip & 0xffff);
-		le32_put(b + 16, (fip >> 16) << 12 | fop);
-		le32_put(b + 20, fdp & 0xffff);
-		le32_put(b + 24, (fdp >> 16) << 12);
-	}
+	if (x86_protected(c))
+		le16_put(b + 26, 0xffff);
 }
 
 static void env_take(struct x86_cpu *c, const struct x86_insn *in, const uint8_t *b)
 {
 	unsigned step = in->opsize == 2 ? 2 : 4;
 	uint16_t fcw = le16_get(b), fsw = le16_get(b + step) & 0x7f7f;
-	uint32_t fip = 0, fdp = 0;
 
-	if (x86_protected(c)) {
-		fip = step == 2 ? le16_get(b + 6) : le32_get(b + 12);
-		le16_put(c->xsave + XS_FCS, le16_get(b + (step == 2 ? 8 : 16)));
-		fdp = step == 2 ? le16_get(b + 10) : le32_get(b + 20);
-		le16_put(c->xsave + XS_FDS, le16_get(b + (step == 2 ? 12 : 24)));
-	}
-	if (step == 4)
-		le16_put(c->xsave + XS_FOP, le16_get(b + 18) & 0x7ff);
-	le32_put(c->xsave + XS_FIP, fip);
-	le32_put(c->xsave + XS_FDP, fdp);
+	memset(c->xsave + XS_FOP, 0, XS_MXCSR - XS_FOP);
 	fpu_set_top(c, fsw >> 11 & 7);
 	/* Bits 6, 7 and 15 to 13 of FCW are reserved; bit 6 reads as 1. */
 	*fpu_u16(c, XS_FCW) = (fcw & 0x1f3f) | 0x40;
@@ -122,41 +100,66 @@ static void fpu_init(struct x86_cpu *c)
 	*fpu_u16(c, XS_FCW) = 0x37f;
 }
 
-static int env_store(struct vcpu *v, const struct x86_insn *in, uint64_t gva, bool all)
+enum env_access { ENV_READ, ENV_PROBE, ENV_WRITE };
+
+/* n bytes at offset i of the image. */
+static int env_piece(struct vcpu *v, const struct x86_insn *in, uint8_t *b, unsigned i,
+		     unsigned n, enum env_access how)
+{
+	enum tlb_mode mode = vcpu_tlb_mode(v);
+	uint64_t gva;
+
+	if (seg_linear(v, in->seg, interp_ea(v, in) + i, n, how != ENV_READ, &gva))
+		return X86_FAULT;
+	switch (how) {
+	case ENV_READ: return vcpu_read(v, gva, b + i, n, mode);
+	case ENV_PROBE: return vcpu_probe_write(v, gva, n, mode);
+	default: return vcpu_write(v, gva, b + i, n, mode);
+	}
+}
+
+/* The image in guest memory in the order of AMD's processors, which decides what
+ * faults: its first word, its last byte, then all of it. */
+static int env_access(struct vcpu *v, const struct x86_insn *in, uint8_t *b, unsigned len,
+		      enum env_access how)
+{
+	unsigned word = in->opsize == 2 ? 2 : 4;
+
+	if (env_piece(v, in, b, 0, word, how) || env_piece(v, in, b, len - 1, 1, how))
+		return X86_FAULT;
+	for (unsigned i = word; i < len; i += word)
+		if (env_piece(v, in, b, i, word, how))
+			return X86_FAULT;
+	return X86_OK;
+}
+
+static int env_store(struct vcpu *v, const struct x86_insn *in, unsigned env, bool all)
 {
 	struct x86_cpu *c = &v->cpu;
-	enum tlb_mode mode = vcpu_tlb_mode(v);
-	unsigned env = env_size(in), len = env + (all ? 80 : 0);
+	unsigned len = env + (all ? 80 : 0);
 	uint8_t b[28 + 80];
 
 	env_make(c, in, b);
 	for (unsigned i = 0; i < 8; i++)
 		memcpy(b + env + 10 * i, c->xsave + XS_ST + 16 * i, 10);
-	/* At most 64 bytes at a time; all of them are checked first. */
-	if (vcpu_probe_write(v, gva, 1, mode) || vcpu_probe_write(v, gva + len - 1, 1, mode))
+	if (env_access(v, in, b, len, ENV_PROBE) || env_access(v, in, b, len, ENV_WRITE))
 		return X86_FAULT;
-	for (unsigned done = 0; done < len; done += 54)
-		if (vcpu_write(v, gva + done, b + done, len - done < 54 ? len - done : 54, mode))
-			return X86_FAULT;
-	if (all)
+	if (all) {
 		fpu_init(c);
-	else
-		*fpu_u16(c, XS_FCW) |= 0x3f;
-	if (!all)
-		*fpu_u16(c, XS_FSW) &= 0x7f7f;
+		return X86_OK;
+	}
+	*fpu_u16(c, XS_FCW) |= 0x3f;
+	*fpu_u16(c, XS_FSW) &= 0x7f7f;
 	return X86_OK;
 }
 
-static int env_load(struct vcpu *v, const struct x86_insn *in, uint64_t gva, bool all)
+static int env_load(struct vcpu *v, const struct x86_insn *in, unsigned env, bool all)
 {
 	struct x86_cpu *c = &v->cpu;
-	enum tlb_mode mode = vcpu_tlb_mode(v);
-	unsigned env = env_size(in), len = env + (all ? 80 : 0);
 	uint8_t b[28 + 80];
 
-	for (unsigned done = 0; done < len; done += 54)
-		if (vcpu_read(v, gva + done, b + done, len - done < 54 ? len - done : 54, mode))
-			return X86_FAULT;
+	if (env_access(v, in, b, env + (all ? 80 : 0), ENV_READ))
+		return X86_FAULT;
 	env_take(c, in, b);
 	for (unsigned i = 0; all && i < 8; i++) {
 		memset(c->xsave + XS_ST + 16 * i, 0, 16);
@@ -169,10 +172,7 @@ int fpu_env(struct vcpu *v, const struct x86_insn *in)
 {
 	bool all = in->op == X86_FNSAVE || in->op == X86_FRSTOR;
 	bool store = in->op == X86_FNSAVE || in->op == X86_FNSTENV;
-	unsigned len = env_size(in) + (all ? 80 : 0);
-	uint64_t gva;
+	unsigned env = env_size(in);
 
-	if (seg_linear(v, in->seg, interp_ea(v, in), len, store, &gva))
-		return X86_FAULT;
-	return store ? env_store(v, in, gva, all) : env_load(v, in, gva, all);
+	return store ? env_store(v, in, env, all) : env_load(v, in, env, all);
 }

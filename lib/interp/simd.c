@@ -124,6 +124,12 @@ static int mem_begin(struct vcpu *v, const struct x86_insn *in,
 	m->size = o->size;
 	m->read = o->access & X86_A_R;
 	m->write = o->access & X86_A_W;
+	/* FSTP m80 and FBSTP store two pieces: a page fault in the first is before
+	 * the limit's. */
+	if (m->write && m->size == 10 &&
+	    (seg_linear(v, in->seg, interp_ea(v, in), 8, true, &m->gva) ||
+	     vcpu_probe_write(v, m->gva, 8, mode)))
+		return X86_FAULT;
 	if (seg_linear(v, in->seg, interp_ea(v, in), m->size, m->write, &m->gva))
 		return X86_FAULT;
 	if (in->aligned && (m->gva & (m->size - 1)))
