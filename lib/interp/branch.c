@@ -42,12 +42,25 @@ int op_jcc(struct vcpu *v, const struct x86_insn *in)
 	return branch_to(v, v->cpu.rip + (uint64_t)in->imm, in->opsize);
 }
 
+static int stack_probe(struct vcpu *v, uint64_t sp, unsigned size)
+{
+	uint64_t gva;
+
+	if (seg_linear(v, X86_SS, (sp - size) & sz_mask(v->cpu.stack_bytes), size, true, &gva))
+		return X86_FAULT;
+	return vcpu_probe_write(v, gva, size, vcpu_tlb_mode(v));
+}
+
 int op_call(struct vcpu *v, const struct x86_insn *in)
 {
 	uint64_t sp = v->cpu.gpr[X86_RSP], next = v->cpu.rip, target;
 
-	if (branch_operand(v, in, &target) || branch_to(v, target, in->opsize) ||
-	    stack_push(v, &sp, next, in->opsize))
+	if (branch_operand(v, in, &target))
+		return X86_FAULT;
+	/* AMD's processors look at the stack before they look at the target. */
+	if (v->vm->model.amd && stack_probe(v, sp, in->opsize))
+		return X86_FAULT;
+	if (branch_to(v, target, in->opsize) || stack_push(v, &sp, next, in->opsize))
 		return X86_FAULT;
 	stack_commit(v, sp);
 	return X86_OK;

@@ -83,15 +83,20 @@ int op_pusha(struct vcpu *v, const struct x86_insn *in)
 int op_popa(struct vcpu *v, const struct x86_insn *in)
 {
 	uint64_t sp = v->cpu.gpr[X86_RSP], a[8];
+	unsigned got = 8;
+	int rc = X86_OK;
 
-	for (unsigned i = 0; i < 8; i++)
-		if (stack_pop(v, &sp, &a[7 - i], in->opsize))
-			return X86_FAULT;
-	for (unsigned i = 0; i < 8; i++)
+	while (got && !rc) {
+		rc = stack_pop(v, &sp, &a[got - 1], in->opsize);
+		got -= !rc;
+	}
+	/* AMD's processors keep what they have loaded when they fault. */
+	for (unsigned i = got; i < 8 && (!rc || v->vm->model.amd); i++)
 		if (i != X86_RSP)
 			gpr_put(&v->cpu, i, in->opsize, a[i]);
-	stack_commit(v, sp);
-	return X86_OK;
+	if (!rc)
+		stack_commit(v, sp);
+	return rc;
 }
 
 int op_enter(struct vcpu *v, const struct x86_insn *in)

@@ -55,7 +55,8 @@ static int masked_store(struct vcpu *v, unsigned seg, uint64_t ea, uint64_t ea_m
 static int maskmov_bytes(struct vcpu *v, const struct x86_insn *in)
 {
 	struct x86_cpu *c = &v->cpu;
-	bool mmx = in->o[0].kind == X86_O_MMX;
+	bool mmx = in->o[0].kind == X86_O_MMX, amd = v->vm->model.amd;
+	unsigned len = mmx ? 8 : 16;
 	unsigned at = mmx ? XS_ST : XS_XMM;
 	unsigned top = *fpu_u16(c, XS_FSW) >> 11 & 7;
 	unsigned data = in->o[0].reg, mask = in->o[1].reg;
@@ -66,11 +67,23 @@ static int maskmov_bytes(struct vcpu *v, const struct x86_insn *in)
 		data = (data - top) & 7;
 		mask = (mask - top) & 7;
 	}
+	/* AMD's processors have switched to MMX when it faults. */
+	if (mmx && amd) {
+		fpu_set_top(c, 0);
+		c->xsave[XS_FTW] = 0xff;
+		data = in->o[0].reg;
+		mask = in->o[1].reg;
+	}
+	/* AMD's processors check both halves, segment and pages, whatever the mask. */
+	for (unsigned i = 0; amd && i < len; i += 8)
+		if (seg_linear(v, in->seg, (c->gpr[X86_RDI] & amask) + i, 8, true, &gva) ||
+		    vcpu_probe_write(v, gva, 8, vcpu_tlb_mode(v)))
+			return X86_FAULT;
 	/* The segment is checked whatever the mask. */
-	if (seg_linear(v, in->seg, c->gpr[X86_RDI] & amask, mmx ? 8 : 16, true, &gva) ||
+	if (seg_linear(v, in->seg, c->gpr[X86_RDI] & amask, len, true, &gva) ||
 	    masked_store(v, in->seg, c->gpr[X86_RDI] & amask, amask,
 			 c->xsave + at + 16 * data, c->xsave + at + 16 * mask,
-			 mmx ? 8 : 16, 1))
+			 len, 1))
 		return X86_FAULT;
 	if (mmx) {
 		fpu_set_top(c, 0);

@@ -385,15 +385,6 @@ static unsigned shift_count(void)
 	return (unsigned)n & (now.in.o[0].size == 8 ? 63 : 31);
 }
 
-static uint32_t undefined(bool faulted)
-{
-	/* A REP SCAS that faults: the SDM's flags are those of before, AMD's
-	 * processors show those of the last element.  (CMPS is not compared.) */
-	if (faulted && now.in.op == X86_SCAS)
-		return X86_FL_ARITH;
-	return x86_flags_undefined(&now.in, shift_count());
-}
-
 static bool result_undefined(void)
 {
 	const struct x86_insn *in = &now.in;
@@ -403,28 +394,19 @@ static bool result_undefined(void)
 }
 
 /* Faults that the manuals leave to the processor. */
-static bool fault_undefined(bool ours, unsigned host)
+static bool fault_undefined(bool ours, unsigned host, const struct native_state *st)
 {
-	switch (now.in.op) {
-	case X86_CMPS:		/* which operand comes first */
-	case X86_CALL:		/* the target or the stack */
-	case X86_FNSAVE: case X86_FNSTENV: case X86_FRSTOR: case X86_FLDENV:	/* pieces */
-	case X86_FSTP: case X86_FBSTP:
-		return ours && host != 256;
-	case X86_LDMXCSR: case X86_VLDMXCSR:	/* AMD's bit 17 is not offered */
-		return ours && host == 256;
-	case X86_POPA:		/* AMD's has loaded some registers when it faults */
-		return ours && host == cpu->cpu.exc.vector;
-	case X86_MASKMOVQ: case X86_MASKMOVDQU: case X86_VMASKMOVDQU:
-		return ours || host != 256;
-	default:
-		/* Misaligned and beyond the stack's limit: #GP or #SS. */
-		if (ours && host == X86_EXC_GP && cpu->cpu.exc.vector == X86_EXC_SS)
-			return now.in.aligned;
-		/* AMD processors do not want SHA's operands aligned. */
-		return ours && now.in.feat == X86_F_SHA &&
-		       cpu->cpu.exc.vector == X86_EXC_GP;
-	}
+	uint8_t vector = cpu->cpu.exc.vector;
+
+	/* AMD's MXCSR has a bit 17 (MISALIGNSSE), which no guest is offered. */
+	if (now.in.op == X86_LDMXCSR || now.in.op == X86_VLDMXCSR)
+		return ours && vector == X86_EXC_GP && host == 256 &&
+		       le32_get(st->fx + 24) >> 16 == 2;
+	/* Misaligned and beyond the stack's limit: #GP or #SS. */
+	if (ours && host == X86_EXC_GP && vector == X86_EXC_SS)
+		return now.in.aligned;
+	/* AMD processors do not want SHA's operands aligned. */
+	return ours && now.in.feat == X86_F_SHA && vector == X86_EXC_GP;
 }
 
 static unsigned vector_of(const struct native_stop *stop)
@@ -450,12 +432,12 @@ static void complain(const char *what, uint64_t host, uint64_t ours)
 	       (unsigned long)host, (unsigned long)ours, (unsigned long)now.seed);
 }
 
-static void compare_regs(const struct native_state *host, bool faulted)
+static void compare_regs(const struct native_state *host)
 {
 	static const char *const name[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi",
 		"rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
 	const struct x86_cpu *c = &cpu->cpu;
-	uint64_t mask = (X86_FL_ARITH | X86_FL_DF) & ~(uint64_t)undefined(faulted);
+	uint64_t mask = (X86_FL_ARITH | X86_FL_DF) & ~(uint64_t)x86_flags_undefined(&now.in, shift_count());
 
 	for (unsigned i = 0; i < (now.bits == 64 ? 16u : 8u); i++)
 		/* A 16-bit stack leaks the kernel's upper RSP to 64-bit code. */
@@ -502,6 +484,23 @@ static void compare_fpu(const struct native_state *host)
 		}
 }
 
+/* What FNSTENV stores of the last x87 instruction: the host's must not be seen, so
+ * ours are 0, and are here made equal. */
+static void compare_pointers(void)
+{
+	const struct x86_cpu *c = &cpu->cpu;
+	bool wide = now.in.opsize != 2, based = now.bits != 64 || now.in.seg == X86_GS;
+	uint64_t at = interp_ea(cpu, &now.in) + (based ? c->seg[now.in.seg].base : 0) - NATIVE_DATA;
+
+	for (unsigned i = wide ? 12 : 6; i < (wide ? 26u : 14u); i++) {
+		if (at + i >= NATIVE_RW_LEN)
+			continue;
+		if (gdata[at + i])
+			complain("pointer", i, gdata[at + i]);
+		gdata[at + i] = ((const uint8_t *)NATIVE_DATA)[at + i];
+	}
+}
+
 static void compare(const struct native_stop *stop, const struct native_state *host)
 {
 	const uint8_t *data = (const uint8_t *)NATIVE_DATA;
@@ -509,12 +508,16 @@ static void compare(const struct native_stop *stop, const struct native_state *h
 	unsigned hv = vector_of(stop);
 	uint64_t rip = host->rip - (hv == 256);
 	struct x86_exc *exc = &cpu->cpu.exc;
-	bool environment = now.in.op == X86_FNSTENV || now.in.op == X86_FNSAVE;
 
 	/* Ours went on and stopped at the next fetch: the host reports that. */
 	if (r != X86_FAULT && hv != 256 && rip != now.rip)
 		hv = 256;
-	if (fault_undefined(r == X86_FAULT, hv)) {
+	/* Into its own middle: the host has gone on there. */
+	if (r != X86_FAULT && cpu->cpu.rip > now.rip && cpu->cpu.rip < now.rip + now.in.len) {
+		memcpy(gdata, data, NATIVE_DATA_LEN);
+		return;
+	}
+	if (fault_undefined(r == X86_FAULT, hv, host)) {
 		memcpy(gdata, data, NATIVE_DATA_LEN);
 		return;
 	}
@@ -527,15 +530,17 @@ static void compare(const struct native_stop *stop, const struct native_state *h
 		complain("rip", rip, cpu->cpu.rip);
 	faults += hv != 256;
 	/* Above 4 GiB the host has pages of its own, which the error code tells. */
-	if (hv == X86_EXC_PF && now.in.op != X86_FLDENV && now.in.op != X86_FRSTOR && !environment &&
+	if (hv == X86_EXC_PF &&
 	    (stop->cr2 != exc->cr2 || (stop->cr2 >> 32 == 0 && stop->err != exc->error)))
 		complain("cr2, error", stop->cr2 << 8 | stop->err, exc->cr2 << 8 | exc->error);
 	if (!result_undefined())
-		compare_regs(host, r == X86_FAULT);
+		compare_regs(host);
 	compare_fpu(host);
+	if (r != X86_FAULT && (now.in.op == X86_FNSTENV || now.in.op == X86_FNSAVE))
+		compare_pointers();
 	if (memcmp(gdata, data, NATIVE_DATA_LEN)) {
 		for (unsigned i = 0; i < NATIVE_DATA_LEN; i++)
-			if (gdata[i] != data[i] && !environment && !result_undefined()) {
+			if (gdata[i] != data[i] && !result_undefined()) {
 				complain("memory", (uint64_t)i << 8 | data[i], (uint64_t)i << 8 | gdata[i]);
 				break;
 			}
