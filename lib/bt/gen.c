@@ -178,7 +178,7 @@ void gen_check(struct gen *g, unsigned size, bool write)
 	g->flags = GEN_SAVED;
 	gen_stub_add(g, emit_jcc(e, 5), retry, g->eip, BT_EXIT_STEP,
 		     (write ? BT_MISS_WRITE : 0) | (fp ? BT_MISS_FP : 0) |
-		     align << BT_MISS_ALIGN);
+		     align << BT_MISS_ALIGN | (size - 1) << BT_MISS_SIZE);
 	emit_rm(e, 0x8b, X86_R9, X86_R9, X86_NOREG, 0,
 		entry + (int32_t)offsetof(struct tlb_entry, addend), EMIT_64);
 }
@@ -283,7 +283,7 @@ void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint32_t eip
 	}
 	g->stub[g->nstubs++] = (struct gen_stub){
 		.at = at, .retry = retry, .eip = eip, .reason = (uint8_t)reason,
-		.miss = (uint8_t)miss, .saved = g->flags != GEN_HOST,
+		.miss = (uint16_t)miss, .saved = g->flags != GEN_HOST,
 	};
 }
 

@@ -28,7 +28,7 @@ struct gen_stub {
 	const uint8_t *retry;	/* TLB miss: where to go on; NULL: leave with reason */
 	uint32_t eip;
 	uint8_t reason;		/* enum bt_exit */
-	uint8_t miss;		/* BT_MISS_* */
+	uint16_t miss;		/* BT_MISS_* */
 	bool saved, rcx_in_r9;
 	bool lookup;		/* go through the jump cache, eip in r8d */
 };

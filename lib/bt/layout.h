@@ -85,7 +85,8 @@
 /* what bt_tlb_miss_c() is told */
 #define BT_MISS_WRITE	1
 #define BT_MISS_FP	2	/* a pending x87 exception comes first */
-#define BT_MISS_ALIGN	2	/* from this bit on: address bits that must be 0 */
+#define BT_MISS_ALIGN	2	/* from this bit on, 6 bits: address bits that must be 0 */
+#define BT_MISS_SIZE	8	/* from this bit on: bytes less 1 */
 
 /* what bt_callout_c() returns */
 #define BT_CALLOUT_ON	0	/* done: go on in the unit */

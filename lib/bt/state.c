@@ -211,15 +211,16 @@ int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, unsigned what)
 	uint64_t gpa, tag, drops = b->bt->stats.drops;
 
 	b->bt->stats.tlb_misses++;
-	/* #GP and #MF come before the walk, which sets A and D. */
-	if (gva & what >> BT_MISS_ALIGN ||
+	/* #GP and #MF come before the walk, which sets A and D; across pages it takes
+	 * both of them. */
+	if ((gva & what >> BT_MISS_ALIGN & 63) ||
+	    (gva ^ (gva + (what >> BT_MISS_SIZE))) >> PAGE_SHIFT ||
 	    (what & BT_MISS_FP && v->cpu.xsave[2] & X87_FSW_ES))
 		return 1;
 	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R, m, &gpa) != X86_OK)
 		return 1;
 	tag = write ? e->wtag : e->rtag;
-	/* Crossing pages, device memory, told writes: no entry can hit.  Drops: A
-	 * or D was set in bytes that are code, too, perhaps of this unit. */
-	return tag != (gva & PAGE_MASK) || (gva & ~PAGE_MASK) > PAGE_SIZE - 64 ||
-	       drops != b->bt->stats.drops;
+	/* Device memory, told writes: no entry can hit.  Drops: A or D was set in
+	 * bytes that are code, too, perhaps of this unit. */
+	return tag != (gva & PAGE_MASK) || drops != b->bt->stats.drops;
 }

@@ -550,6 +550,10 @@ enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 	w->used = ++s->clock;
 	if (w->stale)
 		window_check(bt, b, w);
+	/* It may go on in the next page, and fault there: D is not to be set yet. */
+	if (write && (gva & ~PAGE_MASK) > PAGE_SIZE - 64 &&
+	    !(page_now(bt, v, w, &m, (uint32_t)(gva >> PAGE_SHIFT)) & WIN_WRITE))
+		return WINDOW_STEP;
 	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R,
 		     w->user ? TLB_USER : TLB_KERNEL, &gpa) != X86_OK)
 		return WINDOW_STEP;

@@ -226,6 +226,34 @@ static unsigned pieces_cut(const struct vcpu *v, uint64_t gva, unsigned len,
 	return 2;
 }
 
+static bool no_cmpxchg(void *ptr, uint64_t gpa, unsigned size, uint64_t old, uint64_t new)
+{
+	return true;
+}
+
+/* Translate all pieces of a write.  D is for stores that happen: before it is set
+ * in the first page, the second has to be writable. */
+static int pieces_translate_write(struct vcpu *v, struct piece p[2], unsigned n,
+				  enum tlb_mode mode)
+{
+	struct x86_walk_mem m = vcpu_walk_mem(v);
+	struct x86_walk w;
+
+	m.cmpxchg = no_cmpxchg;
+	for (unsigned i = 0; i < n && n > 1; i++) {
+		const struct tlb_entry *e =
+			&v->tlb.e[mode][p[i].gva >> PAGE_SHIFT & (TLB_SIZE - 1)];
+
+		if (e->wtag != (p[i].gva & PAGE_MASK) &&
+		    x86_walk(&v->cpu, &m, p[i].gva, X86_WALK_W, mode_priv(mode), &w))
+			return X86_FAULT;
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (piece_translate(v, &p[i], X86_WALK_W, mode) != X86_OK)
+			return X86_FAULT;
+	return X86_OK;
+}
+
 /* The largest power of two that is aligned at gpa and at most len, up to 8. */
 static unsigned mmio_chunk(uint64_t gpa, unsigned len)
 {
@@ -307,9 +335,8 @@ int vcpu_write_slow(struct vcpu *v, uint64_t gva, const void *buf, unsigned len,
 	unsigned n = pieces_cut(v, gva, len, p);
 	const uint8_t *from = buf;
 
-	for (unsigned i = 0; i < n; i++)
-		if (piece_translate(v, &p[i], X86_WALK_W, mode) != X86_OK)
-			return X86_FAULT;
+	if (pieces_translate_write(v, p, n, mode) != X86_OK)
+		return X86_FAULT;
 	for (unsigned i = 0; i < n && v->trial; i++)
 		if (piece_refused(v, &p[i], true))
 			return X86_FAULT;
@@ -331,10 +358,7 @@ int vcpu_probe_write(struct vcpu *v, uint64_t gva, unsigned len,
 	struct piece p[2];
 	unsigned n = pieces_cut(v, gva, len, p);
 
-	for (unsigned i = 0; i < n; i++)
-		if (piece_translate(v, &p[i], X86_WALK_W, mode) != X86_OK)
-			return X86_FAULT;
-	return X86_OK;
+	return pieces_translate_write(v, p, n, mode);
 }
 
 int vcpu_hva(struct vcpu *v, uint64_t gva, bool write, enum tlb_mode mode,

@@ -183,6 +183,7 @@ crossing:
 	movl	$0xaabbccdd, B-3
 	check	"cross.lo", B-4, $0xbbccdd44
 	check	"cross.hi", B, $0x556677aa
+	set_pte	A, A+P+W+U+ACC
 	set_pte	B, B+P+U
 	movl	$0x12345678, %eax
 	pfault	"cross_ro", 3, B, "movl %eax, B-2"
@@ -193,6 +194,10 @@ crossing:
 	pfault	"cross_np_read", 0, B, "movl B-3, %eax"
 	check	"cross_np_read.eax", %eax, $0x12345678
 	pfault	"cross_rmw", 2, B, "lock addl %eax, B-2"
+	get_pte	A		/* no store, no D */
+	andl	$(ACC|DIRTY), %eax
+	check	"cross.d", %eax, $ACC
+	movl	$0x12345678, %eax
 	fault	"cross_fsave", 14, 2, "fnsave B-100"
 	andl	$~0xfff, exc_cr2	/* in which pieces it stores is not said */
 	check	"cross_fsave.page", exc_cr2, $B
