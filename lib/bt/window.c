@@ -41,12 +41,6 @@ int windows_new(struct bt *bt, struct err *e)
 	return 0;
 }
 
-static void tables_forget(struct bt_window *w)
-{
-	while (w->ntables)
-		free(w->table[--w->ntables].copy);
-}
-
 static void window_free(struct bt_window *w)
 {
 	if (w->base)
@@ -54,7 +48,7 @@ static void window_free(struct bt_window *w)
 	if (w->pte)
 		munmap(w->pte, GPAGES * sizeof(uint32_t));
 	free(w->list);
-	tables_forget(w);
+	window_tables_forget(w);
 	*w = (struct bt_window){ 0 };
 }
 
@@ -145,7 +139,7 @@ static void forget_page(struct bt_window_set *s, struct bt_window *w, uint32_t g
 	s->nmaps--;
 }
 
-static void unmap_page(struct bt_window_set *s, struct bt_window *w, uint32_t gpage)
+void window_unmap(struct bt_window_set *s, struct bt_window *w, uint32_t gpage)
 {
 	if (!w->pte[gpage])
 		return;
@@ -154,7 +148,7 @@ static void unmap_page(struct bt_window_set *s, struct bt_window *w, uint32_t gp
 	forget_page(s, w, gpage);
 }
 
-static void window_empty(struct bt *bt, struct bt_window *w)
+void window_empty(struct bt *bt, struct bt_window *w)
 {
 	struct bt_window_set *s = bt->windows;
 
@@ -163,7 +157,7 @@ static void window_empty(struct bt *bt, struct bt_window *w)
 	for (uint32_t i = 0; i < w->nlist; i++)
 		forget_page(s, w, w->list[i]);
 	w->nlist = w->nlocal = 0;
-	tables_forget(w);
+	window_tables_forget(w);
 	mmap(w->base, WINDOW_LEN + GUARD, PROT_NONE,
 	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	bt->stats.window_drops++;
@@ -202,227 +196,6 @@ static bool list_add(struct bt_window *w, uint32_t gpage)
 	}
 	w->list[w->nlist++] = gpage;
 	return true;
-}
-
-/* May the mode of this window see the page, and how?  0: no. */
-static uint32_t page_rights(const struct bt *bt, const struct vcpu *v,
-			    const struct bt_window *w, const struct x86_walk *k,
-			    uint64_t off)
-{
-	uint32_t r = WIN_PRESENT;
-	bool super_write = !w->user && !(v->cpu.cr0 & X86_CR0_WP);
-
-	if (x86_paging(&v->cpu) && k->user != w->user)
-		return 0;
-	if (!k->accessed)
-		return 0;
-	if ((k->writable || super_write) && k->dirty &&
-	    !(bt->vm->mem->pflags[off >> PAGE_SHIFT] & MEM_PF_SLOWWRITE))
-		r |= WIN_WRITE;
-	if (k->page_size > PAGE_SIZE)
-		r |= WIN_LARGE;
-	if (k->global)
-		r |= WIN_GLOBAL;
-	return r;
-}
-
-/* What the page tables say of a guest page now: its pte, 0 if not mapped. */
-static uint32_t page_now(struct bt *bt, struct vcpu *v, const struct bt_window *w,
-			 const struct x86_walk_mem *m, uint32_t gpage)
-{
-	struct x86_walk k;
-	uint64_t off;
-	uint32_t r;
-
-	if (!x86_walk_peek(&v->cpu, m, (uint64_t)gpage << PAGE_SHIFT, &k))
-		return 0;
-	off = mem_off(bt->vm->mem, k.gpa);
-	if (off == UINT64_MAX)
-		return 0;
-	r = page_rights(bt, v, w, &k, off);
-	return r ? (uint32_t)(off >> PAGE_SHIFT) << WIN_SHIFT | r : 0;
-}
-
-/* Is what is mapped still right?  Fewer rights than the tables give are a later
- * fault, no error. */
-static bool page_stands(uint32_t had, uint32_t now)
-{
-	return now && now >> WIN_SHIFT == had >> WIN_SHIFT && !(had & ~now & WIN_WRITE);
-}
-
-/* Compare all that is mapped with the page tables; drop what differs. */
-static void window_check_all(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
-{
-	struct x86_walk_mem m = vcpu_walk_mem(b->v);
-	uint32_t n = 0, gone = 0;
-
-	for (uint32_t i = 0; i < w->nlist; i++) {
-		uint32_t g = w->list[i], had = w->pte[g];
-
-		if (!had)
-			continue;
-		if (!page_stands(had, page_now(bt, b->v, w, &m, g))) {
-			if (++gone > 64) {
-				window_empty(bt, w);
-				return;
-			}
-			unmap_page(bt->windows, w, g);
-			continue;
-		}
-		w->list[n++] = g;
-	}
-	w->nlist = n;
-}
-
-/* --- the page tables behind a user window --------------------------------------- */
-
-static unsigned table_entry_size(const struct vcpu *v)
-{
-	return v->cpu.cr4 & X86_CR4_PAE ? 8 : 4;
-}
-
-static uint64_t entry_read(const struct vcpu *v, uint64_t gpa, unsigned size)
-{
-	const void *p = mem_ptr(v->vm->mem, gpa, size);
-	uint64_t e = 0;
-
-	if (p)
-		memcpy(&e, p, size);
-	return e;
-}
-
-/* Where the directory entry for gpage stands. */
-static uint64_t pde_where(const struct vcpu *v, uint32_t gpage)
-{
-	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
-	uint64_t dir = v->cpu.cr3 & 0xfffff000;
-
-	if (size == 8)
-		dir = v->cpu.pdpte[gpage >> 18] & 0xffffffffff000ull;
-	return dir + (uint64_t)(gpage / covers & (covers - 1)) * size;
-}
-
-/* A (bit 5) of a directory entry is of no interest. */
-static bool pde_differs(uint64_t a, uint64_t b)
-{
-	return (a ^ b) & ~0x20ull;
-}
-
-/*
- * Remember the entries of n pages, of one table, as they are being mapped: what
- * is mapped must have come from the entries in the copy, or an entry that changes
- * there and back is missed.  false: no room, not to be had, or the table that
- * was remembered no longer is the one in use.
- */
-static bool table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage, unsigned n)
-{
-	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
-	uint32_t first = gpage & ~(covers - 1);
-	struct win_table *t;
-	const void *page;
-
-	for (unsigned i = 0; i < w->ntables; i++) {
-		t = &w->table[i];
-		if (t->first != first)
-			continue;
-		if (t->pde_gpa != pde_where(v, gpage) ||
-		    pde_differs(entry_read(v, t->pde_gpa, size), t->pde))
-			return false;
-		page = t->copy ? mem_ptr(v->vm->mem, t->pde & 0xffffffffff000ull, PAGE_SIZE) : NULL;
-		if (page)
-			memcpy(t->copy + (gpage - first) * size,
-			       (const uint8_t *)page + (gpage - first) * size, n * size);
-		return true;
-	}
-	if (w->ntables == WIN_TABLES_MAX)
-		return false;
-	t = &w->table[w->ntables];
-	*t = (struct win_table){ .first = first };
-	t->pde_gpa = pde_where(v, gpage);
-	t->pde = entry_read(v, t->pde_gpa, size);
-	if (!(t->pde & 0x80)) {
-		page = mem_ptr(v->vm->mem, t->pde & 0xffffffffff000ull, PAGE_SIZE);
-		t->copy = page ? malloc(PAGE_SIZE) : NULL;
-		if (!t->copy)
-			return false;
-		memcpy(t->copy, page, PAGE_SIZE);
-	}
-	w->ntables++;
-	return true;
-}
-
-/* Look at the pages of [first, first + n) that are mapped.  false: much differs,
- * the window was emptied. */
-static bool pages_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
-			uint32_t first, unsigned n, unsigned *gone)
-{
-	struct x86_walk_mem m = vcpu_walk_mem(v);
-
-	for (uint32_t g = first; g < first + n; g++) {
-		if (!w->pte[g] || page_stands(w->pte[g], page_now(bt, v, w, &m, g)))
-			continue;
-		if (++*gone > 64) {
-			window_empty(bt, w);
-			return false;
-		}
-		unmap_page(bt->windows, w, g);
-	}
-	return true;
-}
-
-/* The entries of one table that changed.  false: the window was emptied. */
-static bool table_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
-			struct win_table *t, unsigned *gone)
-{
-	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
-	const uint8_t *now;
-
-	if (t->pde_gpa != pde_where(v, t->first)) {	/* another PDPTE */
-		window_empty(bt, w);
-		return false;
-	}
-	if (pde_differs(entry_read(v, t->pde_gpa, size), t->pde) || !t->copy) {
-		t->pde = entry_read(v, t->pde_gpa, size);
-		if (!pages_check(bt, v, w, t->first, covers, gone))
-			return false;
-		if (!(t->pde & 1))
-			return true;
-		if (!t->copy != !!(t->pde & 0x80)) {	/* became large, or no more */
-			window_empty(bt, w);
-			return false;
-		}
-	}
-	now = t->copy ? mem_ptr(v->vm->mem, t->pde & 0xffffffffff000ull, PAGE_SIZE) : NULL;
-	if (!now || !memcmp(t->copy, now, PAGE_SIZE))
-		return true;
-	for (unsigned i = 0; i < covers; i++)
-		if (memcmp(t->copy + i * size, now + i * size, size) &&
-		    !pages_check(bt, v, w, t->first + i, 1, gone))
-			return false;
-	memcpy(t->copy, now, PAGE_SIZE);
-	return true;
-}
-
-static void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
-{
-	unsigned gone = 0;
-
-	w->stale = false;
-	bt->stats.window_checks++;
-	if (!w->user) {
-		window_check_all(bt, b, w);
-		return;
-	}
-	for (unsigned i = 0; i < w->ntables;) {
-		if (!table_check(bt, b->v, w, &w->table[i], &gone))
-			return;
-		if (w->table[i].pde & 1) {	/* present */
-			i++;
-		} else {
-			free(w->table[i].copy);
-			w->table[i] = w->table[--w->ntables];
-		}
-	}
 }
 
 /* --- which window ------------------------------------------------------------- */
@@ -500,13 +273,13 @@ static unsigned map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
 	uint8_t *at;
 
 	while (lo > start && !w->pte[lo - 1] &&
-	       page_now(bt, b->v, w, &m, lo - 1) == pte - ((gpage - lo + 1) << WIN_SHIFT))
+	       window_page_now(bt, b->v, w, &m, lo - 1) == pte - ((gpage - lo + 1) << WIN_SHIFT))
 		lo--;
 	while (hi < start + RUN_MAX && !w->pte[hi] &&
-	       page_now(bt, b->v, w, &m, hi) == pte + ((hi - gpage) << WIN_SHIFT))
+	       window_page_now(bt, b->v, w, &m, hi) == pte + ((hi - gpage) << WIN_SHIFT))
 		hi++;
 	/* RUN_MAX pages, aligned, lie in one table. */
-	if (w->user && x86_paging(&b->v->cpu) && !table_note(b->v, w, lo, hi - lo))
+	if (w->user && x86_paging(&b->v->cpu) && !window_table_note(b->v, w, lo, hi - lo))
 		return 0;
 	pte -= (gpage - lo) << WIN_SHIFT;
 	at = w->base + ((uint64_t)lo << PAGE_SHIFT);
@@ -552,12 +325,12 @@ enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 		window_check(bt, b, w);
 	/* It may go on in the next page, and fault there: D is not to be set yet. */
 	if (write && (gva & ~PAGE_MASK) > PAGE_SIZE - 64 &&
-	    !(page_now(bt, v, w, &m, (uint32_t)(gva >> PAGE_SHIFT)) & WIN_WRITE))
+	    !(window_page_now(bt, v, w, &m, (uint32_t)(gva >> PAGE_SHIFT)) & WIN_WRITE))
 		return WINDOW_STEP;
 	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R,
 		     w->user ? TLB_USER : TLB_KERNEL, &gpa) != X86_OK)
 		return WINDOW_STEP;
-	pte = page_now(bt, v, w, &m, (uint32_t)(gva >> PAGE_SHIFT));
+	pte = window_page_now(bt, v, w, &m, (uint32_t)(gva >> PAGE_SHIFT));
 	if (!pte || (write && !(pte & WIN_WRITE)))
 		return WINDOW_STEP;
 	if ((w->pte[gva >> PAGE_SHIFT] ^ pte) >> WIN_SHIFT ||
@@ -603,8 +376,8 @@ static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint3
 		w->stale = true;
 		return;
 	}
-	if (!page_stands(had, page_now(bt, v, w, &m, g)))
-		unmap_page(bt->windows, w, g);
+	if (!window_page_stands(had, window_page_now(bt, v, w, &m, g)))
+		window_unmap(bt->windows, w, g);
 }
 
 void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what)

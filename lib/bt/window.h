@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "bt/unit.h"
+#include "x86/walk.h"
 
 #define BT_WINDOWS 9		/* 0: the kernel's */
 
@@ -88,4 +89,25 @@ bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint32_t gva, bo
 void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what);
 /* This page of the memfd is to be told of writes: read-only everywhere. */
 void window_protect(struct bt *bt, uint64_t page);
+
+/* --- between window.c and wincheck.c ---------------------------------------------- */
+
+/* What the page tables say of a guest page now: its pte, 0 if it may not be mapped. */
+uint32_t window_page_now(struct bt *bt, struct vcpu *v, const struct bt_window *w,
+			 const struct x86_walk_mem *m, uint32_t gpage);
+/* Is what is mapped still right?  Fewer rights than the tables give are a later
+ * fault, no error. */
+bool window_page_stands(uint32_t had, uint32_t now);
+/* Bring a stale window up to date. */
+void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w);
+/*
+ * Remember the entries of n pages, of one table, as they are being mapped: what
+ * is mapped must have come from the entries in the copy, or an entry that changes
+ * there and back is missed.  false: no room, not to be had, or the table that
+ * was remembered no longer is the one in use.
+ */
+bool window_table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage, unsigned n);
+void window_tables_forget(struct bt_window *w);
+void window_unmap(struct bt_window_set *s, struct bt_window *w, uint32_t gpage);
+void window_empty(struct bt *bt, struct bt_window *w);
 #endif

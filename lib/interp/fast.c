@@ -6,33 +6,12 @@
  * before anything has changed.
  */
 
-#include <stddef.h>
-#include <string.h>
+#include "interp/fast.h"
 
-#include "interp/core.h"
+#include <stddef.h>
 
 _Static_assert(offsetof(struct x86_cpu, gpr) == 0 &&
 	       offsetof(struct x86_cpu, rip) == 8 * X86_RIP, "RIP follows the registers");
-
-/* --- memory ------------------------------------------------------------------- */
-
-ALWAYS uint64_t mem_get(const void *p, unsigned sz)
-{
-	uint64_t a = 0;
-
-	memcpy(&a, p, sz);
-	return a;
-}
-
-static int slow(struct vcpu *v, const struct iline *e)
-{
-	return e->exec(v, line_insn(interp_of(v), e));
-}
-
-static int slow_jump(struct vcpu *v, const struct iline *e)
-{
-	return slow(v, e) ? X86_FAULT : INTERP_JUMP;
-}
 
 /* --- arithmetic ----------------------------------------------------------------- */
 
@@ -79,7 +58,7 @@ static int op##_rm_##sz(struct vcpu *v, const struct iline *e) \
 	const void *p = line_mem(v, e, sz, false); \
 	uint64_t r; \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	r = alu(X86_##op, gpr_get(c, e->r0, sz), mem_get(p, sz), c, sz); \
 	if (keep) \
 		gpr_put(c, e->r0, sz, r); \
@@ -91,7 +70,7 @@ static int op##_mr_##sz(struct vcpu *v, const struct iline *e) \
 	void *p = line_mem(v, e, sz, keep); \
 	uint64_t r; \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	r = alu(X86_##op, mem_get(p, sz), gpr_get(c, e->r1, sz), c, sz); \
 	if (keep) \
 		memcpy(p, &r, sz); \
@@ -103,7 +82,7 @@ static int op##_mi_##sz(struct vcpu *v, const struct iline *e) \
 	void *p = line_mem(v, e, sz, keep); \
 	uint64_t r; \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	r = alu(X86_##op, mem_get(p, sz), e->imm & sz_mask(sz), c, sz); \
 	if (keep) \
 		memcpy(p, &r, sz); \
@@ -140,7 +119,7 @@ static int MOV_rm_##sz(struct vcpu *v, const struct iline *e) \
 { \
 	const void *p = line_mem(v, e, sz, false); \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	gpr_put(&v->cpu, e->r0, sz, mem_get(p, sz)); \
 	return X86_OK; \
 } \
@@ -148,7 +127,7 @@ static int MOV_mr_##sz(struct vcpu *v, const struct iline *e) \
 { \
 	void *p = line_mem(v, e, sz, true); \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	memcpy(p, &v->cpu.gpr[e->r1], sz); \
 	return X86_OK; \
 } \
@@ -156,7 +135,7 @@ static int MOV_mi_##sz(struct vcpu *v, const struct iline *e) \
 { \
 	void *p = line_mem(v, e, sz, true); \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	memcpy(p, &e->imm, sz); \
 	return X86_OK; \
 }
@@ -177,7 +156,7 @@ static int MOVZX_rm_##sz(struct vcpu *v, const struct iline *e) \
 { \
 	const void *p = line_mem(v, e, sz, false); \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	gpr_put(&v->cpu, e->r0, e->size, mem_get(p, sz)); \
 	return X86_OK; \
 } \
@@ -190,7 +169,7 @@ static int MOVSX_rm_##sz(struct vcpu *v, const struct iline *e) \
 { \
 	const void *p = line_mem(v, e, sz, false); \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	gpr_put(&v->cpu, e->r0, e->size, (uint64_t)sz_sext(mem_get(p, sz), sz)); \
 	return X86_OK; \
 }
@@ -304,7 +283,7 @@ static int IMUL_rm_##sz(struct vcpu *v, const struct iline *e) \
 { \
 	const void *p = line_mem(v, e, sz, false); \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	return imul_##sz(v, e, sz_sext(v->cpu.gpr[e->r0], sz), sz_sext(mem_get(p, sz), sz)); \
 } \
 static int IMUL_rri_##sz(struct vcpu *v, const struct iline *e) \
@@ -315,14 +294,14 @@ static int IMUL_rmi_##sz(struct vcpu *v, const struct iline *e) \
 { \
 	const void *p = line_mem(v, e, sz, false); \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	return imul_##sz(v, e, sz_sext(mem_get(p, sz), sz), sz_sext(e->imm, sz)); \
 } \
 static int CMOV_rm_##sz(struct vcpu *v, const struct iline *e) \
 { \
 	const void *p = line_mem(v, e, sz, false); \
 	if (!p) \
-		return slow(v, e); \
+		return line_slow(v, e); \
 	gpr_put(&v->cpu, e->r0, sz, fl_cond((uint32_t)v->cpu.rflags, e->cond) ? \
 		mem_get(p, sz) : v->cpu.gpr[e->r0]); \
 	return X86_OK; \
@@ -335,136 +314,6 @@ static int nop(struct vcpu *v, const struct iline *e)
 {
 	return X86_OK;
 }
-
-/* --- stack ----------------------------------------------------------------------------- */
-
-/* The host address of sz bytes of stack at off. */
-ALWAYS void *stack_mem(struct interp *it, uint64_t off, unsigned sz, bool write)
-{
-	uint64_t lin = (it->base[X86_SS] + off) & it->lin_mask;
-	const struct tlb_entry *t = &it->tlb[lin >> 12 & (TLB_SIZE - 1)];
-
-	return line_hit(write ? t->wtag : t->rtag, t->addend, lin, sz);
-}
-
-ALWAYS bool push(struct vcpu *v, uint64_t val, unsigned sz)
-{
-	struct interp *it = interp_of(v);
-	uint64_t sp = (v->cpu.gpr[X86_RSP] - sz) & sz_mask(sz);
-	void *p = it->stack == sz ? stack_mem(it, sp, sz, true) : NULL;
-
-	if (!p)
-		return false;
-	memcpy(p, &val, sz);
-	v->cpu.gpr[X86_RSP] = sp;
-	return true;
-}
-
-ALWAYS bool pop(struct vcpu *v, uint64_t *val, unsigned sz)
-{
-	struct interp *it = interp_of(v);
-	uint64_t sp = v->cpu.gpr[X86_RSP] & sz_mask(sz);
-	const void *p = it->stack == sz ? stack_mem(it, sp, sz, false) : NULL;
-
-	if (!p)
-		return false;
-	*val = mem_get(p, sz);
-	v->cpu.gpr[X86_RSP] = (sp + sz) & sz_mask(sz);
-	return true;
-}
-
-/* May RIP become target without a look at CS? */
-ALWAYS bool near_ok(const struct x86_cpu *c, uint64_t target, unsigned sz)
-{
-	if (sz == 8)
-		return (int64_t)(target << 16) >> 16 == (int64_t)target;
-	return c->seg[X86_CS].limit == 0xffffffffu;
-}
-
-#define STACK(sz) \
-static int PUSH_r_##sz(struct vcpu *v, const struct iline *e) \
-{ \
-	return push(v, v->cpu.gpr[e->r0], sz) ? X86_OK : slow(v, e); \
-} \
-static int PUSH_i_##sz(struct vcpu *v, const struct iline *e) \
-{ \
-	return push(v, e->imm, sz) ? X86_OK : slow(v, e); \
-} \
-static int PUSH_m_##sz(struct vcpu *v, const struct iline *e) \
-{ \
-	const void *p = line_mem(v, e, sz, false); \
-	return p && push(v, mem_get(p, sz), sz) ? X86_OK : slow(v, e); \
-} \
-static int POP_r_##sz(struct vcpu *v, const struct iline *e) \
-{ \
-	uint64_t a; \
-	if (!pop(v, &a, sz)) \
-		return slow(v, e); \
-	v->cpu.gpr[e->r0] = a; \
-	return X86_OK; \
-} \
-static int LEAVE_##sz(struct vcpu *v, const struct iline *e) \
-{ \
-	struct interp *it = interp_of(v); \
-	uint64_t sp = v->cpu.gpr[X86_RBP] & sz_mask(sz); \
-	const void *p = it->stack == sz ? stack_mem(it, sp, sz, false) : NULL; \
-	if (!p) \
-		return slow(v, e); \
-	v->cpu.gpr[X86_RBP] = mem_get(p, sz); \
-	v->cpu.gpr[X86_RSP] = (sp + sz) & sz_mask(sz); \
-	return X86_OK; \
-} \
-static int CALL_rel_##sz(struct vcpu *v, const struct iline *e) \
-{ \
-	uint64_t target = (v->cpu.rip + e->imm) & sz_mask(sz); \
-	if (!near_ok(&v->cpu, target, sz) || !push(v, v->cpu.rip, sz)) \
-		return slow_jump(v, e); \
-	v->cpu.rip = target; \
-	return INTERP_JUMP; \
-} \
-static int RET_##sz(struct vcpu *v, const struct iline *e) \
-{ \
-	struct interp *it = interp_of(v); \
-	uint64_t sp = v->cpu.gpr[X86_RSP] & sz_mask(sz), target; \
-	const void *p = it->stack == sz ? stack_mem(it, sp, sz, false) : NULL; \
-	if (!p) \
-		return slow_jump(v, e); \
-	target = mem_get(p, sz); \
-	if (!near_ok(&v->cpu, target, sz)) \
-		return slow_jump(v, e); \
-	v->cpu.rip = target; \
-	v->cpu.gpr[X86_RSP] = (sp + sz) & sz_mask(sz); \
-	return INTERP_JUMP; \
-} \
-static int JMP_rel_##sz(struct vcpu *v, const struct iline *e) \
-{ \
-	uint64_t target = (v->cpu.rip + e->imm) & sz_mask(sz); \
-	if (!near_ok(&v->cpu, target, sz)) \
-		return slow_jump(v, e); \
-	v->cpu.rip = target; \
-	return INTERP_JUMP; \
-}
-
-STACK(4)
-STACK(8)
-
-/* One function a condition, so that the host predicts each apart. */
-#define JCC(cond) \
-static int jcc_##cond##_4(struct vcpu *v, const struct iline *e) \
-{ \
-	if (!fl_cond((uint32_t)v->cpu.rflags, cond)) \
-		return X86_OK; \
-	return JMP_rel_4(v, e); \
-} \
-static int jcc_##cond##_8(struct vcpu *v, const struct iline *e) \
-{ \
-	if (!fl_cond((uint32_t)v->cpu.rflags, cond)) \
-		return X86_OK; \
-	return JMP_rel_8(v, e); \
-}
-
-JCC(0) JCC(1) JCC(2) JCC(3) JCC(4) JCC(5) JCC(6) JCC(7)
-JCC(8) JCC(9) JCC(10) JCC(11) JCC(12) JCC(13) JCC(14) JCC(15)
 
 /* --- the choice -------------------------------------------------------------------------- */
 
@@ -479,13 +328,6 @@ static line_fn *const two_operands[][FORMS][4] = {
 	[X86_SBB] = BY_FORM(SBB), [X86_AND] = BY_FORM(AND), [X86_SUB] = BY_FORM(SUB),
 	[X86_XOR] = BY_FORM(XOR), [X86_CMP] = BY_FORM(CMP), [X86_TEST] = BY_FORM(TEST),
 	[X86_MOV] = BY_FORM(MOV),
-};
-
-#define JCC_ROW(n) { jcc_##n##_4, jcc_##n##_8 }
-static line_fn *const jcc[16][2] = {
-	JCC_ROW(0), JCC_ROW(1), JCC_ROW(2), JCC_ROW(3), JCC_ROW(4), JCC_ROW(5),
-	JCC_ROW(6), JCC_ROW(7), JCC_ROW(8), JCC_ROW(9), JCC_ROW(10), JCC_ROW(11),
-	JCC_ROW(12), JCC_ROW(13), JCC_ROW(14), JCC_ROW(15),
 };
 
 static int form_of(const struct x86_insn *in)
@@ -516,33 +358,6 @@ static line_fn *pick_extend(const struct iline *e, const struct x86_insn *in, in
 	if ((form != RR && form != RM) || in->o[1].size > 4)
 		return NULL;
 	return (in->op == X86_MOVZX ? zx : sx)[form == RM][size_index(in->o[1].size)];
-}
-
-static line_fn *pick_stack(struct iline *e, const struct x86_insn *in)
-{
-	bool wide = in->opsize == 8;
-
-	if (in->opsize < 4)
-		return NULL;
-	switch (in->op) {
-	case X86_LEAVE:
-		return wide ? LEAVE_8 : LEAVE_4;
-	case X86_RET:
-		return in->nops ? NULL : wide ? RET_8 : RET_4;
-	case X86_CALL:
-		return in->o[0].kind != X86_O_REL ? NULL : wide ? CALL_rel_8 : CALL_rel_4;
-	case X86_POP:
-		return in->o[0].kind != X86_O_GPR ? NULL : wide ? POP_r_8 : POP_r_4;
-	default:
-		break;
-	}
-	if (in->o[0].kind == X86_O_GPR)
-		return wide ? PUSH_r_8 : PUSH_r_4;
-	if (in->o[0].kind == X86_O_IMM)
-		return wide ? PUSH_i_8 : PUSH_i_4;
-	if (in->o[0].kind == X86_O_MEM && in->o[0].size == in->opsize)
-		return wide ? PUSH_m_8 : PUSH_m_4;
-	return NULL;
 }
 
 static line_fn *pick_imul(const struct x86_insn *in, bool wide)
@@ -618,13 +433,8 @@ line_fn *fast_pick(struct iline *e, const struct x86_insn *in)
 	case X86_MOVZX: case X86_MOVSX: case X86_MOVSXD:
 		return pick_extend(e, in, form);
 	case X86_PUSH: case X86_POP: case X86_LEAVE: case X86_RET: case X86_CALL:
-		return pick_stack(e, in);
-	case X86_JMP:
-		if (in->o[0].kind != X86_O_REL || in->opsize < 4)
-			return NULL;
-		return in->opsize == 8 ? JMP_rel_8 : JMP_rel_4;
-	case X86_JCC:
-		return in->opsize < 4 ? NULL : jcc[in->cond & 15][in->opsize == 8];
+	case X86_JMP: case X86_JCC:
+		return fast_pick_stack(in);
 	case X86_INC: case X86_DEC: case X86_LEA: case X86_CMOVCC: case X86_SETCC:
 	case X86_SHL: case X86_SHR: case X86_SAR: case X86_IMUL:
 		return pick_one(e, in, form);
