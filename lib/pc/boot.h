@@ -26,6 +26,7 @@ struct boot_request {
 #define BOOT_GDT_LEN 32u
 void boot_flat32(struct mem *m, struct x86_cpu *c, uint32_t gdt, uint32_t eip);
 void boot_flat64(struct mem *m, struct x86_cpu *c, uint64_t rip);
+
 /* Real mode: all data segments seg, entry at code:0. */
 void boot_real(struct x86_cpu *c, uint16_t seg, uint16_t code, uint16_t sp);
 
@@ -52,12 +53,18 @@ struct linux_image {
 bool linux_probe(const struct image *kernel);
 
 /*
+ * Check a bzImage, command line and initrd, and say where all goes.
+ *
+ * rq         kernel, modules and append as they were read
+ * ram        guest memory, bytes
  * Returns    0 with *li filled; -EBADMSG: damaged or truncated; -ENOTSUP:
  *            boot protocol too old; -ENOSPC: more memory is needed;
  *            -E2BIG: command line too long
  */
 int linux_check(struct linux_image *li, const struct boot_request *rq,
 		uint64_t ram, struct err *e);
+
+/* Put into m what linux_check() accepted, and set c to its entry. */
 void linux_load(const struct linux_image *li, const struct boot_request *rq,
 		struct mem *m, struct x86_cpu *c);
 #endif

@@ -25,8 +25,12 @@ struct elf_image {
 	unsigned nsegs;
 };
 
+/* Does the file, len bytes, begin as an ELF file does? */
 bool elf_probe(const uint8_t *file, size_t len);
 
-/* 0, or -EBADMSG: damaged; -ENOTSUP: not a static x86 program. */
+/*
+ * Read the program headers of a file of len bytes; img holds offsets into it.
+ * Returns    0, or -EBADMSG: damaged; -ENOTSUP: not a static x86 program
+ */
 int elf_read(struct elf_image *img, const uint8_t *file, size_t len, struct err *e);
 #endif

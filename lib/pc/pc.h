@@ -82,10 +82,13 @@ void pc_dump(struct pc *pc, FILE *out);
 /* The path of the terminal of --serial pty, else NULL. */
 const char *pc_serial_name(const struct pc *pc);
 
+/* The machine inside, pc's own: for its engine's counters. */
 struct vm *pc_vm(struct pc *pc);
 
 /* For each engine of this build: can it run here?  why is NULL, or the reason
  * why not. */
 void pc_engines(void (*put)(void *ptr, const char *name, const char *why), void *ptr);
+
+/* End the vCPU threads and free everything.  Not while pc_run() runs; NULL ok. */
 void pc_free(struct pc *pc);
 #endif

@@ -32,9 +32,14 @@ struct timerq {
 /* How many timers one timerq_run() fires before the guest runs again. */
 #define TIMERQ_BURST 32
 
+/* An empty queue without a rearm. */
 void timerq_init(struct timerq *q);
+
+/* Add a timer, disarmed; t stays the caller's, as long as the queue lives. */
 void timer_add(struct timerq *q, struct timer *t,
 	       void (*fn)(void *ptr, uint64_t now_ns), void *ptr);
+
+/* Arm it, for CLOCK_MONOTONIC nanoseconds; in the past: at once.  Stop it. */
 void timer_set(struct timerq *q, struct timer *t, uint64_t deadline_ns);
 void timer_stop(struct timerq *q, struct timer *t);
 
