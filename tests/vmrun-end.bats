@@ -124,6 +124,24 @@ wait_for() {
 	engines leads
 }
 
+@test "a reader that is slow still gets all of the output" {
+	rom=$BATS_TEST_TMPDIR/rom
+	# mov dx, 0x3fd; 1: in al, dx; test al, 0x20; jz 1b; mov dl, 0xf8; mov al, "x";
+	# out dx, al; mov dl, 0xfd; dec cx; jnz 1b; mov al, 0x41; out 0xf4, al; hlt
+	{
+		head -c 65488 /dev/zero
+		printf '\xba\xfd\x03\xec\xa8\x20\x74\xfb\xb2\xf8\xb0\x78\xee\xb2\xfd\x49\x75\xf1\xb0\x41\xe6\xf4\xf4'
+		head -c 9 /dev/zero
+		printf '\xeb\xde'	# the reset vector: jmp to the first
+		head -c 14 /dev/zero
+	} >"$rom"
+	# The pipe is nearly full, so that most of 64 KiB waits in vmrun at the end.
+	run -0 bash -c "{ head -c 60000 /dev/zero
+		'$VMRUN' run --bios '$rom' --debug-exit --accel interp --timeout 30 </dev/null; } |
+		{ sleep 3; wc -c; }"
+	assert_output 125536
+}
+
 @test "a serial socket serves a client, and is refused to a second machine" {
 	command -v socat >/dev/null || skip "no socat"
 	rom "$ECHO"

@@ -262,14 +262,22 @@ unsigned chardev_handle(struct chardev *c, const struct pollfd *p)
 	return ev;
 }
 
-void chardev_drain(struct chardev *c)
+void chardev_drain(struct chardev *c, const struct pc_wait *w)
 {
 	struct pollfd p[CHARDEV_POLLFDS];
+	bool patient = c->stdio && !isatty(c->out);
+	int n;
 
 	for (;;) {
 		chardev_poll(c, p);
-		if (p[1].fd < 0 || poll(&p[1], 1, DRAIN_MS) <= 0 ||
-		    !(p[1].revents & POLLOUT))
+		if (p[1].fd < 0)
+			return;
+		n = poll(&p[1], 1, DRAIN_MS);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0 && patient && !pc_wait_fd(w, p[1].fd, POLLOUT, -1, NULL))
+			continue;
+		if (n <= 0 || !(p[1].revents & POLLOUT))
 			return;
 		handle_out(c);
 	}

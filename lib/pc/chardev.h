@@ -67,6 +67,7 @@ unsigned chardev_handle(struct chardev *c, const struct pollfd *p);
 /* 0, or the -errno that ended output (a full disk; not a reader that went). */
 int chardev_error(const struct chardev *c);
 
-/* Write what is left in the ring, for at most a second of no progress. */
-void chardev_drain(struct chardev *c);
+/* Write what is left in the ring: to a pipe on standard output as long as w allows,
+ * to others for at most a second of no progress. */
+void chardev_drain(struct chardev *c, const struct pc_wait *w);
 #endif

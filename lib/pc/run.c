@@ -486,7 +486,7 @@ enum pc_end pc_run(struct pc *pc, int *code, struct err *e)
 	chardev_raw(pc->serial);
 	atomic_store(&pc->on_console, true);
 	end = run_to_end(pc, code, e);
-	chardev_drain(pc->serial);
+	chardev_drain(pc->serial, &pc->wait);
 	atomic_store(&pc->on_console, false);
 	chardev_cooked(pc->serial);
 	trace_flush(&pc->vm.trace);

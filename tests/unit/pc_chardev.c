@@ -71,7 +71,7 @@ static void test_file(void)
 	put(c, "hello");
 	check(turn(c) == 0, "written");
 	put(c, " there");
-	chardev_drain(c);
+	chardev_drain(c, &wait);
 	fd = open(path, O_RDONLY);
 	check(read(fd, buf, sizeof(buf)) == 11 && !memcmp(buf, "hello there", 11), "'%.15s'", buf);
 	close(fd);
