@@ -26,6 +26,7 @@ boots() {
 
 @test "686 under the translator runs the self-test" { boots 686 bt 120 selftest; }
 @test "686-pae under the translator runs the self-test" { boots 686-pae bt 120 selftest; }
+@test "amd64 under the translator runs the self-test" { boots amd64 bt 200 selftest; }
 @test "amd64 under the interpreter comes up" { boots amd64 interp 300 smoke; }
 
 # No ACPI, no APIC: the 8254 ticks, and the reset goes through the BIOS' entry.

@@ -135,11 +135,11 @@ guest_alone() {
 }
 
 @test "long: 64-bit interrupts, canonical addresses, paging, SYSCALL, compatibility mode" {
-	guest_alone long
+	guest long
 }
 
 @test "integers64: 64-bit integer code, compatibility mode" {
-	guest_alone integers64
+	guest integers64
 }
 
 # What /dev/kvm can do here: all (it passes the probe of --accel auto), few (real mode,

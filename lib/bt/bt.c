@@ -40,13 +40,13 @@ static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
 {
 	struct bt_vcpu *b = v->engine;
 	struct bt *bt = b->bt;
-	uint32_t page = (uint32_t)gva >> PAGE_SHIFT;
+	uint32_t page = gva >> PAGE_SHIFT & 0xfffff;
 
 	b->leave = true;
 	returns_forget(bt);
 	switch (what) {
 	case VCPU_FLUSH_PAGE:
-		jcache_flush_page(&b->jc, (uint32_t)gva);
+		jcache_flush_page(&b->jc, gva);
 		if (bt->far_pages[page / 64] >> page % 64 & 1)
 			link_clear_far(bt);
 		break;
@@ -139,8 +139,7 @@ static int bt_vm_create(struct vm *vm, struct err *e)
 	vm->mem->on_write = on_write;
 	vm->mem->on_code = on_code;
 	vm->mem->on_write_ptr = bt;
-	/* 64-bit guests and SMAP come later: not offered. */
-	vm->model.long_mode = false;
+	/* SMAP comes later: not offered. */
 	vm->model.smap = false;
 	x86_model_init(&vm->model);
 	return 0;

@@ -45,7 +45,7 @@ static void show_unit(const struct view *w, const struct bt_unit *u, const uint8
 {
 	unsigned at = 0, s = 0, begin = u->nsites ? u->site[0].host : u->exit_off;
 
-	fprintf(w->out, "unit %08" PRIx32 ": %u bytes to %" PRIu32 ", %s\n", u->eip, u->len,
+	fprintf(w->out, "unit %08" PRIx64 ": %u bytes to %" PRIu32 ", %s\n", u->eip, u->len,
 		u->code_len, u->form == BT_SOFT ? "soft" : "window");
 	show_host(w, u, 0, begin, "  (entry)");
 	for (unsigned i = 0; at < len; i++) {
@@ -53,7 +53,7 @@ static void show_unit(const struct view *w, const struct bt_unit *u, const uint8
 		unsigned from = translated ? u->site[s].host : 0, to = 0;
 		char text[128], left[192];
 
-		snprintf(left, sizeof(left), "%08" PRIx32 "  ", u->eip + at);
+		snprintf(left, sizeof(left), "%08" PRIx64 "  ", u->eip + at);
 		at += (unsigned)x86_text_insn(w->guest, text, sizeof(text), code + at,
 					      len - at, u->eip + at);
 		snprintf(left + 10, sizeof(left) - 10, "%s%s", text,

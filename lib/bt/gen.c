@@ -274,7 +274,7 @@ void gen_store_imm(struct gen *g, unsigned base, int32_t disp, uint32_t imm, uns
 	}
 }
 
-void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint32_t eip,
+void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint64_t eip,
 		  unsigned reason, unsigned miss)
 {
 	if (g->nstubs == GEN_STUBS_MAX) {
@@ -300,7 +300,7 @@ void gen_stubs(struct gen *g)
 			continue;
 		}
 		if (s->retry) {
-			emit_mov_ri(e, X86_R10, s->eip);
+			emit_mov_ri(e, X86_R10, (uint32_t)s->eip);
 			emit_mov_ri(e, X86_R11, s->miss);
 			/* lea r9, [rip + retry] */
 			e8(e, 0x4c), e8(e, 0x8d), e8(e, 0x0d);
@@ -311,7 +311,7 @@ void gen_stubs(struct gen *g)
 		}
 		if (s->rcx_in_r9)
 			emit_mov_rr(e, X86_RCX, X86_R9);
-		emit_mov_ri(e, X86_R8, s->eip);
+		emit_mov_ri(e, X86_R8, (uint32_t)s->eip);
 		emit_mov_ri(e, X86_R10, s->reason);
 		e8(e, 0x49), e8(e, 0xb9);	/* mov r9, imm64 */
 		e64(e, (uint64_t)(uintptr_t)g->u);
@@ -361,9 +361,9 @@ void gen_link_stubs(struct gen *g)
 		l->stub = emit_here(e);
 		emit_close32(e, l->slot);
 		if (l->returns) {
-			check_return(g, l->eip);
+			check_return(g, (uint32_t)l->eip);
 		} else {
-			emit_mov_ri(e, X86_R8, l->eip);
+			emit_mov_ri(e, X86_R8, (uint32_t)l->eip);
 		}
 		e8(e, 0x49), e8(e, 0xb9);	/* mov r9, imm64 */
 		e64(e, (uint64_t)(uintptr_t)l);

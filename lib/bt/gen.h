@@ -26,7 +26,7 @@ enum gen_flags { GEN_HOST, GEN_BOTH, GEN_SAVED };
 struct gen_stub {
 	uint8_t *at;		/* the open rel32 that leads here */
 	const uint8_t *retry;	/* TLB miss: where to go on; NULL: leave with reason */
-	uint32_t eip;
+	uint64_t eip;
 	uint8_t reason;		/* enum bt_exit */
 	uint16_t miss;		/* BT_MISS_* */
 	bool saved, rcx_in_r9;
@@ -42,7 +42,7 @@ struct gen {
 	uint32_t mode;
 	const uint8_t *bytes;	/* of the current instruction */
 	const struct x86_insn *in;
-	uint32_t eip, next;	/* of the current instruction and the one behind */
+	uint64_t eip, next;	/* of the current instruction and the one behind */
 	bool soft;		/* the current instruction uses soft access */
 	bool fs_ok, gs_ok;	/* checked in this unit */
 	bool ended;		/* the exit sequence was emitted */
@@ -104,7 +104,7 @@ void gen_link_stubs(struct gen *g);
 void gen_return_check(struct gen *g);
 void gen_exit_step(struct gen *g, uint32_t eip);	/* the interpreter does it */
 /* Leave for reason at eip when ECX-like test: value in r8d is zero/non-zero. */
-void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint32_t eip,
+void gen_stub_add(struct gen *g, uint8_t *at, const uint8_t *retry, uint64_t eip,
 		  unsigned reason, unsigned miss);
 void gen_stubs(struct gen *g);
 
@@ -134,5 +134,5 @@ bool gen_branch(struct gen *g);
  * Returns    the unit, inserted; NULL when no memory
  */
 struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
-			     uint32_t eip, enum bt_form form, uint64_t soft);
+			     uint64_t eip, enum bt_form form, uint64_t soft);
 #endif

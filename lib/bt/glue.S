@@ -2,6 +2,7 @@
  * Ways into and out of translated code.  See layout.h for the registers.
  */
 #include "bt/layout.h"
+#include "bt/layout64.h"
 
 #define HOT(i) ((i) * 8)(%r15)
 
@@ -83,11 +84,12 @@ bt_exit_saved:
 	mov	%r10, HOT(H_REASON)
 	mov	%r12, HOT(H_FLAGS)
 	mov	HOT(H_HOST_RSP), %rsp
-exit_stored:
+	.globl	bt_exit_stored
+bt_exit_stored:
 	movl	$0, HOT(H_IN_TC)
 	cmpl	$0, HOT(H_FPU_LOADED)
 	je	1f
-	call	fpu_store
+	call	bt_fpu_store
 1:	add	$8, %rsp
 	pop	%r15
 	pop	%r14
@@ -117,7 +119,8 @@ bt_lookup:
 	jmp	bt_exit_saved
 
 /* Guest FPU state to memory; the C library's modes come back.  Uses rax rdx r11. */
-fpu_store:
+	.globl	bt_fpu_store
+bt_fpu_store:
 	mov	HOT(H_XSAVE), %r11
 	mov	HOT(H_XMASK), %eax
 	xor	%edx, %edx
@@ -125,6 +128,8 @@ fpu_store:
 	movl	$0, HOT(H_FPU_LOADED)
 	lea	bt_fpu_load(%rip), %rax
 	mov	%rax, HOT(H_FPU_FN)
+	lea	bt64_fpu_load(%rip), %rax
+	mov	%rax, %fs:bt_tls@tpoff+T_FPU_FN
 	ldmxcsr	HOT(H_MXCSR)
 	testl	$4, HOT(H_XMASK)
 	jz	1f
@@ -176,7 +181,7 @@ bt_tlb_miss:
 	mov	HOT(H_FPU_LOADED), %r14d
 	test	%r14d, %r14d
 	jz	1f
-	call	fpu_store
+	call	bt_fpu_store
 1:	mov	%r15, %rdi
 	mov	HOT(H_EA), %esi
 	mov	%r13d, %edx
@@ -223,7 +228,7 @@ bt_callout:
 	mov	HOT(H_FPU_LOADED), %r14d
 	test	%r14d, %r14d
 	jz	1f
-	call	fpu_store
+	call	bt_fpu_store
 1:	mov	%r15, %rdi
 	mov	%rbx, %rsi
 	call	bt_callout_c
@@ -254,5 +259,5 @@ bt_callout:
 	je	5f
 	mov	$BT_EXIT_REQ, %eax
 5:	mov	%rax, HOT(H_REASON)
-	jmp	exit_stored
+	jmp	bt_exit_stored
 	.section .note.GNU-stack,"",@progbits

@@ -31,7 +31,7 @@ static void protect_code(struct bt *bt, uint64_t gpa)
 	window_protect(bt, page);
 }
 
-static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint32_t eip,
+static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint64_t eip,
 				 enum bt_form form, uint64_t soft)
 {
 	struct bt_unit *u;
@@ -40,11 +40,17 @@ static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint32_t eip,
 	u = bt_translate(b->bt, b, gpa, eip, form, soft);
 	if (u && u->gpa2)
 		protect_code(b->bt, u->gpa2);
-	trace_line(b->bt->vm, TRACE_UNITS, "unit %08x gpa %llx mode %x %s: %u bytes -> %u\n",
-		   eip, (unsigned long long)gpa, b->mode,
+	trace_line(b->bt->vm, TRACE_UNITS, "unit %08llx gpa %llx mode %x %s: %u bytes -> %u\n",
+		   (unsigned long long)eip, (unsigned long long)gpa, b->mode,
 		   form == BT_WINDOW ? "window" : "soft", u ? u->len : 0,
 		   u ? u->code_len : 0);
 	return u;
+}
+
+/* Windows are for 32-bit page tables so far: issue 3. */
+static bool can_window(const struct bt_vcpu *b)
+{
+	return b->bt->can_window && !b->v->cpu.long_mode;
 }
 
 /* The unit at EIP, made when there is none.  NULL: the interpreter is to go on
@@ -52,17 +58,20 @@ static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint32_t eip,
 static struct bt_unit *find_unit(struct bt_vcpu *b)
 {
 	struct vcpu *v = b->v;
-	uint32_t eip = (uint32_t)v->cpu.rip, gva = b->cs_base + eip;
+	uint64_t eip = v->cpu.rip, gva = bt_linear(b, eip);
 	struct bt_unit *u;
 	uint64_t gpa;
 
-	if (eip > b->cs_limit || vcpu_fetch_gpa(v, gva, &gpa) != X86_OK)
+	if ((!(b->mode & BT_M_LONG) && eip > b->cs_limit) ||
+	    vcpu_fetch_gpa(v, gva, &gpa) != X86_OK)
 		return NULL;
 	u = unit_find(b->bt, gpa, eip, b->mode, b->cs_limit);
 	if (u && u->gpa2) {	/* does its second page still stand behind? */
-		uint64_t gpa2;
+		uint64_t gpa2, second = (gva | 0xfff) + 1;
 
-		if (vcpu_fetch_gpa(v, (uint32_t)((gva | 0xfff) + 1), &gpa2) != X86_OK)
+		if (!(b->mode & BT_M_LONG))
+			second = (uint32_t)second;
+		if (vcpu_fetch_gpa(v, second, &gpa2) != X86_OK)
 			return NULL;	/* the interpreter raises it */
 		if (gpa2 != u->gpa2) {
 			unit_drop(b->bt, u);
@@ -74,13 +83,13 @@ static struct bt_unit *find_unit(struct bt_vcpu *b)
 			return NULL;	/* code in device memory */
 		if (!b->verify && unit_patched(b->bt, gpa))
 			return NULL;
-		u = translate(b, gpa, eip, b->bt->want_mixed ? BT_SOFT :
-			      b->bt->can_window ? BT_WINDOW : BT_SOFT, 0);
+		u = translate(b, gpa, eip, can_window(b) && !b->bt->want_mixed ?
+			      BT_WINDOW : BT_SOFT, 0);
 	}
 	return u;
 }
 
-static bool page_is_global(const struct bt_vcpu *b, uint32_t eip)
+static bool page_is_global(const struct bt_vcpu *b, uint64_t eip)
 {
 	const struct tlb *t = &b->v->tlb;
 	unsigned i = eip >> PAGE_SHIFT & (TLB_SIZE - 1);
@@ -101,6 +110,8 @@ static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
 	else if (!(b->mode & (BT_M_USER | BT_M_SEG)) && page_is_global(b, u->eip) &&
 		 (!u->gpa2 || page_is_global(b, (u->eip | 0xfff) + 1)))
 		link_set(b->bt, l, u, true);
+	else
+		link_refuse(b->bt, l);
 }
 
 static void jcache_add(struct bt_vcpu *b, const struct bt_unit *u)
@@ -117,8 +128,7 @@ static void jcache_add(struct bt_vcpu *b, const struct bt_unit *u)
 static struct bt_unit *retranslate(struct bt_vcpu *b, struct bt_unit *u,
 				   enum bt_form form, uint64_t soft)
 {
-	uint64_t gpa = u->gpa;
-	uint32_t eip = u->eip;
+	uint64_t gpa = u->gpa, eip = u->eip;
 
 	if (u->dead || u->mode != b->mode || u->limit != b->cs_limit)
 		return NULL;
@@ -133,7 +143,7 @@ static void promote(struct bt_vcpu *b)
 	unsigned tries = u->tries;
 
 	*u->counter = UINT32_MAX;
-	if (!b->bt->can_window)
+	if (!can_window(b))
 		return;
 	if (u->form == BT_WINDOW) {
 		b->bt->stats.retried++;
@@ -202,7 +212,7 @@ static enum interp_result run_units(struct bt_vcpu *b)
 
 	for (;;) {
 		const uint8_t *code = b->verify ? NULL :
-			jcache_find(&b->jc, b->jmode, (uint32_t)v->cpu.rip);
+			jcache_find(&b->jc, b->jmode, v->cpu.rip);
 
 		if (!code) {
 			u = find_unit(b);

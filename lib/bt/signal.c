@@ -25,6 +25,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "bt/bt64.h"
 #include "bt/layout.h"
 #include "bt/window.h"
 
@@ -51,10 +52,26 @@ static struct bt_site *site_find(struct bt_unit *u, const uint8_t *pc)
 	return s;
 }
 
+static void leave64(struct bt_unit *u, const struct bt_site *s, greg_t *r)
+{
+	static const uint8_t greg[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP,
+		REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12,
+		REG_R13, REG_R14, REG_R15 };
+	uint64_t borrowed;
+
+	r[REG_RIP] = (greg_t)(uintptr_t)bt64_leave_at(u, s, &borrowed);
+	if (s->borrowed != X86_NOREG)
+		r[greg[s->borrowed]] = (greg_t)borrowed;
+}
+
 static void leave(struct bt_vcpu *b, struct bt_unit *u, struct bt_site *s, greg_t *r)
 {
 	b->fault_unit = u;
 	b->fault_site = s;
+	if (u->mode & BT_M_LONG) {
+		leave64(u, s, r);
+		return;
+	}
 	if (s->string)
 		r[REG_RDI] = (uint32_t)(r[REG_RDI] - (greg_t)b->v->hot[H_GSBASE]);
 	if (s->string == 2)
@@ -114,7 +131,8 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 		return;
 	}
 	b->bt->stats.seg_faults++;
-	if (sig == SIGSEGV && si->si_code > 0 && si->si_code != SI_KERNEL &&
+	if (sig == SIGSEGV && !(u->mode & BT_M_LONG) &&
+	    si->si_code > 0 && si->si_code != SI_KERNEL &&
 	    window_mended(b, u, s, si->si_addr, r))
 		return;
 	leave(b, u, s, r);
@@ -148,6 +166,7 @@ void bt_signal_kicked(struct bt_vcpu *b, void *context)
 		b->kick_tsc = __builtin_ia32_rdtsc();
 	b->v->hot[H_JTAG] = BT_JTAG_NONE;
 	b->v->hot[H_RETURNS] = (uint64_t)(uintptr_t)bt_returns_none;
+	bt64_jtag_off();
 	u = tcache_find(&b->bt->tc, pc);
 	for (unsigned i = 0; u && i < u->nlinks; i++)
 		link_clear(b->bt, &u->link[i]);

@@ -4,6 +4,7 @@
  */
 #include "bt/run.h"
 
+#include "bt/bt64.h"
 #include "bt/layout.h"
 #include "bt/window.h"
 #include "interp/interp.h"
@@ -63,7 +64,7 @@ static uint32_t bt_mode(const struct x86_cpu *c)
 	const struct x86_seg *s = c->seg;
 	uint32_t m = BT_M_VALID;
 
-	if (c->long_mode || (c->rflags & X86_FL_TF) || c->inhibit || (c->dr[7] & 0xff) ||
+	if ((c->rflags & X86_FL_TF) || c->inhibit || (c->dr[7] & 0xff) ||
 	    (c->cpl != 0 && c->cpl != 3))
 		return BT_MODE_NONE;
 	if (c->cpl == 3) {
@@ -78,6 +79,8 @@ static uint32_t bt_mode(const struct x86_cpu *c)
 	if (c->rflags & X86_FL_DF)
 		m |= BT_M_DF;
 	m |= fpu_mode(c);
+	if (c->code_bits == 64)
+		return m | BT_M_LONG;
 	if (!x86_protected(c) || c->code_bits != 32 || c->stack_bytes != 4 ||
 	    s[X86_CS].base || s[X86_CS].limit != 0xffffffff || s[X86_SS].base ||
 	    !flat(&s[X86_SS], true))
@@ -93,13 +96,19 @@ static uint32_t bt_mode(const struct x86_cpu *c)
 	return m;
 }
 
+/* --verify knows 16 and 32-bit code: the rest is interpreted. */
+static uint32_t mode_of(const struct bt_vcpu *b)
+{
+	return b->verify && b->v->cpu.long_mode ? BT_MODE_NONE : bt_mode(&b->v->cpu);
+}
+
 void bt_mode_set(struct bt_vcpu *b)
 {
 	const struct x86_seg *cs = &b->v->cpu.seg[X86_CS];
 
-	b->mode = bt_mode(&b->v->cpu);
-	b->cs_base = (uint32_t)cs->base;
-	b->cs_limit = cs->limit;
+	b->mode = mode_of(b);
+	b->cs_base = b->mode & BT_M_LONG ? 0 : (uint32_t)cs->base;
+	b->cs_limit = b->mode & BT_M_LONG ? UINT32_MAX : cs->limit;
 	if (b->mode != BT_MODE_NONE &&
 	    (!b->jmode || !jmode_is(b->jmode, b->mode, b->cs_base, b->cs_limit)))
 		b->jmode = jcache_mode(&b->jc, b->mode, b->cs_base, b->cs_limit);
@@ -166,7 +175,10 @@ void bt_go(struct bt_vcpu *b, const uint8_t *code)
 	v->hot[H_RETURNS_W] = v->hot[H_RETURNS];
 	b->jmode->returned = true;
 	v->hot[H_GSBASE] = window_base(b->bt, b);
-	bt_enter(v, code);
+	if (b->mode & BT_M_LONG)
+		bt64_run(b, code);
+	else
+		bt_enter(v, code);
 	flags_join(v);
 }
 

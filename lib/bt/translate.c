@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bt/gen.h"
+#include "bt/gen64.h"
 #include "bt/verify.h"
 #include "vmm/access.h"
 
@@ -29,17 +30,19 @@ static bool ends_unit(const struct x86_insn *in)
 
 static unsigned code_size(const struct bt_vcpu *b)
 {
+	if (b->mode & BT_M_LONG)
+		return 64;
 	return b->mode & BT_M_CODE16 ? 16 : 32;
 }
 
 /* The first instruction crosses the page end: fetch its rest. */
 static bool decode_crossing(struct decoded *d, const struct bt_vcpu *b,
-			    const uint8_t *page, unsigned left, uint32_t eip)
+			    const uint8_t *page, unsigned left, uint64_t eip)
 {
 	uint64_t gpa2;
 	const uint8_t *p2;
 
-	if (vcpu_fetch_gpa(b->v, (uint32_t)(b->cs_base + eip + left), &gpa2) != X86_OK)
+	if (vcpu_fetch_gpa(b->v, bt_linear(b, eip + left), &gpa2) != X86_OK)
 		return false;
 	p2 = mem_ptr(b->bt->vm->mem, gpa2, X86_INSN_MAX);
 	if (!p2)
@@ -47,7 +50,7 @@ static bool decode_crossing(struct decoded *d, const struct bt_vcpu *b,
 	memcpy(d->buf, page, left);
 	memcpy(d->buf + left, p2, X86_INSN_MAX - left);
 	if (x86_decode(&d->in[0], d->buf, X86_INSN_MAX, code_size(b)) < 0 ||
-	    d->in[0].len - 1u > b->cs_limit - eip)
+	    (!(b->mode & BT_M_LONG) && d->in[0].len - 1u > b->cs_limit - eip))
 		return false;
 	d->bytes = d->buf;
 	d->gpa2 = gpa2;
@@ -57,18 +60,19 @@ static bool decode_crossing(struct decoded *d, const struct bt_vcpu *b,
 }
 
 static void decode_unit(struct decoded *d, const struct bt_vcpu *b, const uint8_t *page,
-			uint64_t gpa, uint32_t eip)
+			uint64_t gpa, uint64_t eip)
 {
 	unsigned left = (unsigned)(PAGE_SIZE - (gpa & ~PAGE_MASK)), off = 0;
 	unsigned max = b->mode & BT_M_SEG ? SEG_INSNS_MAX : BT_INSNS_MAX;
-	bool whole = b->cs_limit - eip >= left;	/* the page, not the limit, ends it */
+	/* the page, not the limit, ends it */
+	bool whole = b->mode & BT_M_LONG || b->cs_limit - eip >= left;
 
 	d->n = 0;
 	d->gpa2 = 0;
 	d->bytes = page;
 	d->off[0] = 0;
 	if (!whole)
-		left = b->cs_limit - eip + 1;
+		left = (unsigned)(b->cs_limit - eip + 1);
 	while (d->n < max && off < left && off < 240) {
 		struct x86_insn *in = &d->in[d->n];
 		int len = x86_decode(in, page + off, left - off, code_size(b));
@@ -88,6 +92,8 @@ static bool gen_one(struct gen *g)
 {
 	if (g->bt->verify && verify_excluded(g->in))
 		return false;
+	if (g->mode & BT_M_LONG)
+		return gen64_one(g);
 	switch (g->in->op) {	/* whatever their class: DF is part of the mode */
 	case X86_CLD: case X86_STD: case X86_PAUSE: case X86_MOV_SEG:
 		return gen_inline(g);
@@ -114,6 +120,10 @@ static void gen_entry(struct gen *g, bool count)
 	struct bt_unit *u = g->u;
 	uint8_t *hot;
 
+	if (g->mode & BT_M_LONG) {
+		gen64_entry(g, count);
+		return;
+	}
 	gen_return_check(g);
 	u->entry_lookup = emit_here(e);
 	emit_flags_restore(e);
@@ -170,6 +180,7 @@ static bool changes_mode(const struct x86_insn *in)
 	case X86_LGS: case X86_LSS: case X86_MOV_CR: case X86_MOV_DR:
 	case X86_CLTS: case X86_LMSW: case X86_POPF: case X86_XSETBV:
 	case X86_WRMSR: case X86_STD: case X86_CLD: case X86_LLDT: case X86_LTR:
+	case X86_SWAPGS: case X86_WRFSBASE: case X86_WRGSBASE: case X86_STAC: case X86_CLAC:
 		return true;
 	}
 	return false;
@@ -193,6 +204,10 @@ static bool gen_callout(struct gen *g, unsigned max)
 	c = &u->callout[g->ncallouts++];
 	*c = (struct bt_callout){ .in = *g->in, .fn = interp_function(g->v, g->in),
 		.eip = g->eip, .next = g->next, .mode = changes_mode(g->in) };
+	if (g->mode & BT_M_LONG) {
+		gen64_callout(g, c);
+		return true;
+	}
 	gen_need_saved(g);
 	e8(e, 0x49), e8(e, 0xb9);		/* mov r9, imm64 */
 	e64(e, (uint64_t)(uintptr_t)c);
@@ -207,8 +222,17 @@ static bool gen_callout(struct gen *g, unsigned max)
 	return true;
 }
 
+static void exit_step(struct gen *g, uint64_t eip)
+{
+	if (g->mode & BT_M_LONG)
+		gen64_exit_step(g, eip);
+	else
+		gen_exit_step(g, (uint32_t)eip);
+}
+
 static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 {
+	uint64_t wrap = g->mode & BT_M_LONG ? UINT64_MAX : UINT32_MAX;
 	struct bt_unit *u = g->u;
 	unsigned i;
 
@@ -222,7 +246,7 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 		g->in = &d->in[i];
 		g->bytes = d->bytes + d->off[i];
 		g->eip = u->eip + d->off[i];
-		g->next = u->eip + d->off[i + 1];
+		g->next = (u->eip + d->off[i + 1]) & wrap;
 		g->soft = u->form == BT_SOFT || soft >> i & 1;
 		nsites = u->nsites;
 		u->site[u->nsites++] = (struct bt_site){
@@ -230,6 +254,7 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 			.guest = (uint8_t)d->off[i],
 			.index = (uint8_t)i & 127,
 			.flags_in_r12 = f == GEN_SAVED,
+			.borrowed = X86_NOREG,
 		};
 		if (gen_one(g))
 			continue;
@@ -246,7 +271,7 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 			u->nsites++;
 			continue;
 		}
-		gen_exit_step(g, g->eip);
+		exit_step(g, g->eip);
 		u->len = (uint16_t)d->off[i + 1];
 		return;
 	}
@@ -254,9 +279,11 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 	if (!g->ended) {
 		if (d->n == 0) {	/* undefined, or cut off by an absent page */
 			u->len = 1;
-			gen_exit_step(g, u->eip);
+			exit_step(g, u->eip);
+		} else if (g->mode & BT_M_LONG) {
+			gen64_exit_jump(g, u->eip + d->off[i]);
 		} else {
-			gen_exit_jump(g, u->eip + d->off[i]);
+			gen_exit_jump(g, (uint32_t)(u->eip + d->off[i]));
 		}
 	}
 }
@@ -297,7 +324,7 @@ static unsigned pure_insns(const struct bt_unit *u)
 }
 
 struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
-			     uint32_t eip, enum bt_form form, uint64_t soft)
+			     uint64_t eip, enum bt_form form, uint64_t soft)
 {
 	const uint8_t *page = mem_ptr(bt->vm->mem, gpa, PAGE_SIZE - (gpa & ~PAGE_MASK));
 	struct decoded d;
@@ -334,7 +361,10 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 	u->code = emit_here(&g.e);
 	gen_entry(&g, bt->want_mixed && (form == BT_SOFT || soft));
 	gen_body(&g, &d, soft);
-	gen_stubs(&g);
+	if (g.mode & BT_M_LONG)
+		gen64_stubs(&g);
+	else
+		gen_stubs(&g);
 	if (bt->verify && !verify_note(u, b->v, d.in, d.n, pure_insns(u)))
 		g.e.overflow = true;
 	u->code_len = (uint32_t)(g.e.p - g.e.start);

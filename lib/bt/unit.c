@@ -3,15 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static unsigned hash_of(uint64_t gpa, uint32_t eip, uint32_t mode)
+static unsigned hash_of(uint64_t gpa, uint64_t eip, uint32_t mode)
 {
-	uint64_t h = (gpa ^ (uint64_t)eip << 20 ^ (uint64_t)mode << 7) *
+	uint64_t h = (gpa ^ eip << 20 ^ (uint64_t)mode << 7) *
 		     0x9e3779b97f4a7c15ull;
 
 	return (unsigned)(h >> (64 - BT_HASH_BITS));
 }
 
-struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mode,
+struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint64_t eip, uint32_t mode,
 			  uint32_t limit)
 {
 	struct bt_unit *u = bt->hash[hash_of(gpa, eip, mode)];
@@ -71,7 +71,7 @@ static void slot_patch(struct bt *bt, const struct bt_link *l,
 
 static uint32_t far_page(const struct bt_link *l)
 {
-	return l->eip >> PAGE_SHIFT;
+	return l->eip >> PAGE_SHIFT & 0xfffff;	/* hashed, for 64-bit ones */
 }
 
 void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far)
@@ -94,6 +94,12 @@ void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far)
 		slot_patch(bt, l, l->returns ? to->entry_return :
 		   to->fpu && l->from->fpu ? to->entry_fpu : to->entry);
 	bt->stats.links++;
+}
+
+void link_refuse(struct bt *bt, struct bt_link *l)
+{
+	if (l->lookup)
+		slot_patch(bt, l, l->lookup);
 }
 
 void link_clear(struct bt *bt, struct bt_link *l)
@@ -256,7 +262,7 @@ void returns_forget(struct bt *bt)
 
 static void new_gen(struct bt_jcache *j, struct bt_jmode *m)
 {
-	if (++j->gen == BT_JTAG_NONE >> 32) {	/* wraps: old tags could hit again */
+	if (++j->gen == 0x8000) {	/* wraps: old tags could hit again */
 		memset(j->e, 0, sizeof(j->e));
 		j->gen = 1;
 	}
@@ -300,18 +306,17 @@ void jcache_flush(struct bt_jcache *j, enum jcache_what what)
 
 void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, const struct bt_unit *u)
 {
-	uint32_t gva = m->cs_base + u->eip;
-	uint32_t p = gva >> PAGE_SHIFT, p2 = (gva + u->len - 1) >> PAGE_SHIFT;
+	uint64_t gva = m->cs_base + u->eip;
+	uint32_t p = gva >> PAGE_SHIFT & 0xfffff, p2 = (gva + u->len - 1) >> PAGE_SHIFT & 0xfffff;
 
-	j->e[bt_jc_index(u->eip)] = (struct bt_jentry){ (uint64_t)m->gen << 32 | u->eip,
-							u->entry_lookup };
+	j->e[bt_jc_index(u->eip)] = (struct bt_jentry){ jcache_tag(m, u->eip), u->entry_lookup };
 	j->pages[p / 64] |= 1ull << p % 64;
 	j->pages[p2 / 64] |= 1ull << p2 % 64;
 }
 
-void jcache_flush_page(struct bt_jcache *j, uint32_t gva)
+void jcache_flush_page(struct bt_jcache *j, uint64_t gva)
 {
-	uint32_t p = gva >> PAGE_SHIFT;
+	uint32_t p = gva >> PAGE_SHIFT & 0xfffff;
 
 	if (j->pages[p / 64] >> p % 64 & 1)
 		jcache_flush(j, JCACHE_ALL);

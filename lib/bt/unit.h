@@ -49,6 +49,7 @@
 #define BT_M_CODE16	0x2000	/* with SEG: 16-bit code */
 #define BT_M_STACK16	0x4000	/* with SEG: SP, not ESP */
 #define BT_M_REAL	0x8000	/* with SEG: not protected; V86 with USER */
+#define BT_M_LONG	0x10000	/* 64-bit code: no segments but FS and GS bases */
 #define BT_MODE_NONE	0
 
 struct bt_unit;
@@ -57,7 +58,8 @@ struct bt_link {
 	struct bt_unit *from, *to;	/* to: NULL when not linked */
 	uint8_t *slot;			/* the rel32, writable mapping */
 	const uint8_t *stub;		/* where it leads unlinked */
-	uint32_t eip;			/* the target's */
+	const uint8_t *lookup;		/* where it leads when it cannot be linked; or NULL */
+	uint64_t eip;			/* the target's */
 	bool returns;			/* the slot is an LEA's: "Returns" below */
 	struct bt_link *next_in;	/* of to->incoming */
 	struct bt_link *next_far, **prev_far;	/* bt->far_links, prev NULL: not in */
@@ -71,13 +73,14 @@ struct bt_site {
 	uint8_t string : 2;	/* a REP with host pointers: 1 in RDI, 2 in RSI too */
 	uint8_t faults : 6;	/* how often it left here */
 	uint8_t fills;		/* how often a page or few were mapped for it */
+	uint8_t borrowed;	/* 64-bit: this register is at T_TMP; X86_NOREG: none */
 };
 
 /* An instruction that C executes from inside a unit. */
 struct bt_callout {
 	struct x86_insn in;
 	interp_fn *fn;
-	uint32_t eip, next;
+	uint64_t eip, next;
 	bool mode;		/* it may change what units depend on */
 };
 
@@ -94,11 +97,12 @@ struct bt_pageref {
 };
 
 struct bt_unit {
-	uint64_t gpa;
-	uint32_t eip, mode;
+	uint64_t gpa, eip;
+	uint32_t mode;
 	uint32_t limit;		/* of CS, which it is known to stay inside */
 	uint16_t len, nsites;	/* guest bytes, sites */
 	uint16_t exit_off;	/* where the exit sequence begins */
+	int32_t exit_rsp;	/* 64-bit: what its indirect jump has added to RSP */
 	uint8_t form;		/* enum bt_form: BT_SOFT or BT_WINDOW */
 	bool dead, fpu;
 	uint8_t tries;		/* how often soft sites became windows again */
@@ -124,13 +128,12 @@ struct bt_unit {
 };
 
 /*
- * The jump cache: EIP -> host code, for jumps that are not linked.  A tag holds
- * the EIP and, above it, the generation of the mode and CS it was entered under; a
- * flush only takes new generations.  It holds them negated: translated code
- * compares by adding, which LEA does and leaves the flags alone.
+ * The jump cache: (E|R)IP -> host code, for jumps that are not linked.  A tag holds
+ * it and, above it, the generation of the mode and CS it was entered under; a
+ * flush only takes new generations.
  */
 struct bt_jentry {
-	uint64_t tag;		/* generation << 32 | eip; 0: empty */
+	uint64_t tag;		/* jcache_tag(); 0: empty */
 	const uint8_t *code;
 };
 
@@ -166,7 +169,8 @@ struct bt_jcache {
 	struct bt_jmode mode[BT_JC_MODES];
 	unsigned nmodes;
 	uint32_t gen;		/* last one given out */
-	uint64_t pages[(1u << 20) / 64];	/* bitmap of the pages inserted */
+	uint64_t pages[(1u << 20) / 64];	/* bitmap of the pages inserted, by their
+						 * number's low 20 bits */
 };
 
 #define BT_HASH_BITS	16
@@ -232,18 +236,27 @@ void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
 /* Set b->mode and what belongs to it from the state in b->v->cpu. */
 void bt_mode_set(struct bt_vcpu *b);
 
-static inline uint32_t bt_jc_index(uint32_t eip)
+static inline uint32_t bt_jc_index(uint64_t rip)
 {
+	uint32_t eip = (uint32_t)rip;
+
 	return (eip ^ (eip >> 10 | eip << 22)) & (BT_JC_SIZE - 1);
 }
 
-struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint32_t eip, uint32_t mode,
+/* The linear address of (E|R)IP. */
+static inline uint64_t bt_linear(const struct bt_vcpu *b, uint64_t eip)
+{
+	return b->mode & BT_M_LONG ? eip : (uint32_t)(b->cs_base + eip);
+}
+
+struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint64_t eip, uint32_t mode,
 			  uint32_t limit);
 
 /* Does eip, in the segment u runs in, lie in u's (first) page? */
-static inline bool unit_same_page(const struct bt_unit *u, uint32_t eip)
+static inline bool unit_same_page(const struct bt_unit *u, uint64_t eip)
 {
-	int64_t off = (int64_t)(u->gpa & ~PAGE_MASK) + (int32_t)(eip - u->eip);
+	int64_t off = (int64_t)(u->gpa & ~PAGE_MASK) +
+		      (u->mode & BT_M_LONG ? (int64_t)(eip - u->eip) : (int32_t)(eip - u->eip));
 
 	return off >= 0 && off < (int64_t)PAGE_SIZE;
 }
@@ -262,15 +275,24 @@ bool unit_patched(struct bt *bt, uint64_t gpa);
 
 void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far);
 void link_clear(struct bt *bt, struct bt_link *l);
+/* It cannot be linked: by the jump cache from now on. */
+void link_refuse(struct bt *bt, struct bt_link *l);
 void link_clear_far(struct bt *bt);
+
+/* What an entry for eip holds in a mode.  Bits 48-63 of a RIP are all equal, those of
+ * an EIP zero, and a generation has 15 bits: no two tags are the same. */
+static inline uint64_t jcache_tag(const struct bt_jmode *m, uint64_t eip)
+{
+	return m->mode & BT_M_LONG ? (uint64_t)m->gen << 48 ^ eip : (uint64_t)m->gen << 32 | eip;
+}
 
 /* The code for eip, to be entered with the flags in R12; or NULL. */
 static inline const uint8_t *jcache_find(const struct bt_jcache *j,
-					 const struct bt_jmode *m, uint32_t eip)
+					 const struct bt_jmode *m, uint64_t eip)
 {
 	const struct bt_jentry *e = &j->e[bt_jc_index(eip)];
 
-	return e->tag == ((uint64_t)m->gen << 32 | eip) ? e->code : NULL;
+	return e->tag == jcache_tag(m, eip) ? e->code : NULL;
 }
 
 static inline bool jmode_is(const struct bt_jmode *m, uint32_t mode, uint32_t cs_base,
@@ -285,7 +307,7 @@ struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode, uint32_t cs_bas
 void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, const struct bt_unit *u);
 enum jcache_what { JCACHE_ALL, JCACHE_NONGLOBAL };
 void jcache_flush(struct bt_jcache *j, enum jcache_what what);
-void jcache_flush_page(struct bt_jcache *j, uint32_t gva);
+void jcache_flush_page(struct bt_jcache *j, uint64_t gva);
 
 /* What RET finds where nothing is known. */
 extern const uint8_t *const bt_returns_none[BT_RETURNS];

@@ -214,8 +214,8 @@ int verify_complain(struct bt_verify *y, const struct bt_unit *u, unsigned m,
 			mem_read(v->vm->mem, gpa, &bytes[i], 1);
 	x86_disas(text, sizeof(text), bytes, c->in.len, c->eip, 32);
 	return err_set(&v->err, -EIO, "verify: behind %s (%08x, instruction %u of the %s "
-		       "unit at %08x): %s is %llx, %llx in the interpreter", text, c->eip, m,
-		       u->form == BT_WINDOW ? "window" : "soft", u->eip, what,
+		       "unit at %08x): %s is %llx, %llx in the interpreter", text, (uint32_t)c->eip, m,
+		       u->form == BT_WINDOW ? "window" : "soft", (uint32_t)u->eip, what,
 		       (unsigned long long)ours, (unsigned long long)interp);
 }
 

@@ -237,6 +237,8 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 
 	if (!s)
 		return 0;
+	if (b->v->cpu.long_mode)
+		return (uintptr_t)s->none;
 	w = &s->w[0];
 	if (b->mode & BT_M_USER) {
 		w = NULL;

@@ -13,14 +13,13 @@ struct accel {
 	const struct engine_ops *ops;
 	/* NULL, or whether auto may take it: 0 or -errno. */
 	int (*probe_auto)(struct err *e);
-	bool only32;		/* runs no 64-bit guests */
 };
 
 /* In the order in which auto tries them. */
 static const struct accel accels[] = {
-	{ PC_ACCEL_KVM, &kvm_engine, kvm_probe_stock, false },
-	{ PC_ACCEL_BT, &bt_engine, NULL, true },
-	{ PC_ACCEL_INTERP, &interp_engine, NULL, false },
+	{ PC_ACCEL_KVM, &kvm_engine, kvm_probe_stock },
+	{ PC_ACCEL_BT, &bt_engine, NULL },
+	{ PC_ACCEL_INTERP, &interp_engine, NULL },
 };
 
 #define ACCELS (sizeof(accels) / sizeof(accels[0]))
@@ -39,9 +38,6 @@ static int try_one(struct pc *pc, const struct accel *a, struct err *e)
 {
 	int rc = a->ops->probe ? a->ops->probe(&pc->vm, e) : 0;
 
-	if (!rc && a->only32 && pc->boot == PC_BOOT_LINUX && pc->lx.is64)
-		rc = err_set(e, -ENOTSUP, "runs 16 and 32-bit guests, this is a 64-bit "
-			     "kernel; use --accel interp");
 	if (!rc && pc->cfg.accel == PC_ACCEL_AUTO && a->probe_auto)
 		rc = a->probe_auto(e);
 	return rc ? err_in(e, rc, a->ops->name) : 0;

@@ -1,7 +1,5 @@
 #include "vmm/tlb.h"
 
-#include <string.h>
-
 static struct tlb_entry *entry_of(struct tlb *t, unsigned n)
 {
 	return &t->e[n / TLB_SIZE][n % TLB_SIZE];
@@ -31,7 +29,8 @@ void tlb_filled(struct tlb *t, enum tlb_mode mode, unsigned i, bool global)
 void tlb_flush(struct tlb *t)
 {
 	if (!t->ready) {
-		memset(t->e, 0xff, sizeof(t->e));	/* TLB_NOTAG everywhere */
+		for (unsigned n = 0; n < TLB_MODES * TLB_SIZE; n++)
+			entry_clear(entry_of(t, n));
 		t->ready = true;
 	}
 	for (unsigned i = 0; i < t->nlist; i++)

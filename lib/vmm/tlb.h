@@ -5,7 +5,9 @@
  * in C and by translated code in line (lib/bt knows this layout).
  *
  * An access hits when the tag of its kind equals the page of the address; tags
- * that must not hit hold TLB_NOTAG.  wtag is set only when a plain store needs
+ * that must not hit hold TLB_NOTAG, which is the page of no address; translated
+ * 64-bit code, where [tag ^ address] decides, takes it for that of non-canonical ones:
+ * with whatever addend, those give host addresses that fault.  wtag is set only when a plain store needs
  * no one told: page writable for this mode, D set, RAM without MEM_PF_SLOWWRITE.
  * Device memory never hits.
  */
@@ -15,7 +17,7 @@
 
 #define TLB_BITS	10
 #define TLB_SIZE	(1u << TLB_BITS)
-#define TLB_NOTAG	(~0ull)
+#define TLB_NOTAG	0x8000000000000001ull
 
 enum tlb_mode {
 	TLB_KERNEL,	/* CPL < 3; SMAP, when on, forbids user pages */

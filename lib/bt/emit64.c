@@ -1,0 +1,112 @@
+#include "bt/emit64.h"
+
+#include "bt/layout64.h"
+#include "bt/tls64.h"
+
+static void put_op(struct emit *e, unsigned op)
+{
+	if (op > 0xff)
+		e8(e, (uint8_t)(op >> 8));
+	e8(e, (uint8_t)op);
+}
+
+/* [disp32] without rip: mod 0, rm 4, sib 0x25. */
+static void put_tls(struct emit *e, unsigned op, unsigned reg, int32_t off, unsigned w)
+{
+	unsigned rex = w | (reg & 8) >> 1;
+
+	e8(e, 0x64);
+	if (rex)
+		e8(e, (uint8_t)(0x40 | rex));
+	put_op(e, op);
+	e8(e, (uint8_t)((reg & 7) << 3 | 4));
+	e8(e, 0x25);
+	e32(e, (uint32_t)(bt_tls_offset() + off));
+}
+
+void emit_tls(struct emit *e, unsigned op, unsigned reg, int32_t off, unsigned w)
+{
+	put_tls(e, op, reg, off, w);
+}
+
+void emit_tls_imm(struct emit *e, int32_t off, uint32_t imm)
+{
+	put_tls(e, 0xc7, 0, off, EMIT_32);
+	e32(e, imm);
+}
+
+void emit_tls_jmp(struct emit *e, int32_t off)
+{
+	put_tls(e, 0xff, 4, off, EMIT_32);
+}
+
+void emit_mov_imm(struct emit *e, unsigned reg, uint64_t imm)
+{
+	if (imm <= 0xffffffff) {
+		emit_mov_ri(e, reg, (uint32_t)imm);
+	} else if ((int64_t)imm == (int32_t)imm) {
+		emit_rr(e, 0xc7, 0, reg, EMIT_64);
+		e32(e, (uint32_t)imm);
+	} else {
+		e8(e, (uint8_t)(0x48 | (reg & 8) >> 3));
+		e8(e, (uint8_t)(0xb8 | (reg & 7)));
+		e64(e, imm);
+	}
+}
+
+void emit_alu64_ri(struct emit *e, unsigned alu, unsigned reg, int32_t imm)
+{
+	emit_rr(e, 0x81, alu, reg, EMIT_64);
+	e32(e, (uint32_t)imm);
+}
+
+static void put_vex(struct emit *e, const struct x86_insn *in, bool b)
+{
+	unsigned r = in->rex & 4 ? 0 : 0x80;
+
+	e8(e, 0xc4);
+	e8(e, (uint8_t)(r | 0x40 | (b ? 0 : 0x20) | in->map));
+	e8(e, (uint8_t)((in->rex & 8 ? 0x80 : 0) | (~in->vvvv & 15) << 3 | in->vl << 2 |
+			in->pp));
+}
+
+/* Prefixes that are part of the opcode or set a size, the REX byte, the escape. */
+static void put_legacy(struct emit *e, const struct x86_insn *in, bool b)
+{
+	if (in->prefixes & X86_P_OPSIZE)
+		e8(e, 0x66);
+	if (in->prefixes & X86_P_REPNE)
+		e8(e, 0xf2);
+	else if (in->prefixes & X86_P_REP)
+		e8(e, 0xf3);
+	if (in->prefixes & X86_P_REX || b)	/* without modrm, R means nothing */
+		e8(e, (uint8_t)(0x40 | (in->rex & (in->has_modrm ? 12 : 8)) | b));
+	if (in->map)
+		e8(e, 0x0f);
+	if (in->map == 2)
+		e8(e, 0x38);
+	else if (in->map == 3)
+		e8(e, 0x3a);
+}
+
+void emit_guest64(struct emit *e, const struct x86_insn *in, const uint8_t *bytes,
+		  unsigned base, bool gs)
+{
+	bool b = base & 8, moffs = !in->has_modrm;
+	unsigned opcode = in->opcode, reg = moffs ? 0 : in->modrm >> 3 & 7;
+
+	if (in->prefixes & X86_P_LOCK)
+		e8(e, 0xf0);
+	if (gs)
+		e8(e, 0x65);
+	if (in->prefixes & X86_P_VEX)
+		put_vex(e, in, b);
+	else
+		put_legacy(e, in, b);
+	if (moffs)	/* a0-a3: mov al/rax, moffs is 88-8b in its general form */
+		opcode = 0x88 | (opcode & 1) | (opcode & 2 ? 0 : 2);
+	e8(e, (uint8_t)opcode);
+	e8(e, (uint8_t)(reg << 3 | (base & 7)));
+	if (!moffs)
+		ebytes(e, bytes + in->imm_off, in->imm_len);
+}

@@ -1,0 +1,373 @@
+#include "bt/gen64.h"
+
+#include <stddef.h>
+
+#include "bt/emit64.h"
+#include "bt/layout64.h"
+
+
+void gen64_site(struct gen *g, unsigned borrowed)
+{
+	struct bt_unit *u = g->u;
+	struct bt_site s = u->site[u->nsites - 1];
+
+	s.host = (uint16_t)(g->e.p - g->e.start);
+	s.borrowed = (uint8_t)borrowed;
+	u->site[u->nsites++] = s;
+}
+
+/* --- addresses -------------------------------------------------------------------- */
+
+void gen64_ea(struct gen *g, const struct x86_insn *in)
+{
+	struct emit *e = &g->e;
+	unsigned w = in->adsize == 8 ? EMIT_64 : EMIT_32;
+
+	if (in->base == X86_RIP) {
+		uint64_t ea = g->next + (uint64_t)in->disp;
+
+		emit_mov_imm(e, X86_R15, w ? ea : (uint32_t)ea);
+	} else if (in->base == X86_NOREG && in->index == X86_NOREG) {
+		emit_mov_imm(e, X86_R15, w ? (uint64_t)in->disp : (uint32_t)in->disp);
+	} else {
+		if (in->base == X86_R15 || in->index == X86_R15)
+			emit_tls_load(e, X86_R15, T_R15);
+		emit_lea(e, X86_R15, in->base, in->index, in->scale, (int32_t)in->disp, w);
+	}
+	if (in->seg == X86_FS || in->seg == X86_GS) {
+		/* The flags are the guest's: add by lea, through a register. */
+		emit_tls_store(e, T_CX, X86_RCX);
+		emit_tls_load(e, X86_RCX, in->seg == X86_FS ? T_FSBASE : T_GSBASE);
+		emit_lea(e, X86_R15, X86_R15, X86_RCX, 0, 0, EMIT_64);
+		emit_tls_load(e, X86_RCX, T_CX);
+	}
+}
+
+static void check_stub(struct gen *g, uint8_t *at, const uint8_t *retry, unsigned miss)
+{
+	if (g->nstubs == GEN_STUBS_MAX) {
+		g->e.overflow = true;
+		return;
+	}
+	g->stub[g->nstubs++] = (struct gen_stub){
+		.at = at, .retry = retry, .eip = g->u->nsites - 1u, .miss = (uint8_t)miss,
+	};
+}
+
+static void flags_away(struct emit *e)
+{
+	emit_tls_store(e, T_AX, X86_RAX);
+	e8(e, 0x9f);				/* lahf */
+	e8(e, 0x0f), e8(e, 0x90), e8(e, 0xc0);	/* seto al */
+	emit_tls(e, 0x89, X86_RAX, T_FL, EMIT_32);
+}
+
+static void flags_back(struct emit *e)
+{
+	emit_tls(e, 0x8b, X86_RAX, T_FL, EMIT_32);
+	e8(e, 0x04), e8(e, 0x7f);		/* add al, 0x7f */
+	e8(e, 0x9e);				/* sahf */
+	emit_tls_load(e, X86_RAX, T_AX);
+}
+
+static int32_t tag_off(bool write)
+{
+	return (int32_t)(write ? offsetof(struct tlb_entry, wtag) :
+			 offsetof(struct tlb_entry, rtag));
+}
+
+void gen64_check(struct gen *g, unsigned size, bool write)
+{
+	struct emit *e = &g->e;
+	unsigned align = g->in->aligned ? size - 1 : 0;
+	bool fp = g->in->unit == X86_U_X87 || g->in->unit == X86_U_MMX;
+	int32_t tag = tag_off(write);
+	const uint8_t *retry;
+
+	flags_away(e);
+	retry = emit_here(e);
+	emit_rr(e, 0x89, X86_R15, X86_RAX, EMIT_32);
+	emit_rr(e, 0xc1, 5, X86_RAX, EMIT_32), e8(e, 12 - 5);	/* shr eax, 7 */
+	emit_alu_ri(e, 4, X86_RAX, (TLB_SIZE - 1) << 5);
+	emit_tls(e, 0x03, X86_RAX, T_TLB, EMIT_64);
+	emit_rm(e, 0x33, X86_R15, X86_RAX, X86_NOREG, 0, tag, EMIT_64);
+	emit_alu64_ri(e, 7, X86_R15, (int32_t)(PAGE_SIZE - size));
+	check_stub(g, emit_jcc(e, 7), retry, (write ? BT_MISS_WRITE : 0) |
+		   (fp ? BT_MISS_FP : 0) | align << BT_MISS_ALIGN);
+	emit_rm(e, 0x03, X86_R15, X86_RAX, X86_NOREG, 0, tag, EMIT_64);
+	emit_rm(e, 0x03, X86_R15, X86_RAX, X86_NOREG, 0,
+		(int32_t)offsetof(struct tlb_entry, addend), EMIT_64);
+	flags_back(e);
+}
+
+void gen64_check_target(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	flags_away(e);
+	emit_mov_rr(e, X86_RAX, X86_R15);
+	emit_rr(e, 0xc1, 4, X86_RAX, EMIT_64), e8(e, 16);	/* shl, sar */
+	emit_rr(e, 0xc1, 7, X86_RAX, EMIT_64), e8(e, 16);
+	emit_rr(e, 0x39, X86_R15, X86_RAX, EMIT_64);
+	gen_stub_add(g, emit_jcc(e, 5), NULL, g->eip, BT_EXIT_STEP, 0);
+	g->stub[g->nstubs - 1].saved = true;
+	flags_back(e);
+}
+
+void gen64_at(struct gen *g, unsigned reg, int32_t disp, unsigned size, bool write)
+{
+	emit_lea(&g->e, X86_R15, reg, X86_NOREG, 0, disp, EMIT_64);
+	gen64_check(g, size, write);
+}
+
+/* --- the frame of a unit ------------------------------------------------------------- */
+
+void gen64_entry(struct gen *g, bool count)
+{
+	struct emit *e = &g->e;
+	struct bt_unit *u = g->u;
+	uint8_t *hot, *body;
+
+	u->entry_lookup = emit_here(e);
+	emit_tls_load(e, X86_RCX, T_CX);
+	e8(e, 0x04), e8(e, 0x7f);		/* add al, 0x7f */
+	e8(e, 0x9e);				/* sahf */
+	emit_tls_load(e, X86_RAX, T_AX);
+	u->entry = u->entry_fpu = emit_here(e);
+	if (u->fpu) {
+		uint8_t *cont;
+
+		e8(e, 0x4c), e8(e, 0x8d), e8(e, 0x3d);	/* lea r15, [rip + cont] */
+		e32(e, 0);
+		cont = e->p - 4;
+		emit_tls_store(e, T_RET, X86_R15);
+		emit_tls_jmp(e, T_FPU_FN);
+		emit_close32(e, cont);
+		u->entry_fpu = emit_here(e);
+	}
+	if (!count)
+		return;
+	/* mov r15d, [rip + counter]; lea r15d, [r15 - 1]; mov [rip + counter], r15d */
+	e8(e, 0x44), e8(e, 0x8b), e8(e, 0x3d);
+	e32(e, 0);
+	emit_close32_to(e, e->p - 4, (uint8_t *)u->counter);
+	emit_lea(e, X86_R15, X86_R15, X86_NOREG, 0, -1, EMIT_32);
+	e8(e, 0x44), e8(e, 0x89), e8(e, 0x3d);
+	e32(e, 0);
+	emit_close32_to(e, e->p - 4, (uint8_t *)u->counter);
+	emit_tls_store(e, T_CX, X86_RCX);
+	emit_mov_rr(e, X86_RCX, X86_R15);
+	hot = emit_jrcxz(e);
+	emit_tls_load(e, X86_RCX, T_CX);
+	body = emit_jmp_open(e);
+	emit_close8(e, hot);
+	emit_tls_load(e, X86_RCX, T_CX);
+	gen64_leave(g, BT_EXIT_HOT, 0);
+	emit_close32(e, body);
+}
+
+/* Leave with r15 free: the reason and the unit in TLS. */
+void gen64_leave(struct gen *g, unsigned reason, unsigned number)
+{
+	struct emit *e = &g->e;
+
+	emit_tls_imm(e, T_SITE, reason << TS_REASON | number);
+	e8(e, 0x49), e8(e, 0xbf);		/* mov r15, imm64 */
+	e64(e, (uint64_t)(uintptr_t)g->u);
+	emit_tls_store(e, T_UNIT, X86_R15);
+	emit_tls_jmp(e, T_EXIT);
+}
+
+static void miss_stub(struct gen *g, const struct gen_stub *s)
+{
+	struct emit *e = &g->e;
+	uint32_t retry = (uint32_t)(s->retry - g->u->code);
+
+	emit_rm(e, 0x33, X86_R15, X86_RAX, X86_NOREG, 0, tag_off(s->miss & BT_MISS_WRITE), EMIT_64);
+	emit_tls_imm(e, T_SITE, (uint32_t)s->eip << TS_SITE | (uint32_t)s->miss << TS_MISS |
+		     retry);
+}
+
+void gen64_stubs(struct gen *g)
+{
+	struct emit *e = &g->e;
+	const uint8_t *common = NULL;
+
+	for (unsigned i = 0; i < g->nstubs; i++) {
+		struct gen_stub *s = &g->stub[i];
+
+		emit_close32(e, s->at);
+		if (!s->retry) {		/* a test failed */
+			if (s->saved)
+				flags_back(e);
+			else
+				emit_tls_load(e, X86_RCX, T_CX);
+			gen64_leave(g, s->reason, (unsigned)(s->eip - g->u->eip));
+			continue;
+		}
+		miss_stub(g, s);
+		if (common) {
+			emit_jmp(e, common);
+			continue;
+		}
+		common = emit_here(e);
+		e8(e, 0x48), e8(e, 0xb8);	/* mov rax, imm64 */
+		e64(e, (uint64_t)(uintptr_t)g->u);
+		emit_tls_store(e, T_UNIT, X86_RAX);
+		emit_tls_jmp(e, T_TLB_MISS);
+	}
+}
+
+void gen64_callout(struct gen *g, const struct bt_callout *c)
+{
+	struct emit *e = &g->e;
+	uint8_t *cont;
+
+	e8(e, 0x49), e8(e, 0xbf);		/* mov r15, imm64 */
+	e64(e, (uint64_t)(uintptr_t)c);
+	emit_tls_store(e, T_ARG, X86_R15);
+	e8(e, 0x4c), e8(e, 0x8d), e8(e, 0x3d);	/* lea r15, [rip + cont] */
+	e32(e, 0);
+	cont = e->p - 4;
+	emit_tls_store(e, T_RET, X86_R15);
+	emit_tls_jmp(e, T_CALLOUT);
+	emit_close32(e, cont);
+}
+
+/* --- exits ----------------------------------------------------------------------------- */
+
+void gen64_begin_exit(struct gen *g)
+{
+	if (!g->ended)
+		g->u->exit_off = (uint16_t)(g->e.p - g->e.start);
+	g->ended = true;
+}
+
+bool gen64_may_link(const struct gen *g, uint64_t rip)
+{
+	if (unit_same_page(g->u, rip) && !g->u->gpa2)
+		return true;
+	return !(g->mode & BT_M_USER);
+}
+
+/* The slot is patched while it may run: keep its rel32 inside 8 bytes. */
+static void align_slot(struct gen *g, unsigned opcode_len)
+{
+	while (((uintptr_t)g->e.p + opcode_len) % 8 > 4)
+		e8(&g->e, 0x90);
+}
+
+void gen64_link(struct gen *g, uint8_t *at, uint64_t rip)
+{
+	g->u->link[g->u->nlinks++] = (struct bt_link){ .from = g->u, .slot = at, .eip = rip };
+}
+
+static void link_stubs(struct gen *g)
+{
+	struct emit *e = &g->e;
+	const uint8_t *lookup = NULL;
+
+	for (unsigned i = 0; i < g->u->nlinks; i++) {
+		struct bt_link *l = &g->u->link[i];
+
+		l->stub = emit_here(e);
+		emit_close32(e, l->slot);
+		gen64_leave(g, BT_EXIT_LINK, i);
+		if (unit_same_page(g->u, l->eip) && !g->u->gpa2)
+			continue;
+		l->lookup = emit_here(e);
+		emit_mov_imm(e, X86_R15, l->eip);
+		if (lookup) {
+			emit_jmp(e, lookup);
+		} else {
+			lookup = emit_here(e);
+			gen64_exit_lookup(g);
+		}
+	}
+}
+
+void gen64_jump_to(struct gen *g, uint64_t rip)
+{
+	if (gen64_may_link(g, rip)) {
+		align_slot(g, 1);
+		gen64_link(g, emit_jmp_open(&g->e), rip);
+	} else {
+		emit_mov_imm(&g->e, X86_R15, rip);
+		gen64_exit_lookup(g);
+	}
+}
+
+void gen64_exit_jump(struct gen *g, uint64_t rip)
+{
+	gen64_begin_exit(g);
+	gen64_jump_to(g, rip);
+	link_stubs(g);
+}
+
+void gen64_exit_jcc(struct gen *g, unsigned cond, uint64_t taken, uint64_t next)
+{
+	struct emit *e = &g->e;
+
+	gen64_begin_exit(g);
+	if (gen64_may_link(g, taken)) {
+		align_slot(g, 2);
+		gen64_link(g, emit_jcc(e, cond), taken);
+	} else {
+		uint8_t *not = emit_jcc(e, cond ^ 1);
+
+		gen64_jump_to(g, taken);
+		emit_close32(e, not);
+	}
+	gen64_jump_to(g, next);
+	link_stubs(g);
+}
+
+bool gen64_exit_pair(struct gen *g, uint8_t *taken8, uint64_t taken, uint64_t next)
+{
+	struct emit *e = &g->e;
+	uint8_t *to_taken;
+
+	e8(e, 0xeb), e8(e, 5);
+	emit_close8(e, taken8);
+	to_taken = emit_jmp_open(e);
+	gen64_jump_to(g, next);
+	emit_close32(e, to_taken);
+	gen64_jump_to(g, taken);
+	link_stubs(g);
+	return true;
+}
+
+void gen64_exit_lookup(struct gen *g)
+{
+	struct emit *e = &g->e;
+	uint8_t *miss;
+
+	gen64_begin_exit(g);
+	g->u->looks_up = true;
+	emit_tls_store(e, T_AX, X86_RAX);
+	emit_tls_store(e, T_CX, X86_RCX);
+	emit_tls_store(e, T_RIP, X86_R15);
+	e8(e, 0x9f);				/* lahf */
+	e8(e, 0x0f), e8(e, 0x90), e8(e, 0xc0);	/* seto al */
+	emit_rorx(e, X86_RCX, X86_R15, 10);
+	emit_rr(e, 0x31, X86_R15, X86_RCX, EMIT_32);
+	emit_alu_ri(e, 4, X86_RCX, BT_JC_SIZE - 1);
+	emit_rr(e, 0xc1, 4, X86_RCX, EMIT_32), e8(e, 4);	/* shl ecx, 4 */
+	emit_tls(e, 0x03, X86_RCX, T_JC, EMIT_64);
+	emit_tls(e, 0x33, X86_R15, T_JTAG, EMIT_64);
+	emit_rm(e, 0x39, X86_R15, X86_RCX, X86_NOREG, 0, 0, EMIT_64);
+	miss = emit_jcc(e, 5);
+	emit_jmp_mem(e, X86_RCX, X86_NOREG, 8);
+	emit_close32(e, miss);
+	emit_tls_load(e, X86_RCX, T_CX);
+	e8(e, 0x04), e8(e, 0x7f);
+	e8(e, 0x9e);
+	emit_tls_load(e, X86_RAX, T_AX);
+	gen64_leave(g, BT_EXIT_LOOKUP, (unsigned)(g->eip - g->u->eip));
+}
+
+void gen64_exit_step(struct gen *g, uint64_t rip)
+{
+	gen64_begin_exit(g);
+	gen64_leave(g, BT_EXIT_STEP, (unsigned)(rip - g->u->eip));
+}

@@ -1,0 +1,56 @@
+#ifndef BT_GEN64_H
+#define BT_GEN64_H
+/*
+ * Code generation for 64-bit units.
+ *
+ * The guest's flags are the host's between any two instructions.  R15 is scratch:
+ * it becomes the linear address, then the host address.  A soft access:
+ *
+ *	lea r15,[ea]
+ *	save rax, flags			(T_AX, T_FL)
+ *	mov eax,r15d; shr; and; add rax,fs:[T_TLB]
+ *	xor r15,[rax+tag]; cmp r15,4096-size; ja miss
+ *	add r15,[rax+tag]; add r15,[rax+addend]
+ *	flags, rax back
+ *	op [r15]
+ *
+ * An instruction that also names R15, or AH to BH, borrows another register for the
+ * address while it executes; its site says which.
+ */
+#include "bt/gen.h"
+
+/* One instruction.  false: not done inline. */
+bool gen64_one(struct gen *g);
+bool gen64_branch(struct gen *g);
+
+/* r15 = linear address of in's memory operand. */
+void gen64_ea(struct gen *g, const struct x86_insn *in);
+/* r15, a linear address, becomes the host address of size bytes there. */
+void gen64_check(struct gen *g, unsigned size, bool write);
+/* The interpreter executes the instruction if r15, where it jumps, is not canonical. */
+void gen64_check_target(struct gen *g);
+/* gen64_check() for [reg + disp]. */
+void gen64_at(struct gen *g, unsigned reg, int32_t disp, unsigned size, bool write);
+
+/* Another site, behind what was changed so far; borrowed: a register of the guest's
+ * that is at T_TMP meanwhile, or X86_NOREG. */
+void gen64_site(struct gen *g, unsigned borrowed);
+
+/* What stands at the start and the end of a unit. */
+void gen64_entry(struct gen *g, bool count);
+void gen64_stubs(struct gen *g);
+
+/* Exits: as in gen.h.  lookup: the target is in r15. */
+void gen64_exit_jump(struct gen *g, uint64_t rip);
+void gen64_exit_lookup(struct gen *g);
+void gen64_exit_step(struct gen *g, uint64_t rip);
+void gen64_callout(struct gen *g, const struct bt_callout *c);
+void gen64_exit_jcc(struct gen *g, unsigned cond, uint64_t taken, uint64_t next);
+bool gen64_exit_pair(struct gen *g, uint8_t *taken8, uint64_t taken, uint64_t next);
+void gen64_jump_to(struct gen *g, uint64_t rip);
+void gen64_link(struct gen *g, uint8_t *at, uint64_t rip);
+bool gen64_may_link(const struct gen *g, uint64_t rip);
+void gen64_begin_exit(struct gen *g);
+/* Leave for reason; the reason's number in bits 0-15. */
+void gen64_leave(struct gen *g, unsigned reason, unsigned number);
+#endif

@@ -1,0 +1,332 @@
+/* 64-bit instructions: data, stack, flags. */
+#include "bt/gen64.h"
+
+#include <stddef.h>
+
+#include "bt/emit64.h"
+#include "bt/layout64.h"
+
+#define HOT(n) ((int32_t)(n) * 8)
+#define V_REQ ((int32_t)offsetof(struct vcpu, req))
+
+static const struct x86_operand *mem_operand(const struct x86_insn *in)
+{
+	for (unsigned i = 0; i < in->nops; i++)
+		if (in->o[i].kind == X86_O_MEM)
+			return &in->o[i];
+	return NULL;
+}
+
+static bool unit_state_ok(const struct gen *g, const struct x86_insn *in)
+{
+	static const uint32_t need[] = {
+		[X86_U_X87] = BT_M_X87, [X86_U_MMX] = BT_M_X87,
+		[X86_U_SSE] = BT_M_SSE, [X86_U_AVX] = BT_M_AVX,
+	};
+
+	return in->unit == X86_U_INT || g->mode & need[in->unit];
+}
+
+static bool names_reg(const struct x86_insn *in, unsigned reg)
+{
+	for (unsigned i = 0; i < in->nops; i++)
+		if (in->o[i].kind == X86_O_GPR && in->o[i].reg == reg)
+			return true;
+	return false;
+}
+
+static bool names_high_byte(const struct x86_insn *in)
+{
+	for (unsigned i = 0; i < in->nops; i++)
+		if (in->o[i].kind == X86_O_GPRH)
+			return true;
+	return false;
+}
+
+static bool writes_r15(const struct x86_insn *in)
+{
+	for (unsigned i = 0; i < in->nops; i++)
+		if (in->o[i].kind == X86_O_GPR && in->o[i].reg == X86_R15 &&
+		    in->o[i].access & X86_A_W)
+			return true;
+	return false;
+}
+
+/* A register that in does not use, also not silently (mul, cmpxchg16b, shifts). */
+static unsigned spare_reg(const struct x86_insn *in)
+{
+	return !names_reg(in, X86_RDI) ? X86_RDI : !names_reg(in, X86_RSI) ? X86_RSI : X86_R8;
+}
+
+/* bt/bts/btr/btc [mem], reg reach beyond their operand. */
+static bool is_bit_string(const struct x86_insn *in)
+{
+	return (in->op == X86_BT || in->op == X86_BTS || in->op == X86_BTR ||
+		in->op == X86_BTC) && in->o[1].kind == X86_O_GPR;
+}
+
+/* The instruction itself; the host address is in r15. */
+static void same_at_r15(struct gen *g)
+{
+	const struct x86_insn *in = g->in;
+	struct emit *e = &g->e;
+	bool r15 = names_reg(in, X86_R15);
+	unsigned t;
+
+	if (!r15 && !names_high_byte(in)) {
+		gen64_site(g, X86_NOREG);
+		emit_guest64(e, in, g->bytes, X86_R15, false);
+		return;
+	}
+	t = spare_reg(in);
+	emit_tls_store(e, T_TMP, t);
+	emit_mov_rr(e, t, X86_R15);
+	if (r15)
+		emit_tls_load(e, X86_R15, T_R15);
+	gen64_site(g, t);
+	emit_guest64(e, in, g->bytes, t, false);
+	if (writes_r15(in))
+		emit_tls_store(e, T_R15, X86_R15);
+	emit_tls_load(e, t, T_TMP);
+}
+
+static void same_reg(struct gen *g)
+{
+	const struct x86_insn *in = g->in;
+	struct emit *e = &g->e;
+
+	if (names_reg(in, X86_R15))
+		emit_tls_load(e, X86_R15, T_R15);
+	ebytes(e, g->bytes, in->len);
+	if (writes_r15(in))
+		emit_tls_store(e, T_R15, X86_R15);
+}
+
+/* lea: computed as any address, then moved. */
+static void lea(struct gen *g)
+{
+	struct x86_insn in = *g->in;
+	unsigned reg = in.o[0].reg;
+
+	in.seg = X86_DS;
+	gen64_ea(g, &in);
+	if (in.opsize == 2) {
+		if (reg == X86_R15) {	/* keep its upper part */
+			e8(&g->e, 0x66);
+			emit_tls(&g->e, 0x89, X86_R15, T_R15, EMIT_32);
+			return;
+		}
+		e8(&g->e, 0x66);
+		emit_rr(&g->e, 0x89, X86_R15, reg, EMIT_32);
+		return;
+	}
+	if (reg == X86_R15) {
+		if (in.opsize == 4)
+			emit_rr(&g->e, 0x89, X86_R15, X86_R15, EMIT_32);
+		emit_tls_store(&g->e, T_R15, X86_R15);
+	} else {
+		emit_rr(&g->e, 0x89, X86_R15, reg, in.opsize == 8 ? EMIT_64 : EMIT_32);
+	}
+}
+
+static bool lea_plain(const struct x86_insn *in)
+{
+	return in->base != X86_RIP && in->base != X86_R15 && in->index != X86_R15 &&
+	       in->o[0].reg != X86_R15;
+}
+
+static bool is_hint(const struct x86_insn *in)
+{
+	return in->op == X86_NOP || in->op == X86_PREFETCH || in->op == X86_ENDBR;
+}
+
+static bool same(struct gen *g)
+{
+	const struct x86_insn *in = g->in;
+	const struct x86_operand *m = mem_operand(in);
+
+	if (!unit_state_ok(g, in) || !x86_model_has(&g->bt->vm->model, in->feat) ||
+	    (in->prefixes & X86_P_REP && in->prefixes & X86_P_REPNE))
+		return false;
+	if (is_hint(in))
+		return true;
+	if (m && !m->access) {
+		if (in->op != X86_LEA)
+			return false;
+		if (lea_plain(in))
+			ebytes(&g->e, g->bytes, in->len);
+		else
+			lea(g);
+		return true;
+	}
+	if (!m) {
+		same_reg(g);
+		return true;
+	}
+	if (!m->size || in->vsib || is_bit_string(in))
+		return false;
+	gen64_ea(g, in);
+	gen64_check(g, m->size, m->access & X86_A_W);
+	same_at_r15(g);
+	return true;
+}
+
+/* --- stack ------------------------------------------------------------------------ */
+
+static void add_rsp(struct gen *g, int32_t n)
+{
+	emit_lea(&g->e, X86_RSP, X86_RSP, X86_NOREG, 0, n, EMIT_64);
+}
+
+/* mov [r15], reg of the guest's */
+static void store_reg(struct gen *g, unsigned reg)
+{
+	struct emit *e = &g->e;
+
+	if (reg != X86_R15) {
+		emit_rm(e, 0x89, reg, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+		return;
+	}
+	emit_tls_store(e, T_TMP, X86_RDI);
+	emit_tls_load(e, X86_RDI, T_R15);
+	gen64_site(g, X86_RDI);
+	emit_rm(e, 0x89, X86_RDI, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+	emit_tls_load(e, X86_RDI, T_TMP);
+}
+
+/* push [mem]: the value travels in RDI. */
+static void push_mem(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	gen64_ea(g, g->in);
+	gen64_check(g, 8, false);
+	emit_rm(e, 0x8b, X86_R15, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+	emit_tls_store(e, T_TMP, X86_RDI);
+	emit_mov_rr(e, X86_RDI, X86_R15);
+	gen64_site(g, X86_RDI);
+	gen64_at(g, X86_RSP, -8, 8, true);
+	emit_rm(e, 0x89, X86_RDI, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+	emit_tls_load(e, X86_RDI, T_TMP);
+}
+
+static bool push(struct gen *g)
+{
+	const struct x86_insn *in = g->in;
+
+	switch (in->o[0].kind) {
+	case X86_O_GPR:
+		gen64_at(g, X86_RSP, -8, 8, true);
+		store_reg(g, in->o[0].reg);
+		break;
+	case X86_O_IMM:
+		gen64_at(g, X86_RSP, -8, 8, true);
+		emit_rm(&g->e, 0xc7, 0, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+		e32(&g->e, (uint32_t)in->imm);
+		break;
+	case X86_O_MEM:
+		push_mem(g);
+		break;
+	default:
+		return false;
+	}
+	add_rsp(g, -8);
+	return true;
+}
+
+static bool pop(struct gen *g)
+{
+	const struct x86_insn *in = g->in;
+	unsigned reg = in->o[0].reg;
+
+	if (in->o[0].kind != X86_O_GPR)
+		return false;
+	gen64_at(g, X86_RSP, 0, 8, false);
+	emit_rm(&g->e, 0x8b, reg, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+	if (reg == X86_R15)
+		emit_tls_store(&g->e, T_R15, X86_R15);
+	if (reg != X86_RSP)
+		add_rsp(g, 8);
+	return true;
+}
+
+static bool stack(struct gen *g)
+{
+	if (g->in->opsize != 8)
+		return false;
+	switch (g->in->op) {
+	case X86_PUSH:
+		return push(g);
+	case X86_POP:
+		return pop(g);
+	case X86_LEAVE:
+		gen64_at(g, X86_RBP, 0, 8, false);
+		emit_lea(&g->e, X86_RSP, X86_RBP, X86_NOREG, 0, 8, EMIT_64);
+		emit_rm(&g->e, 0x8b, X86_RBP, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+		return true;
+	}
+	return false;
+}
+
+/* --- interrupt flag ----------------------------------------------------------------- */
+
+static void set_if(struct gen *g, uint32_t value)
+{
+	emit_tls_load(&g->e, X86_R15, T_VCPU);
+	emit_store_imm32(&g->e, HOT(H_IF), value);
+}
+
+static bool sti(struct gen *g)
+{
+	struct emit *e = &g->e;
+	uint8_t *ok;
+
+	set_if(g, X86_FL_IF);
+	/* Something pending?  Without touching the flags: jrcxz. */
+	emit_tls_store(e, T_CX, X86_RCX);
+	emit_load(e, X86_RCX, V_REQ, EMIT_32);
+	ok = emit_jrcxz(e);
+	gen_stub_add(g, emit_jmp_open(e), NULL, g->next, BT_EXIT_STI, 0);
+	g->stub[g->nstubs - 1].saved = false;
+	emit_close8(e, ok);
+	emit_tls_load(e, X86_RCX, T_CX);
+	return true;
+}
+
+static bool special(struct gen *g)
+{
+	bool kernel = !(g->mode & BT_M_USER);
+
+	switch (g->in->op) {
+	case X86_CLI:
+		if (kernel)
+			set_if(g, 0);
+		return kernel;
+	case X86_STI:
+		return kernel && sti(g);
+	case X86_CLD:
+		return !(g->mode & BT_M_DF);
+	case X86_PAUSE:
+		return true;
+	}
+	return false;
+}
+
+bool gen64_one(struct gen *g)
+{
+	if (g->in->op == X86_CLD || g->in->op == X86_STD || g->in->op == X86_PAUSE)
+		return special(g);
+	switch (g->in->how) {
+	case X86_HOW_SAME:
+		return same(g);
+	case X86_HOW_STACK:
+		return stack(g);
+	case X86_HOW_JUMP: case X86_HOW_JUMP_IND: case X86_HOW_CALL:
+	case X86_HOW_CALL_IND:
+		return gen64_branch(g);
+	case X86_HOW_INLINE:
+		return special(g);
+	default:
+		return false;
+	}
+}
