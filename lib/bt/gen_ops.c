@@ -315,6 +315,19 @@ static void advance(struct gen *g, unsigned reg, unsigned size)
 	gen_mov16(g, reg, X86_R8);
 }
 
+/* r13 = the element at (E)SI */
+static void load_source(struct gen *g, unsigned size)
+{
+	struct x86_insn m = *g->in;
+
+	m.base = X86_RSI;
+	m.index = X86_NOREG;
+	m.disp = 0;
+	gen_ea(g, &m, 0);
+	gen_seg(g, m.seg, size, false);
+	gen_load_r8(g, X86_R13, size);
+}
+
 /* A string instruction; DF is clear. */
 bool gen_string(struct gen *g)
 {
@@ -329,22 +342,20 @@ bool gen_string(struct gen *g)
 		return false;
 	if (in->prefixes & (X86_P_REP | X86_P_REPNE))
 		return gen_rep(g, size, src);
-	if (src) {
-		struct x86_insn m = *in;
-
-		m.base = X86_RSI;
-		m.index = X86_NOREG;
-		m.disp = 0;
-		gen_ea(g, &m, 0);
-		gen_seg(g, in->seg, size, false);
-		gen_load_r8(g, X86_R13, size);
+	/* Which operand of CMPS faults first: as in the interpreter. */
+	if (in->op == X86_CMPS && g->bt->vm->model.amd) {
+		gen_load(g, X86_R14, X86_RDI, 0, size);
+		load_source(g, size);
+	} else {
+		if (src)
+			load_source(g, size);
+		if (in->op == X86_SCAS || in->op == X86_CMPS)
+			gen_load(g, X86_R14, X86_RDI, 0, size);
 	}
 	if (in->op == X86_MOVS)
 		gen_store(g, X86_RDI, 0, X86_R13, size);
 	else if (in->op == X86_STOS)
 		gen_store(g, X86_RDI, 0, X86_RAX, size);
-	else if (dst)
-		gen_load(g, X86_R14, X86_RDI, 0, size);
 	if (in->op == X86_LODS)
 		emit_acc_op(g, 0x89, size, X86_R13, X86_RAX);
 	if (in->op == X86_SCAS)
