@@ -84,12 +84,13 @@ int op_loop(struct vcpu *v, const struct x86_insn *in)
 {
 	struct x86_cpu *c = &v->cpu;
 	uint64_t n = (c->gpr[X86_RCX] - 1) & sz_mask(in->adsize);
-	bool zf = c->rflags & X86_FL_ZF, go = n != 0;
+	bool zf = c->rflags & X86_FL_ZF, go = n != 0, want = in->op == X86_LOOPE;
 
-	if (in->op == X86_LOOPE)
-		go = go && zf;
-	else if (in->op == X86_LOOPNE)
-		go = go && !zf;
+	/* To AMD's processors F3 and F2 are the condition. */
+	if (v->vm->model.amd && in->prefixes & (X86_P_REP | X86_P_REPNE))
+		want = in->prefixes & X86_P_REP;
+	if (in->op != X86_LOOP)
+		go = go && zf == want;
 	if (go && branch_to(v, c->rip + (uint64_t)in->imm, in->opsize))
 		return X86_FAULT;
 	gpr_put(c, X86_RCX, in->adsize, n);

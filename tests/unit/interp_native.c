@@ -58,12 +58,8 @@ static bool wanted(const struct x86_insn *in, const uint8_t *code)
 		return segmented || in->adsize != 2;
 	case X86_JMP: case X86_CALL: case X86_RET: case X86_JCC: case X86_LOOP:
 	case X86_LOOPE: case X86_LOOPNE: case X86_JCXZ:
-		/* processors disagree about 66 in 64-bit code, and about F2, F3 here */
-		return !(in->mode == 64 && (in->prefixes & X86_P_OPSIZE)) &&
-		       !(in->opcode < 0xe2 && in->opcode >= 0xe0 &&
-			 (in->prefixes & (X86_P_REP | X86_P_REPNE)));
-	case X86_MOVSXD:
-		return in->opsize != 2;	/* Intel reads a word, AMD a doubleword */
+		/* AMD's processors take 66 in 64-bit code for 16 bits, Intel's ignore it */
+		return !(in->mode == 64 && (in->prefixes & X86_P_OPSIZE));
 	case X86_NOP:
 		return !(in->map == 1 && in->opcode == 0x0d);	/* AMD: #UD */
 	case X86_CLFLUSH: case X86_CLFLUSHOPT: case X86_CLWB: case X86_PREFETCH:
