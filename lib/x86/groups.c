@@ -106,7 +106,8 @@ const struct x86_row x86_grp9_reg[8] = {
 const struct x86_row x86_grp15_mem[8] = {
 	[0] = ROW(FXSAVE, CALLOUT, W, X87, FXSR, NP, M),
 	[1] = ROW(FXRSTOR, CALLOUT, R, X87, FXSR, NP, M),
-	[2] = ROW(LDMXCSR, SAME, R, SSE, SSE, NP, Md),
+	/* not SAME: AMD's processors take a bit 17 that is not offered */
+	[2] = ROW(LDMXCSR, CALLOUT, R, SSE, SSE, NP, Md),
 	[3] = ROW(STMXCSR, SAME, W, SSE, SSE, NP, Md),
 	[4] = OPF(XSAVE, CALLOUT, W, XSAVE, NP, M),
 	[5] = OPF(XRSTOR, CALLOUT, R, XSAVE, NP, M),

@@ -90,7 +90,7 @@ const struct x86_row x86_vex1[256] = {
 		       [2] = V(VMOVQ, W, L0, Vdq, Wq)),
 	[0x7f] = BY_PP([1] = V(VMOVDQA, W, AL_, Wx, Vx),
 		       [2] = V(VMOVDQU, W, 0, Wx, Vx)),
-	[0xae] = BY_REG([2] = ONLY_NP(V(VLDMXCSR, R, L0, Md)),
+	[0xae] = BY_REG([2] = ONLY_NP(ROW(VLDMXCSR, CALLOUT, R, AVX, AVX, L0, Md)),
 			[3] = ONLY_NP(V(VSTMXCSR, W, L0, Md))),
 
 	[0xc2] = BY_PP(V(VCMPPS, W, 0, Vx, Hx, Wx, Ib),

@@ -247,7 +247,16 @@ static void put_usual(void)
 	case 5: put8(below(8) * 8 | 1 | below(2) << 1), put8(0xc0 | reg << 3 | other); break;
 	case 6: put8(0x83), put8(0xc0 | below(8) << 3 | (reg == 4 ? 0 : reg)), put8((uint8_t)rnd());
 		break;
-	default: put8(0x8f + below(1)), put8(0x05), put32(place()); break;
+	default:
+		if (!below(8)) {	/* mov [a], mxcsr; ldmxcsr [a]: bit 17 is AMD's own */
+			uint32_t at = place();
+
+			put8(0xc7), put8(0x05), put32(at);
+			put32(0x1f80 | below(4) << 13 | (below(3) ? 0 : 1u << 17));
+			put8(0x0f), put8(0xae), put8(0x15), put32(at);
+			break;
+		}
+		put8(0x8f), put8(0x05), put32(place());
 	}
 }
 
