@@ -198,7 +198,7 @@ static void patched_note(struct bt *bt, uint64_t gpa)
 
 	if (p->gpa != gpa)
 		*p = (struct bt_patched){ .gpa = gpa };
-	if (p->drops < BT_PATCHED_DROPS)
+	if (p->drops < BT_PATCHED_DROPS_MAX)
 		p->drops++;
 	p->runs = 0;
 }
@@ -207,8 +207,10 @@ bool unit_patched(struct bt *bt, uint64_t gpa)
 {
 	struct bt_patched *p = patched_at(bt, gpa);
 
-	if (p->gpa != gpa || p->drops < BT_PATCHED_DROPS || ++p->runs >= BT_PATCHED_RUNS)
+	if (p->gpa != gpa || p->drops < BT_PATCHED_DROPS ||
+	    p->runs >= BT_PATCHED_RUNS << (p->drops - BT_PATCHED_DROPS))
 		return false;
+	p->runs++;
 	bt->stats.patched++;
 	return true;
 }
@@ -300,8 +302,15 @@ void jcache_flush(struct bt_jcache *j, enum jcache_what what)
 		new_gen(j, m);
 		m->nonglobal = false;
 	}
-	if (what == JCACHE_ALL)
-		memset(j->pages, 0, sizeof(j->pages));
+	while (what == JCACHE_ALL && j->ntouched)
+		j->pages[j->touched[--j->ntouched]] = 0;
+}
+
+static void page_note(struct bt_jcache *j, uint32_t page)
+{
+	if (!j->pages[page / 64])
+		j->touched[j->ntouched++] = (uint16_t)(page / 64);
+	j->pages[page / 64] |= 1ull << page % 64;
 }
 
 void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, const struct bt_unit *u)
@@ -310,8 +319,8 @@ void jcache_insert(struct bt_jcache *j, const struct bt_jmode *m, const struct b
 	uint32_t p = gva >> PAGE_SHIFT & 0xfffff, p2 = (gva + u->len - 1) >> PAGE_SHIFT & 0xfffff;
 
 	j->e[bt_jc_index(u->eip)] = (struct bt_jentry){ jcache_tag(m, u->eip), u->entry_lookup };
-	j->pages[p / 64] |= 1ull << p % 64;
-	j->pages[p2 / 64] |= 1ull << p2 % 64;
+	page_note(j, p);
+	page_note(j, p2);
 }
 
 void jcache_flush_page(struct bt_jcache *j, uint64_t gva)

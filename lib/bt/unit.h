@@ -169,8 +169,11 @@ struct bt_jcache {
 	struct bt_jmode mode[BT_JC_MODES];
 	unsigned nmodes;
 	uint32_t gen;		/* last one given out */
-	uint64_t pages[(1u << 20) / 64];	/* bitmap of the pages inserted, by their
-						 * number's low 20 bits */
+	/* Bitmap of the pages inserted, by their number's low 20 bits, and the words
+	 * of it that are not 0. */
+	uint64_t pages[(1u << 20) / 64];
+	uint16_t touched[(1u << 20) / 64];
+	unsigned ntouched;
 };
 
 #define BT_HASH_BITS	16
@@ -188,16 +191,18 @@ struct bt_window_set;
 /*
  * Starts of units that stores keep dropping.  Translating costs some fifty times
  * what interpreting an instruction does: from the fourth drop on the instruction
- * there is interpreted, and a unit made only when the bytes have stood for a while.
+ * there is interpreted, and a unit made only when the bytes have stood for a while:
+ * for 16 executions, twice as many at each further drop.
  */
 struct bt_patched {
 	uint64_t gpa;
-	uint8_t drops, runs;	/* runs: interpreted since the last drop */
+	uint16_t drops, runs;	/* runs: interpreted since the last drop */
 };
 
 #define BT_PATCHED		1024	/* by a hash; a newer one takes the place */
 #define BT_PATCHED_DROPS	4
-#define BT_PATCHED_RUNS		16
+#define BT_PATCHED_RUNS		16u
+#define BT_PATCHED_DROPS_MAX	12	/* that is 4096 executions */
 
 struct bt {
 	struct vm *vm;

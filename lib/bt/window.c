@@ -245,9 +245,9 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 		for (unsigned i = 1; i < BT_WINDOWS && !w; i++)
 			if (s->w[i].base && s->w[i].space == space_of(&b->v->cpu))
 				w = &s->w[i];
-		if (w && w->stale)
-			window_check(bt, b, w);
 	}
+	if (w && w->stale)
+		window_check(bt, b, w);
 	return (uintptr_t)(w && w->base && !w->stale ? w->base : s->none);
 }
 
