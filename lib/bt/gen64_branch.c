@@ -82,7 +82,11 @@ bool gen64_branch(struct gen *g)
 	case X86_JCC:
 		gen64_exit_jcc(g, in->cond, target, g->next);
 		return true;
-	case X86_LOOP: case X86_LOOPE: case X86_LOOPNE: case X86_JCXZ:
+	case X86_LOOPE: case X86_LOOPNE:
+		if (in->prefixes & (X86_P_REP | X86_P_REPNE))
+			return false;	/* a condition to some processors */
+		return loop(g, target);
+	case X86_LOOP: case X86_JCXZ:
 		return loop(g, target);
 	case X86_RET:
 		gen64_at(g, X86_RSP, 0, 8, false);

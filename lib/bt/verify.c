@@ -152,8 +152,10 @@ static bool interpret(struct bt_verify *y, const struct bt_unit *u, unsigned i)
 		y->taint = i;
 	}
 	if (called || is_rep(&c->in)) {
-		if (execute_trial(y, c) != X86_OK || y->stop)
+		if (execute_trial(y, c) != X86_OK || y->stop) {
+			memcpy(y->raised_gpr, v->cpu.gpr, sizeof(y->raised_gpr));
 			return false;
+		}
 	} else if (!verify_touch(y, &c->in) || execute(v, c) != X86_OK) {
 		return false;
 	}
@@ -310,6 +312,9 @@ int verify_end(struct bt_verify *y, const struct bt_unit *u, unsigned reason)
 		y->skipped[y->stop]++;
 	if (rep)
 		rep_open(y, m);
+	/* It may have loaded some registers before it faulted. */
+	if (reason == BT_EXIT_RAISE && m == y->n && u->insn[m].in.op == X86_POPA)
+		memcpy(y->s[m].gpr, y->raised_gpr, sizeof(y->raised_gpr));
 	return verify_compare(y, u, m, rep) ? -EIO : left;
 }
 

@@ -70,6 +70,7 @@ struct bt_verify {
 	bool on;		/* the unit under way is compared */
 	bool walked;		/* A or D was set and taken back */
 	bool whole;		/* there are callouts: system state and FPU count */
+	uint64_t raised_gpr[8];	/* behind the instruction that raised an exception */
 	/* As it was at first, cpu when whole: */
 	bool inhibit;
 	struct x86_exc exc;
