@@ -51,18 +51,21 @@ bool window_page_stands(uint32_t had, uint32_t now)
 	return now && now >> WIN_SHIFT == had >> WIN_SHIFT && !(had & ~now & WIN_WRITE);
 }
 
-/* Compare all that is mapped with the page tables; drop what differs. */
+/* Compare all that is mapped with the page tables; drop what differs.  What was local
+ * when it was mapped, before the kernel had its own tables, may be global now. */
 static void window_check_all(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
 {
 	struct x86_walk_mem m = vcpu_walk_mem(b->v);
 	uint32_t n = 0, gone = 0;
 
+	w->nlocal = 0;
 	for (uint32_t i = 0; i < w->nlist; i++) {
-		uint32_t g = w->list[i], had = w->pte[g];
+		uint32_t g = w->list[i], had = w->pte[g], now;
 
 		if (!had)
 			continue;
-		if (!window_page_stands(had, window_page_now(bt, b->v, w, &m, g))) {
+		now = window_page_now(bt, b->v, w, &m, g);
+		if (!window_page_stands(had, now)) {
 			if (++gone > 64) {
 				window_empty(bt, w);
 				return;
@@ -71,6 +74,9 @@ static void window_check_all(struct bt *bt, struct bt_vcpu *b, struct bt_window 
 			continue;
 		}
 		w->list[n++] = g;
+		w->pte[g] = (had & ~WIN_GLOBAL) | (now & WIN_GLOBAL);
+		if (!(now & WIN_GLOBAL))
+			window_local_add(w, g);
 	}
 	w->nlist = n;
 }

@@ -13,6 +13,7 @@
 #define GUARD		(1ull << 20)
 #define GPAGES		(1u << 20)
 #define RUN_MAX		16u		/* pages mapped at one fault */
+#define CHECK_FEW	48u		/* pages that are walked in the time of a fault */
 #define MAPS_MAX	24000u		/* of vm.max_map_count, 65,530 by default */
 
 static uint8_t *reserve(uint64_t len)
@@ -246,12 +247,14 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 			if (s->w[i].base && s->w[i].space == space_of(&b->v->cpu))
 				w = &s->w[i];
 	}
-	if (w && w->stale)
+	/* All of the kernel's is looked at, page by page: where that costs more than a
+	 * fault it waits for one. */
+	if (w && w->stale && (w->user || w->nlist <= CHECK_FEW))
 		window_check(bt, b, w);
 	return (uintptr_t)(w && w->base && !w->stale ? w->base : s->none);
 }
 
-static void local_add(struct bt_window *w, uint32_t gpage)
+void window_local_add(struct bt_window *w, uint32_t gpage)
 {
 	unsigned i;
 
@@ -299,7 +302,7 @@ static unsigned map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
 			return 0;
 		w->pte[g] = pte;
 		if (!(pte & WIN_GLOBAL))
-			local_add(w, g);
+			window_local_add(w, g);
 		s->nmaps++;
 	}
 	bt->stats.window_fills++;

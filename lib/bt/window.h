@@ -108,6 +108,8 @@ void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w);
  */
 bool window_table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage, unsigned n);
 void window_tables_forget(struct bt_window *w);
+/* gpage, mapped in the kernel's window, is no global page: MOV CR3 flushes it. */
+void window_local_add(struct bt_window *w, uint32_t gpage);
 void window_unmap(struct bt_window_set *s, struct bt_window *w, uint32_t gpage);
 void window_empty(struct bt *bt, struct bt_window *w);
 #endif
