@@ -281,7 +281,7 @@ static void link_stubs(struct gen *g)
 			emit_jmp(e, lookup);
 		} else {
 			lookup = emit_here(e);
-			gen64_exit_lookup(g);
+			gen64_exit_lookup(g, false);
 		}
 	}
 }
@@ -293,7 +293,7 @@ void gen64_jump_to(struct gen *g, uint64_t rip)
 		gen64_link(g, emit_jmp_open(&g->e), rip);
 	} else {
 		emit_mov_imm(&g->e, X86_R15, rip);
-		gen64_exit_lookup(g);
+		gen64_exit_lookup(g, false);
 	}
 }
 
@@ -337,10 +337,10 @@ bool gen64_exit_pair(struct gen *g, uint8_t *taken8, uint64_t taken, uint64_t ne
 	return true;
 }
 
-void gen64_exit_lookup(struct gen *g)
+void gen64_exit_lookup(struct gen *g, bool any)
 {
 	struct emit *e = &g->e;
-	uint8_t *miss;
+	uint8_t *miss, *wild = NULL;
 
 	gen64_begin_exit(g);
 	g->u->looks_up = true;
@@ -349,6 +349,13 @@ void gen64_exit_lookup(struct gen *g)
 	emit_tls_store(e, T_RIP, X86_R15);
 	e8(e, 0x9f);				/* lahf */
 	e8(e, 0x0f), e8(e, 0x90), e8(e, 0xc0);	/* seto al */
+	if (any) {	/* or its upper bits could make a tag of another generation */
+		emit_mov_rr(e, X86_RCX, X86_R15);
+		emit_rr(e, 0xc1, 7, X86_RCX, EMIT_64), e8(e, 47);	/* sar: 0 or -1 */
+		emit_rr(e, 0xff, 0, X86_RCX, EMIT_32);			/* inc: 1 or 0 */
+		emit_rr(e, 0xd1, 5, X86_RCX, EMIT_32);			/* shr: 0 */
+		wild = emit_jcc(e, 5);
+	}
 	emit_rorx(e, X86_RCX, X86_R15, 10);
 	emit_rr(e, 0x31, X86_R15, X86_RCX, EMIT_32);
 	emit_alu_ri(e, 4, X86_RCX, BT_JC_SIZE - 1);
@@ -359,6 +366,8 @@ void gen64_exit_lookup(struct gen *g)
 	miss = emit_jcc(e, 5);
 	emit_jmp_mem(e, X86_RCX, X86_NOREG, 8);
 	emit_close32(e, miss);
+	if (wild)
+		emit_close32(e, wild);
 	emit_tls_load(e, X86_RCX, T_CX);
 	e8(e, 0x04), e8(e, 0x7f);
 	e8(e, 0x9e);

@@ -40,9 +40,9 @@ void gen64_site(struct gen *g, unsigned borrowed);
 void gen64_entry(struct gen *g, bool count);
 void gen64_stubs(struct gen *g);
 
-/* Exits: as in gen.h.  lookup: the target is in r15. */
+/* Exits: as in gen.h.  lookup: the target is in r15, and if any may be not canonical. */
 void gen64_exit_jump(struct gen *g, uint64_t rip);
-void gen64_exit_lookup(struct gen *g);
+void gen64_exit_lookup(struct gen *g, bool any);
 void gen64_exit_step(struct gen *g, uint64_t rip);
 void gen64_callout(struct gen *g, const struct bt_callout *c);
 void gen64_exit_jcc(struct gen *g, unsigned cond, uint64_t taken, uint64_t next);

@@ -47,7 +47,7 @@ static bool indirect(struct gen *g)
 		push_next(g);
 		emit_tls_load(e, X86_R15, T_RIP);
 	}
-	gen64_exit_lookup(g);
+	gen64_exit_lookup(g, in->op != X86_CALL);
 	return true;
 }
 
@@ -93,7 +93,7 @@ bool gen64_branch(struct gen *g)
 		emit_rm(&g->e, 0x8b, X86_R15, X86_R15, X86_NOREG, 0, 0, EMIT_64);
 		g->u->exit_rsp = 8 + (in->nops ? (int32_t)(in->imm & 0xffff) : 0);
 		emit_lea(&g->e, X86_RSP, X86_RSP, X86_NOREG, 0, g->u->exit_rsp, EMIT_64);
-		gen64_exit_lookup(g);
+		gen64_exit_lookup(g, true);
 		return true;
 	}
 	return false;

@@ -284,8 +284,9 @@ void link_clear(struct bt *bt, struct bt_link *l);
 void link_refuse(struct bt *bt, struct bt_link *l);
 void link_clear_far(struct bt *bt);
 
-/* What an entry for eip holds in a mode.  Bits 48-63 of a RIP are all equal, those of
- * an EIP zero, and a generation has 15 bits: no two tags are the same. */
+/* What an entry for eip holds in a mode.  Bits 48-63 of a RIP are all equal (what looks
+ * one up has made sure), those of an EIP zero, and a generation has 15 bits: no two
+ * tags are the same. */
 static inline uint64_t jcache_tag(const struct bt_jmode *m, uint64_t eip)
 {
 	return m->mode & BT_M_LONG ? (uint64_t)m->gen << 48 ^ eip : (uint64_t)m->gen << 32 | eip;
