@@ -297,39 +297,29 @@ canonical:
 	movq	PAGE_A, %rax
 	same64	upper_half, %rax, 0x1234
 	/* no bits above an address make it another that is known: all the 0x7fff */
-	.macro	uppers name, target, insn
-	xorl	%edi, %edi
-	movl	$0x8000, %ecx
-	movl	$\target, %r8d
-	movl	%r8d, %edx
-	movl	$97f, recover(%rip)
+	.macro	uppers name, insn
+	movl	$94f, recover(%rip)
 	movq	%rsp, recover_rsp(%rip)
-	movl	$-1, got_vector(%rip)
-	jmp	96f			/* once as it is, before the TLB is flushed */
+	movl	$back_at_once, %r8d
+	jmp	*%r8			/* known, then flushed */
 94:	movq	%cr3, %rax
 	movq	%rax, %cr3
+	movl	$97f, recover(%rip)
+	movl	$0x7fff, %ecx
+	xorl	%edi, %edi
 95:	movl	$-1, got_vector(%rip)
-	movl	%ecx, %edx
+	movq	%rcx, %rdx
 	shlq	$48, %rdx
-	orq	%r8, %rdx
 	\insn
 97:	cmpl	$13, got_vector(%rip)
 	jne	98f
 	incl	%edi
-98:	decl	%ecx
-	cmpl	$0x7fff, %ecx
-	je	94b
-	jecxz	99f
-	jmp	95b
-96:	cmpq	$0, %rdx
-	je	97b
-	jmp	*%rdx
-99:	same64	\name, %rdi, 0x7fff
+98:	loop	95b
+	same64	\name, %rdi, 0x7fff
 	.endm
-	.align	64
-	uppers	uppers_jmp, back_at_once, "jmp *%rdx"
-	uppers	uppers_ret, back_at_once, "pushq %rdx; ret"
-	uppers	uppers_empty, 0, "jmp *%rdx"
+	uppers	uppers_jmp, "orq %r8, %rdx; jmp *%rdx"
+	uppers	uppers_ret, "orq %r8, %rdx; pushq %rdx; ret"
+	uppers	uppers_empty, "jmp *%rdx"
 	ret
 back_at_once:
 	jmp	*recover(%rip)
