@@ -264,11 +264,13 @@ void returns_forget(struct bt *bt)
 
 static void new_gen(struct bt_jcache *j, struct bt_jmode *m)
 {
-	if (++j->gen == 0x8000) {	/* wraps: old tags could hit again */
+	if (j->gen == 0x7fff) {	/* wraps: old tags, and modes that keep theirs, would meet it */
 		memset(j->e, 0, sizeof(j->e));
-		j->gen = 1;
+		j->gen = 0;
+		for (unsigned i = 0; i < j->nmodes; i++)
+			j->mode[i].gen = ++j->gen;
 	}
-	m->gen = j->gen;
+	m->gen = ++j->gen;
 }
 
 struct bt_jmode *jcache_mode(struct bt_jcache *j, uint32_t mode, uint32_t cs_base,

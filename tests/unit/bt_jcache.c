@@ -1,0 +1,36 @@
+/*
+ * The jump cache's generations: what a mode that is flushed again and again is given
+ * never is another mode's, also when they wrap.
+ */
+#include <stdlib.h>
+
+#include "bt/unit.h"
+#include "check.h"
+
+#define FLUSHES 70000	/* more than twice around */
+
+int main(void)
+{
+	struct bt_jcache *j = calloc(1, sizeof(*j));
+	struct bt_unit u = { .eip = 0xc0101000, .len = 16, .entry_lookup = (const uint8_t *)"" };
+	struct bt_jmode *kernel, *user;
+	unsigned same = 0, found = 0, none = 0;
+
+	if (!j)
+		return 1;
+	kernel = jcache_mode(j, BT_M_VALID | BT_M_PAGING | BT_M_DS, 0, UINT32_MAX);
+	user = jcache_mode(j, BT_M_VALID | BT_M_PAGING | BT_M_DS | BT_M_USER, 0, UINT32_MAX);
+	for (unsigned i = 0; i < FLUSHES; i++) {
+		if (!jcache_find(j, kernel, u.eip))
+			jcache_insert(j, kernel, &u);
+		jcache_flush(j, JCACHE_NONGLOBAL);	/* MOV CR3 */
+		same += user->gen == kernel->gen;
+		found += jcache_find(j, user, u.eip) != NULL;
+		none += user->gen == 0 || user->gen > 0x7fff;
+	}
+	check(same == 0, "generation of the kernel's mode: %u times", same);
+	check(found == 0, "the kernel's code found by the user's mode: %u times", found);
+	check(none == 0, "no generation: %u times", none);
+	free(j);
+	return check_done();
+}
