@@ -3,6 +3,7 @@
 #include "bt/layout.h"
 #include "bt/layout64.h"
 #include "bt/tls64.h"
+#include "bt/window.h"
 #include "vmm/access.h"
 #include "x86/walk.h"
 
@@ -24,6 +25,7 @@ static void thread_init(struct bt_vcpu *b)
 	*bt_tls_word(T_EXIT) = (uintptr_t)bt64_exit;
 	*bt_tls_word(T_TLB_MISS) = (uintptr_t)bt64_tlb_miss;
 	*bt_tls_word(T_CALLOUT) = (uintptr_t)bt64_callout;
+	*bt_tls_word(T_MASK) = WIDE_MASK;
 }
 
 static enum tlb_mode tlb_mode(const struct bt_vcpu *b)
@@ -157,6 +159,26 @@ int bt64_callout_c(struct vcpu *v, const struct bt_callout *co)
 	v->hot[H_REASON] = r == BT_CALLOUT_FAULT ? BT_EXIT_RAISE : BT_EXIT_REQ;
 	*bt_tls_word(T_SITE) = 0;
 	return 1;
+}
+
+uint64_t bt64_site_ea(const struct bt_unit *u, const struct bt_site *s, uint64_t gpr[16])
+{
+	uint64_t ea = (uint64_t)(int64_t)s->disp;
+
+	gpr[X86_R15] = *bt_tls_word(T_R15);
+	if (s->borrowed != X86_NOREG)
+		gpr[s->borrowed] = *bt_tls_word(T_TMP);
+	if (s->ea_base == X86_RIP)
+		ea += u->eip;
+	else if (s->ea_base != X86_NOREG)
+		ea += gpr[s->ea_base];
+	if (s->ea_index != X86_NOREG)
+		ea += gpr[s->ea_index] << s->ea_scale;
+	if (s->ea32)
+		ea = (uint32_t)ea;
+	if (s->ea_seg == X86_FS || s->ea_seg == X86_GS)
+		ea += *bt_tls_word(s->ea_seg == X86_FS ? T_FSBASE : T_GSBASE);
+	return ea;
 }
 
 const void *bt64_leave_at(struct bt_unit *u, const struct bt_site *s, uint64_t *borrowed)

@@ -10,6 +10,10 @@ void bt64_run(struct bt_vcpu *b, const uint8_t *code);
 /* The kick's handler: nothing is found in the jump cache any more. */
 void bt64_jtag_off(void);
 
+/* The signal handler: the linear address that s accesses, from the registers there
+ * (R15 and a borrowed one are put in). */
+uint64_t bt64_site_ea(const struct bt_unit *u, const struct bt_site *s, uint64_t gpr[16]);
+
 /* The signal handler: leave at site s of u.  Returns where to go on. */
 const void *bt64_leave_at(struct bt_unit *u, const struct bt_site *s, uint64_t *borrowed);
 #endif

@@ -54,6 +54,21 @@ void emit_mov_imm(struct emit *e, unsigned reg, uint64_t imm)
 	}
 }
 
+/* pext, pdep r15, r15, fs:[T_MASK] = VEX.LZ.F3, F2.0F38.W1 F5 */
+static void put_pext(struct emit *e, unsigned byte2)
+{
+	e8(e, 0x64);
+	e8(e, 0xc4), e8(e, 0x62), e8(e, (uint8_t)byte2), e8(e, 0xf5);
+	e8(e, 0x3c), e8(e, 0x25);
+	e32(e, (uint32_t)(bt_tls_offset() + T_MASK));
+}
+
+void emit_fold(struct emit *e)
+{
+	put_pext(e, 0x82);
+	put_pext(e, 0x83);
+}
+
 void emit_alu64_ri(struct emit *e, unsigned alu, unsigned reg, int32_t imm)
 {
 	emit_rr(e, 0x81, alu, reg, EMIT_64);

@@ -44,6 +44,8 @@ struct gen {
 	const struct x86_insn *in;
 	uint64_t eip, next;	/* of the current instruction and the one behind */
 	bool soft;		/* the current instruction uses soft access */
+	struct bt_site ea;	/* 64-bit: the address at hand, as sites say it */
+	bool ea_known;		/* it can be said so */
 	bool fs_ok, gs_ok;	/* checked in this unit */
 	bool ended;		/* the exit sequence was emitted */
 	enum gen_flags flags;

@@ -22,7 +22,11 @@ void gen64_ea(struct gen *g, const struct x86_insn *in)
 {
 	struct emit *e = &g->e;
 	unsigned w = in->adsize == 8 ? EMIT_64 : EMIT_32;
+	int64_t disp = in->disp + (in->base == X86_RIP ? (int64_t)(g->next - g->u->eip) : 0);
 
+	g->ea = (struct bt_site){ .ea_base = in->base, .ea_index = in->index, .ea_scale = in->scale,
+				  .ea_seg = in->seg, .ea32 = !w, .disp = (int32_t)disp };
+	g->ea_known = disp == (int32_t)disp;
 	if (in->base == X86_RIP) {
 		uint64_t ea = g->next + (uint64_t)in->disp;
 
@@ -76,6 +80,35 @@ static int32_t tag_off(bool write)
 			 offsetof(struct tlb_entry, rtag));
 }
 
+bool gen64_in_window(const struct gen *g)
+{
+	return !g->soft && g->mode & BT_M_USER && g->ea_known;
+}
+
+/* The access at r15 goes through the window: a fault is to find its address. */
+static void fold(struct gen *g)
+{
+	struct bt_unit *u = g->u;
+	struct bt_site *s;
+
+	gen64_site(g, u->site[u->nsites - 1].borrowed);
+	s = &u->site[u->nsites - 1];
+	s->ea_base = g->ea.ea_base;
+	s->ea_index = g->ea.ea_index;
+	s->ea_scale = g->ea.ea_scale;
+	s->ea_seg = g->ea.ea_seg;
+	s->ea32 = g->ea.ea32;
+	s->disp = g->ea.disp;
+	emit_fold(&g->e);
+}
+
+void gen64_mem(struct gen *g, unsigned op, unsigned reg, int32_t disp, unsigned w)
+{
+	if (gen64_in_window(g))
+		e8(&g->e, 0x65);
+	emit_rm(&g->e, op, reg, X86_R15, X86_NOREG, 0, disp, w);
+}
+
 void gen64_check(struct gen *g, unsigned size, bool write)
 {
 	struct emit *e = &g->e;
@@ -84,6 +117,10 @@ void gen64_check(struct gen *g, unsigned size, bool write)
 	int32_t tag = tag_off(write);
 	const uint8_t *retry;
 
+	if (gen64_in_window(g)) {
+		fold(g);
+		return;
+	}
 	flags_away(e);
 	retry = emit_here(e);
 	emit_rr(e, 0x89, X86_R15, X86_RAX, EMIT_32);
@@ -116,6 +153,9 @@ void gen64_check_target(struct gen *g)
 
 void gen64_at(struct gen *g, unsigned reg, int32_t disp, unsigned size, bool write)
 {
+	g->ea = (struct bt_site){ .ea_base = (uint8_t)reg, .ea_index = X86_NOREG, .ea_seg = X86_SS,
+				  .disp = disp };
+	g->ea_known = true;
 	emit_lea(&g->e, X86_R15, reg, X86_NOREG, 0, disp, EMIT_64);
 	gen64_check(g, size, write);
 }

@@ -25,8 +25,12 @@ bool gen64_branch(struct gen *g);
 
 /* r15 = linear address of in's memory operand. */
 void gen64_ea(struct gen *g, const struct x86_insn *in);
-/* r15, a linear address, becomes the host address of size bytes there. */
+/* r15, a linear address, becomes what gen64_mem() takes for size bytes there: the host
+ * address, or in a window the offset in it. */
 void gen64_check(struct gen *g, unsigned size, bool write);
+/* op reg, [r15 + disp], as emit_rm() */
+void gen64_mem(struct gen *g, unsigned op, unsigned reg, int32_t disp, unsigned w);
+bool gen64_in_window(const struct gen *g);
 /* The interpreter executes the instruction if r15, where it jumps, is not canonical. */
 void gen64_check_target(struct gen *g);
 /* gen64_check() for [reg + disp]. */

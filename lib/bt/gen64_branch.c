@@ -12,12 +12,12 @@ static void push_next(struct gen *g)
 
 	gen64_at(g, X86_RSP, -8, 8, true);
 	if ((int64_t)next == (int32_t)next) {
-		emit_rm(e, 0xc7, 0, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+		gen64_mem(g, 0xc7, 0, 0, EMIT_64);
 		e32(e, (uint32_t)next);
 	} else {
-		emit_rm(e, 0xc7, 0, X86_R15, X86_NOREG, 0, 0, EMIT_32);
+		gen64_mem(g, 0xc7, 0, 0, EMIT_32);
 		e32(e, (uint32_t)next);
-		emit_rm(e, 0xc7, 0, X86_R15, X86_NOREG, 0, 4, EMIT_32);
+		gen64_mem(g, 0xc7, 0, 4, EMIT_32);
 		e32(e, (uint32_t)(next >> 32));
 	}
 	emit_lea(e, X86_RSP, X86_RSP, X86_NOREG, 0, -8, EMIT_64);
@@ -33,7 +33,7 @@ static bool indirect(struct gen *g)
 	if (in->o[0].kind == X86_O_MEM) {
 		gen64_ea(g, in);
 		gen64_check(g, 8, false);
-		emit_rm(e, 0x8b, X86_R15, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+		gen64_mem(g, 0x8b, X86_R15, 0, EMIT_64);
 	} else if (in->o[0].kind != X86_O_GPR) {
 		return false;
 	} else if (in->o[0].reg == X86_R15) {
@@ -90,7 +90,7 @@ bool gen64_branch(struct gen *g)
 		return loop(g, target);
 	case X86_RET:
 		gen64_at(g, X86_RSP, 0, 8, false);
-		emit_rm(&g->e, 0x8b, X86_R15, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+		gen64_mem(g, 0x8b, X86_R15, 0, EMIT_64);
 		g->u->exit_rsp = 8 + (in->nops ? (int32_t)(in->imm & 0xffff) : 0);
 		emit_lea(&g->e, X86_RSP, X86_RSP, X86_NOREG, 0, g->u->exit_rsp, EMIT_64);
 		gen64_exit_lookup(g, true);

@@ -75,7 +75,7 @@ static void same_at_r15(struct gen *g)
 
 	if (!r15 && !names_high_byte(in)) {
 		gen64_site(g, X86_NOREG);
-		emit_guest64(e, in, g->bytes, X86_R15, false);
+		emit_guest64(e, in, g->bytes, X86_R15, gen64_in_window(g));
 		return;
 	}
 	t = spare_reg(in);
@@ -84,7 +84,7 @@ static void same_at_r15(struct gen *g)
 	if (r15)
 		emit_tls_load(e, X86_R15, T_R15);
 	gen64_site(g, t);
-	emit_guest64(e, in, g->bytes, t, false);
+	emit_guest64(e, in, g->bytes, t, gen64_in_window(g));
 	if (writes_r15(in))
 		emit_tls_store(e, T_R15, X86_R15);
 	emit_tls_load(e, t, T_TMP);
@@ -184,13 +184,13 @@ static void store_reg(struct gen *g, unsigned reg)
 	struct emit *e = &g->e;
 
 	if (reg != X86_R15) {
-		emit_rm(e, 0x89, reg, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+		gen64_mem(g, 0x89, reg, 0, EMIT_64);
 		return;
 	}
 	emit_tls_store(e, T_TMP, X86_RDI);
 	emit_tls_load(e, X86_RDI, T_R15);
 	gen64_site(g, X86_RDI);
-	emit_rm(e, 0x89, X86_RDI, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+	gen64_mem(g, 0x89, X86_RDI, 0, EMIT_64);
 	emit_tls_load(e, X86_RDI, T_TMP);
 }
 
@@ -201,12 +201,12 @@ static void push_mem(struct gen *g)
 
 	gen64_ea(g, g->in);
 	gen64_check(g, 8, false);
-	emit_rm(e, 0x8b, X86_R15, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+	gen64_mem(g, 0x8b, X86_R15, 0, EMIT_64);
 	emit_tls_store(e, T_TMP, X86_RDI);
 	emit_mov_rr(e, X86_RDI, X86_R15);
 	gen64_site(g, X86_RDI);
 	gen64_at(g, X86_RSP, -8, 8, true);
-	emit_rm(e, 0x89, X86_RDI, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+	gen64_mem(g, 0x89, X86_RDI, 0, EMIT_64);
 	emit_tls_load(e, X86_RDI, T_TMP);
 }
 
@@ -221,7 +221,7 @@ static bool push(struct gen *g)
 		break;
 	case X86_O_IMM:
 		gen64_at(g, X86_RSP, -8, 8, true);
-		emit_rm(&g->e, 0xc7, 0, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+		gen64_mem(g, 0xc7, 0, 0, EMIT_64);
 		e32(&g->e, (uint32_t)in->imm);
 		break;
 	case X86_O_MEM:
@@ -242,7 +242,7 @@ static bool pop(struct gen *g)
 	if (in->o[0].kind != X86_O_GPR)
 		return false;
 	gen64_at(g, X86_RSP, 0, 8, false);
-	emit_rm(&g->e, 0x8b, reg, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+	gen64_mem(g, 0x8b, reg, 0, EMIT_64);
 	if (reg == X86_R15)
 		emit_tls_store(&g->e, T_R15, X86_R15);
 	if (reg != X86_RSP)
@@ -261,8 +261,9 @@ static bool stack(struct gen *g)
 		return pop(g);
 	case X86_LEAVE:
 		gen64_at(g, X86_RBP, 0, 8, false);
+		gen64_mem(g, 0x8b, X86_R15, 0, EMIT_64);
 		emit_lea(&g->e, X86_RSP, X86_RBP, X86_NOREG, 0, 8, EMIT_64);
-		emit_rm(&g->e, 0x8b, X86_RBP, X86_R15, X86_NOREG, 0, 0, EMIT_64);
+		emit_mov_rr(&g->e, X86_RBP, X86_R15);
 		return true;
 	}
 	return false;

@@ -47,10 +47,12 @@ static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint64_t eip,
 	return u;
 }
 
-/* Windows are for 32-bit page tables so far: issue 3. */
+/* Under a 64-bit kernel only 64-bit user code has windows so far: issue 3. */
 static bool can_window(const struct bt_vcpu *b)
 {
-	return b->bt->can_window && !b->v->cpu.long_mode;
+	uint32_t wide = BT_M_LONG | BT_M_USER;
+
+	return b->bt->can_window && (!b->v->cpu.long_mode || (b->mode & wide) == wide);
 }
 
 /* The unit at EIP, made when there is none.  NULL: the interpreter is to go on

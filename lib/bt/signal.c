@@ -25,6 +25,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "bt/bt.h"
 #include "bt/bt64.h"
 #include "bt/layout.h"
 #include "bt/window.h"
@@ -52,11 +53,11 @@ static struct bt_site *site_find(struct bt_unit *u, const uint8_t *pc)
 	return s;
 }
 
+static const uint8_t greg[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+	REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+
 static void leave64(struct bt_unit *u, const struct bt_site *s, greg_t *r)
 {
-	static const uint8_t greg[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP,
-		REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12,
-		REG_R13, REG_R14, REG_R15 };
 	uint64_t borrowed;
 
 	r[REG_RIP] = (greg_t)(uintptr_t)bt64_leave_at(u, s, &borrowed);
@@ -96,7 +97,18 @@ static bool window_mended(struct bt_vcpu *b, const struct bt_unit *u, struct bt_
 {
 	struct vcpu *v = b->v;
 	uint64_t base = v->hot[H_GSBASE], moved;
-	enum window_result w = window_fault(b->bt, b, addr, r[REG_ERR] & 2);
+	bool write = r[REG_ERR] & 2;
+	enum window_result w;
+
+	if (u->mode & BT_M_LONG) {
+		uint64_t gpr[16];
+
+		for (unsigned i = 0; i < 16; i++)
+			gpr[i] = (uint64_t)r[greg[i]];
+		w = window_fault_wide(b->bt, b, bt64_site_ea(u, s, gpr), addr, write);
+	} else {
+		w = window_fault(b->bt, b, addr, write);
+	}
 
 	/* dead: A or D was set in bytes that are this unit's code, too */
 	if (w == WINDOW_STEP || u->dead)
@@ -131,7 +143,7 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 		return;
 	}
 	b->bt->stats.seg_faults++;
-	if (sig == SIGSEGV && !(u->mode & BT_M_LONG) &&
+	if (sig == SIGSEGV && (!(u->mode & BT_M_LONG) || u->form == BT_WINDOW) &&
 	    si->si_code > 0 && si->si_code != SI_KERNEL &&
 	    window_mended(b, u, s, si->si_addr, r))
 		return;

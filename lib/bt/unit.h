@@ -73,7 +73,13 @@ struct bt_site {
 	uint8_t string : 2;	/* a REP with host pointers: 1 in RDI, 2 in RSI too */
 	uint8_t faults : 6;	/* how often it left here */
 	uint8_t fills;		/* how often a page or few were mapped for it */
-	uint8_t borrowed;	/* 64-bit: this register is at T_TMP; X86_NOREG: none */
+	/* 64-bit: this register is at T_TMP; X86_NOREG: none */
+	uint8_t borrowed;
+	/* 64-bit, in a window: what it accesses is base + (index << scale) + disp in seg,
+	 * where X86_RIP stands for the unit's own address. */
+	uint8_t ea_base, ea_index, ea_scale, ea_seg;
+	bool ea32;
+	int32_t disp;
 };
 
 /* An instruction that C executes from inside a unit. */

@@ -37,7 +37,7 @@ uint32_t window_page_now(struct bt *bt, struct vcpu *v, const struct bt_window *
 	uint64_t off;
 	uint32_t r;
 
-	if (!x86_walk_peek(&v->cpu, m, (uint64_t)gpage << PAGE_SHIFT, &k))
+	if (!x86_walk_peek(&v->cpu, m, window_gva(w, gpage), &k))
 		return 0;
 	off = mem_off(bt->vm->mem, k.gpa);
 	if (off == UINT64_MAX)
@@ -104,12 +104,35 @@ static uint64_t entry_read(const struct vcpu *v, uint64_t gpa, unsigned size)
 	return e;
 }
 
+#define ADDR	0xffffffffff000ull
+
+/* Wide: where the directory entry stands, UINT64_MAX: there is no directory; what
+ * the two levels above say. */
+static uint64_t pde_where_wide(const struct vcpu *v, uint64_t gva, uint64_t *upper)
+{
+	uint64_t e4 = entry_read(v, (v->cpu.cr3 & ADDR) + (gva >> 39 & 511) * 8, 8), e3;
+
+	*upper = 0;
+	if (!(e4 & 1))
+		return UINT64_MAX;
+	e3 = entry_read(v, (e4 & ADDR) + (gva >> 30 & 511) * 8, 8);
+	if ((e3 & 0x81) != 1)
+		return UINT64_MAX;
+	/* A does not count. */
+	*upper = (e4 & ~0x20ull) * 3 + (e3 & ~0x20ull);
+	return (e3 & ADDR) + (gva >> 21 & 511) * 8;
+}
+
 /* Where the directory entry for gpage stands. */
-static uint64_t pde_where(const struct vcpu *v, uint32_t gpage)
+static uint64_t pde_where(const struct vcpu *v, const struct bt_window *w, uint32_t gpage,
+			  uint64_t *upper)
 {
 	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
 	uint64_t dir = v->cpu.cr3 & 0xfffff000;
 
+	*upper = 0;
+	if (w->wide)
+		return pde_where_wide(v, window_gva(w, gpage), upper);
 	if (size == 8)
 		dir = v->cpu.pdpte[gpage >> 18] & 0xffffffffff000ull;
 	return dir + (uint64_t)(gpage / covers & (covers - 1)) * size;
@@ -127,12 +150,15 @@ bool window_table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage, unsi
 	uint32_t first = gpage & ~(covers - 1);
 	struct win_table *t;
 	const void *page;
+	uint64_t upper, where = pde_where(v, w, gpage, &upper);
 
+	if (where == UINT64_MAX)
+		return false;
 	for (unsigned i = 0; i < w->ntables; i++) {
 		t = &w->table[i];
 		if (t->first != first)
 			continue;
-		if (t->pde_gpa != pde_where(v, gpage) ||
+		if (t->pde_gpa != where || t->upper != upper ||
 		    pde_differs(entry_read(v, t->pde_gpa, size), t->pde))
 			return false;
 		page = t->copy ? mem_ptr(v->vm->mem, t->pde & 0xffffffffff000ull, PAGE_SIZE) : NULL;
@@ -144,8 +170,7 @@ bool window_table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage, unsi
 	if (w->ntables == WIN_TABLES_MAX)
 		return false;
 	t = &w->table[w->ntables];
-	*t = (struct win_table){ .first = first };
-	t->pde_gpa = pde_where(v, gpage);
+	*t = (struct win_table){ .first = first, .pde_gpa = where, .upper = upper };
 	t->pde = entry_read(v, t->pde_gpa, size);
 	if (!(t->pde & 0x80)) {
 		page = mem_ptr(v->vm->mem, t->pde & 0xffffffffff000ull, PAGE_SIZE);
@@ -183,8 +208,10 @@ static bool table_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
 {
 	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
 	const uint8_t *now;
+	uint64_t upper;
 
-	if (t->pde_gpa != pde_where(v, t->first)) {	/* another PDPTE */
+	/* another PDPTE */
+	if (t->pde_gpa != pde_where(v, w, t->first, &upper) || t->upper != upper) {
 		window_empty(bt, w);
 		return false;
 	}

@@ -12,6 +12,9 @@
 #define WINDOW_LEN	(4ull << 30)
 #define GUARD		(1ull << 20)
 #define GPAGES		(1u << 20)
+#define WIDE_SLOT	(1ull << 39)
+#define WIDE_GPAGES	(1u << 27)		/* of a slot */
+#define WIDE_EDGE	256u		/* pages at its ends that are never mapped */
 #define RUN_MAX		16u		/* pages mapped at one fault */
 #define CHECK_FEW	48u		/* pages that are walked in the time of a fault */
 #define MAPS_MAX	24000u		/* of vm.max_map_count, 65,530 by default */
@@ -42,12 +45,32 @@ int windows_new(struct bt *bt, struct err *e)
 	return 0;
 }
 
+static uint8_t *slot_at(const struct bt_window *w, unsigned slot)
+{
+	return w->base + ((uint64_t)(slot & 1) << 39 | (uint64_t)(slot >> 1) << 45);
+}
+
+static uint8_t *page_at(const struct bt_window *w, uint32_t gpage)
+{
+	if (w->wide)
+		return slot_at(w, gpage >> 27) +
+		       ((uint64_t)(gpage & (WIDE_GPAGES - 1)) << PAGE_SHIFT);
+	return w->base + ((uint64_t)gpage << PAGE_SHIFT);
+}
+
+static size_t pte_len(const struct bt_window *w)
+{
+	return (w->wide ? (size_t)WIDE_GPAGES * WIDE_SLOTS : GPAGES) * sizeof(uint32_t);
+}
+
 static void window_free(struct bt_window *w)
 {
-	if (w->base)
+	for (unsigned i = 0; w->base && w->wide && i < WIDE_SLOTS; i++)
+		munmap(slot_at(w, i), WIDE_SLOT);
+	if (w->base && !w->wide)
 		munmap(w->base, WINDOW_LEN + GUARD);
 	if (w->pte)
-		munmap(w->pte, GPAGES * sizeof(uint32_t));
+		munmap(w->pte, pte_len(w));
 	free(w->list);
 	window_tables_forget(w);
 	*w = (struct bt_window){ 0 };
@@ -69,16 +92,47 @@ void windows_free(struct bt *bt)
 	bt->windows = NULL;
 }
 
+/* The eight slots of a wide window at this base, or none. */
+static bool slots_reserve(struct bt_window *w, uint8_t *base)
+{
+	unsigned i;
+
+	w->base = base;
+	for (i = 0; i < WIDE_SLOTS; i++) {
+		uint8_t *at = slot_at(w, i);
+		uint8_t *p = mmap(at, WIDE_SLOT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+				  MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+		if (p == at)
+			continue;
+		if (p != MAP_FAILED)
+			munmap(p, WIDE_SLOT);
+		break;
+	}
+	if (i == WIDE_SLOTS)
+		return true;
+	while (i--)
+		munmap(slot_at(w, i), WIDE_SLOT);
+	w->base = NULL;
+	return false;
+}
+
 static bool window_make(struct bt_window *w)
 {
 	if (w->base)
 		return true;
-	w->base = reserve(WINDOW_LEN + GUARD);
-	w->pte = (uint32_t *)reserve(GPAGES * sizeof(uint32_t));
-	if (w->pte && mprotect(w->pte, GPAGES * sizeof(uint32_t),
-			       PROT_READ | PROT_WRITE))
-		w->base = NULL;
-	return w->base && w->pte;
+	if (!w->wide)
+		w->base = reserve(WINDOW_LEN + GUARD);
+	/* Bits 40 to 44 choose among places that share no slot. */
+	for (uint64_t i = 1; w->wide && i < 31 && !w->base; i++)
+		slots_reserve(w, (uint8_t *)(uintptr_t)(i << 40));
+	if (!w->base)
+		return false;
+	w->pte = (uint32_t *)reserve(pte_len(w));
+	if (w->pte && !mprotect(w->pte, pte_len(w), PROT_READ | PROT_WRITE))
+		return true;
+	window_free(w);
+	return false;
 }
 
 /* --- reverse map ------------------------------------------------------------- */
@@ -144,7 +198,7 @@ void window_unmap(struct bt_window_set *s, struct bt_window *w, uint32_t gpage)
 {
 	if (!w->pte[gpage])
 		return;
-	mmap(w->base + ((uint64_t)gpage << PAGE_SHIFT), PAGE_SIZE, PROT_NONE,
+	mmap(page_at(w, gpage), PAGE_SIZE, PROT_NONE,
 	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	forget_page(s, w, gpage);
 }
@@ -159,8 +213,14 @@ void window_empty(struct bt *bt, struct bt_window *w)
 		forget_page(s, w, w->list[i]);
 	w->nlist = w->nlocal = 0;
 	window_tables_forget(w);
-	mmap(w->base, WINDOW_LEN + GUARD, PROT_NONE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	for (unsigned i = 0; w->wide && i < WIDE_SLOTS; i++)
+		if (w->owner[i])
+			mmap(slot_at(w, i), WIDE_SLOT, PROT_NONE, MAP_PRIVATE |
+			     MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	memset(w->owner, 0, sizeof(w->owner));
+	if (!w->wide)
+		mmap(w->base, WINDOW_LEN + GUARD, PROT_NONE, MAP_PRIVATE |
+		     MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	bt->stats.window_drops++;
 }
 
@@ -204,6 +264,8 @@ static bool list_add(struct bt_window *w, uint32_t gpage)
 /* What a user window is for: CR3, and how it is read (a PAE guest's is 32 bits). */
 static uint64_t space_of(const struct x86_cpu *c)
 {
+	if (c->long_mode)
+		return (c->cr3 & 0xffffffffff000ull) | 1ull << 63;
 	return (uint32_t)c->cr3 | (uint64_t)x86_paging(c) << 32 |
 	       (uint64_t)!!(c->cr4 & X86_CR4_PAE) << 33;
 }
@@ -224,6 +286,10 @@ static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
 			old = w;
 	}
 	window_empty(bt, old);
+	if (old->wide != !!(b->mode & BT_M_LONG)) {
+		window_free(old);
+		old->wide = b->mode & BT_M_LONG;
+	}
 	old->space = space;
 	old->user = true;
 	old->stale = false;
@@ -238,9 +304,9 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 
 	if (!s)
 		return 0;
-	if (b->v->cpu.long_mode)
+	if (b->v->cpu.long_mode && !(b->mode & BT_M_LONG))
 		return (uintptr_t)s->none;
-	w = &s->w[0];
+	w = b->mode & BT_M_LONG ? NULL : &s->w[0];
 	if (b->mode & BT_M_USER) {
 		w = NULL;
 		for (unsigned i = 1; i < BT_WINDOWS && !w; i++)
@@ -251,7 +317,9 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 	 * fault it waits for one. */
 	if (w && w->stale && (w->user || w->nlist <= CHECK_FEW))
 		window_check(bt, b, w);
-	return (uintptr_t)(w && w->base && !w->stale ? w->base : s->none);
+	if (w && w->base && !w->stale)
+		return (uintptr_t)w->base;
+	return b->mode & BT_M_LONG ? WIDE_NONE : (uintptr_t)s->none;
 }
 
 void window_local_add(struct bt_window *w, uint32_t gpage)
@@ -287,7 +355,7 @@ static unsigned map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
 	if (w->user && x86_paging(&b->v->cpu) && !window_table_note(b->v, w, lo, hi - lo))
 		return 0;
 	pte -= (gpage - lo) << WIN_SHIFT;
-	at = w->base + ((uint64_t)lo << PAGE_SHIFT);
+	at = page_at(w, lo);
 	if (mmap(at, (uint64_t)(hi - lo) << PAGE_SHIFT, prot,
 		 MAP_SHARED | MAP_FIXED | MAP_POPULATE, bt->vm->mem->fd,
 		 (off_t)(pte >> WIN_SHIFT) << PAGE_SHIFT) == MAP_FAILED)
@@ -309,51 +377,97 @@ static unsigned map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
 	return hi - lo;
 }
 
-enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
-				const uint8_t *addr, bool write)
+/* Page gpage of w faulted, in an access to gva. */
+static enum window_result mend(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
+			       uint32_t gpage, uint64_t gva, bool write)
 {
-	struct bt_window_set *s = bt->windows;
 	struct vcpu *v = b->v;
-	uint64_t base = v->hot[H_GSBASE], gva = (uint64_t)(uintptr_t)addr - base, gpa;
 	struct x86_walk_mem m = vcpu_walk_mem(v);
-	struct bt_window *w;
 	unsigned n = RUN_MAX;
+	uint64_t gpa;
 	uint32_t pte;
 
-	if (gva >= WINDOW_LEN)
-		return WINDOW_STEP;
-	w = window_pick(bt, b);
-	if (!window_make(w))
-		return WINDOW_STEP;
-	w->used = ++s->clock;
-	if (w->stale)
-		window_check(bt, b, w);
 	/* It may go on in the next page, and fault there: D is not to be set yet. */
 	if (write && (gva & ~PAGE_MASK) > PAGE_SIZE - 64 &&
-	    !(window_page_now(bt, v, w, &m, (uint32_t)(gva >> PAGE_SHIFT)) & WIN_WRITE))
+	    !(window_page_now(bt, v, w, &m, gpage) & WIN_WRITE))
 		return WINDOW_STEP;
 	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R,
 		     w->user ? TLB_USER : TLB_KERNEL, &gpa) != X86_OK)
 		return WINDOW_STEP;
-	pte = window_page_now(bt, v, w, &m, (uint32_t)(gva >> PAGE_SHIFT));
+	pte = window_page_now(bt, v, w, &m, gpage);
 	if (!pte || (write && !(pte & WIN_WRITE)))
 		return WINDOW_STEP;
-	if ((w->pte[gva >> PAGE_SHIFT] ^ pte) >> WIN_SHIFT ||
-	    (w->pte[gva >> PAGE_SHIFT] & WIN_WRITE) != (pte & WIN_WRITE)) {
-		if (s->nmaps > MAPS_MAX)
-			for (unsigned i = 0; i < BT_WINDOWS; i++)
-				window_empty(bt, &s->w[i]);
-		n = map_run(bt, b, w, (uint32_t)(gva >> PAGE_SHIFT), pte);
+	if ((w->pte[gpage] ^ pte) >> WIN_SHIFT || (w->pte[gpage] & WIN_WRITE) != (pte & WIN_WRITE)) {
+		n = map_run(bt, b, w, gpage, pte);
 		if (!n) {
 			window_empty(bt, w);
 			return WINDOW_STEP;
 		}
-	} else if (base == (uint64_t)(uintptr_t)w->base) {
+	} else if (v->hot[H_GSBASE] == (uint64_t)(uintptr_t)w->base) {
 		return WINDOW_STEP;	/* mapped and yet it faulted: not ours to mend */
 	}
 	/* It may have been the empty window that faulted. */
 	v->hot[H_GSBASE] = (uint64_t)(uintptr_t)w->base;
 	return n < 4 ? WINDOW_RETRY_FEW : WINDOW_RETRY;
+}
+
+/* The window to mend, up to date; NULL: none is to be had. */
+static struct bt_window *to_mend(struct bt *bt, struct bt_vcpu *b)
+{
+	struct bt_window_set *s = bt->windows;
+	struct bt_window *w = window_pick(bt, b);
+
+	if (!window_make(w))
+		return NULL;
+	w->used = ++s->clock;
+	if (w->stale)
+		window_check(bt, b, w);
+	if (s->nmaps > MAPS_MAX)
+		for (unsigned i = 0; i < BT_WINDOWS; i++)
+			window_empty(bt, &s->w[i]);
+	return w;
+}
+
+enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
+				const uint8_t *addr, bool write)
+{
+	uint64_t gva = (uint64_t)(uintptr_t)addr - b->v->hot[H_GSBASE];
+	struct bt_window *w;
+
+	if (gva >= WINDOW_LEN || !(w = to_mend(bt, b)))
+		return WINDOW_STEP;
+	return mend(bt, b, w, (uint32_t)(gva >> PAGE_SHIFT), gva, write);
+}
+
+static unsigned slot_of(uint64_t gva)
+{
+	return (gva >> 39 & 1) | (gva >> 44 & 6);
+}
+
+/* Page of a wide window; false: the slot is another entry's, or it is at its ends. */
+static bool wide_page(const struct bt_window *w, uint64_t gva, uint32_t *gpage)
+{
+	unsigned slot = slot_of(gva), page = gva >> PAGE_SHIFT & (WIDE_GPAGES - 1);
+
+	*gpage = slot << 27 | page;
+	return gva < 1ull << 47 && w->owner[slot] == (gva >> 39) + 1 &&
+	       page - WIDE_EDGE < WIDE_GPAGES - 2 * WIDE_EDGE;
+}
+
+enum window_result window_fault_wide(struct bt *bt, struct bt_vcpu *b, uint64_t ea,
+				     const uint8_t *addr, bool write)
+{
+	/* Part of the access may lie in the next page. */
+	uint64_t more = (uint64_t)(uintptr_t)addr - (b->v->hot[H_GSBASE] + (ea & WIDE_MASK));
+	uint64_t gva = ea + more;
+	struct bt_window *w;
+	uint32_t gpage;
+
+	if (more >= 64 || gva >= 1ull << 47 || !(w = to_mend(bt, b)))
+		return WINDOW_STEP;
+	if (!w->owner[slot_of(gva)])
+		w->owner[slot_of(gva)] = (uint16_t)((gva >> 39) + 1);
+	return wide_page(w, gva, &gpage) ? mend(bt, b, w, gpage, gva, write) : WINDOW_STEP;
 }
 
 bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint32_t gva, bool write)
@@ -397,7 +511,8 @@ void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what)
 		/* User pages of other CR3s are compared when they are next used. */
 		flush_page(bt, v, &s->w[0], g);
 		for (unsigned i = 1; i < BT_WINDOWS; i++)
-			if (s->w[i].space == space_of(&v->cpu))
+			if (s->w[i].space == space_of(&v->cpu) &&
+			    (!s->w[i].wide || wide_page(&s->w[i], gva, &g)))
 				flush_page(bt, v, &s->w[i], g);
 		return;
 	}
@@ -421,7 +536,7 @@ void window_protect(struct bt *bt, uint64_t page)
 
 		if (!(w->pte[g] & WIN_WRITE))
 			continue;
-		mprotect(w->base + ((uint64_t)g << PAGE_SHIFT), PAGE_SIZE, PROT_READ);
+		mprotect(page_at(w, g), PAGE_SIZE, PROT_READ);
 		w->pte[g] &= ~WIN_WRITE;
 	}
 }

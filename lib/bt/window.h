@@ -11,6 +11,12 @@
  * mapped until the guest flushes it: at INVLPG the page; after MOV CR3 a user
  * window is compared with the page tables before it is next used.
  *
+ * 64-bit user code has wide windows: eight slots of 512 GiB, for the PML4 entries of
+ * the user's half.  Three bits of the address tell which slot (WIDE_MASK keeps them and
+ * bits 0-38; an address of the other half, or none, keeps what makes it fault).  Two
+ * entries that want one slot: it belongs to the first, the other's pages are never
+ * mapped.  What is in no slot's first and last MiB cannot straddle its ends.
+ *
  * The kernel window (CPL 0, and paging off) holds supervisor pages only; a user
  * window holds user pages of one CR3.  So no access can reach what its
  * privilege forbids, whatever the instruction does; beyond 4 GiB lies a guard.
@@ -29,14 +35,23 @@
 struct win_table {
 	uint32_t first;		/* first guest page it covers */
 	uint64_t pde_gpa, pde;	/* the entry that points to it */
+	uint64_t upper;		/* wide: of what stands above that */
 	uint8_t *copy;		/* PAGE_SIZE bytes; NULL: pde maps a large page */
 };
 
 #define WIN_TABLES_MAX 64
+
+#define WIDE_SLOTS	8
+#define WIDE_MASK	0xffffe0ffffffffffull	/* bits 0-39, 45, 46, 47-63 */
+/* A base under which nothing can be reached from user mode. */
+#define WIDE_NONE	0xffff800000000000ull
+
 #define WIN_LOCAL_MAX 64
 
 struct bt_window {
 	uint8_t *base;		/* NULL: not made yet */
+	bool wide;
+	uint16_t owner[WIDE_SLOTS];	/* PML4 entry of a slot + 1; 0: none yet */
 	uint64_t space;		/* of a user window: see space_of() */
 	uint64_t used;		/* for LRU */
 	bool user, stale;	/* stale: compare with the page tables before use */
@@ -82,6 +97,9 @@ enum window_result { WINDOW_RETRY, WINDOW_RETRY_FEW, WINDOW_STEP };
  * interpreter execute the instruction (guest fault, device, told writes). */
 enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 				const uint8_t *addr, bool write);
+/* The same for 64-bit code, whose access began at linear address ea. */
+enum window_result window_fault_wide(struct bt *bt, struct bt_vcpu *b, uint64_t ea,
+				     const uint8_t *addr, bool write);
 
 /* Is gva mapped for the current mode, for such an access? */
 bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint32_t gva, bool write);
@@ -95,6 +113,15 @@ void window_protect(struct bt *bt, uint64_t page);
 /* What the page tables say of a guest page now: its pte, 0 if it may not be mapped. */
 uint32_t window_page_now(struct bt *bt, struct vcpu *v, const struct bt_window *w,
 			 const struct x86_walk_mem *m, uint32_t gpage);
+/* The guest's address of page gpage of a window. */
+static inline uint64_t window_gva(const struct bt_window *w, uint32_t gpage)
+{
+	uint64_t in_slot = (uint64_t)(gpage & ((1u << 27) - 1)) << 12;
+
+	return w->wide ? (uint64_t)(w->owner[gpage >> 27] - 1) << 39 | in_slot :
+			 (uint64_t)gpage << 12;
+}
+
 /* Is what is mapped still right?  Fewer rights than the tables give are a later
  * fault, no error. */
 bool window_page_stands(uint32_t had, uint32_t now);

@@ -1,7 +1,7 @@
 /*
  * Random 64-bit code, translated against interpreted (which tests/unit/interp_native
  * compares with the host): as bt_diff, in long mode.  The same megabyte stands at
- * three places of the address space, one of them in the kernel's half.
+ * four places of the address space, one of them in the kernel's half.
  *
  *	bt_diff64 [cases [seed [form]]]	default 9000 cases, all forms
  */
@@ -55,8 +55,10 @@ static void tables(uint8_t *low)
 	le64_put(low + RIG_TSS + 4, RIG_STACK);
 	le64_put(low + PML4, PDPT | 7);
 	le64_put(low + PML4 + 8 * 254, PDPT | 7);
+	le64_put(low + PML4 + 8 * 170, PDPT | 7);
 	le64_put(low + PML4 + 8 * 273, PDPT | 7);
 	le64_put(low + PDPT, PD | 7);
+	le64_put(low + PDPT + 8, PD | 7);
 	le64_put(low + PD, PT | 7);
 	for (uint32_t i = 0; i < RIG_MEM >> 12; i++) {
 		uint32_t pte = i << 12 | 7;
@@ -78,7 +80,7 @@ static void cpu_make(struct x86_cpu *c)
 	c->seg[X86_CS].attr = (c->seg[X86_CS].attr & ~X86_SEG_DB) | X86_SEG_L;
 	c->idtr.limit = 256 * 16 - 1;
 	c->seg[X86_GS] = c->seg[X86_FS];
-	c->seg[X86_GS].base = views[2] + RIG_DATA;
+	c->seg[X86_GS].base = views[1] + RIG_DATA;
 	x86_cpu_update_mode(c);
 }
 

@@ -14,8 +14,8 @@
 
 #define CODE_MAX	900u
 
-/* The same memory stands at each of these. */
-static const uint64_t views[] = { 0, 0x7f0000000000, 0xffff888000000000 };
+/* The same memory stands at each of these; windows hold the last two. */
+static const uint64_t views[] = { 0, 0xffff888000000000, 0x7f0040000000, 0x550040000000 };
 
 static struct {
 	const struct x86_model *model;
@@ -52,7 +52,7 @@ static void mov_ri(unsigned reg, uint64_t val)
 
 static uint64_t view(void)
 {
-	return views[below(3)];
+	return views[below(4)];
 }
 
 /* An address of data, often near the end of a page. */
@@ -96,7 +96,7 @@ static bool wanted(const struct x86_insn *in)
 
 static uint64_t seg_base(const struct x86_insn *in)
 {
-	return in->seg == X86_FS ? RIG_DATA : in->seg == X86_GS ? views[2] + RIG_DATA : 0;
+	return in->seg == X86_FS ? RIG_DATA : in->seg == X86_GS ? views[1] + RIG_DATA : 0;
 }
 
 /* Registers in front of a memory operand, so that it hits data. */
