@@ -47,14 +47,6 @@ static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint64_t eip,
 	return u;
 }
 
-/* Under a 64-bit kernel only 64-bit user code has windows so far: issue 3. */
-static bool can_window(const struct bt_vcpu *b)
-{
-	uint32_t wide = BT_M_LONG | BT_M_USER;
-
-	return b->bt->can_window && (!b->v->cpu.long_mode || (b->mode & wide) == wide);
-}
-
 /* The unit at EIP, made when there is none.  NULL: the interpreter is to go on
  * (a fetch fault, code in device memory). */
 static struct bt_unit *find_unit(struct bt_vcpu *b)
@@ -85,7 +77,7 @@ static struct bt_unit *find_unit(struct bt_vcpu *b)
 			return NULL;	/* code in device memory */
 		if (!b->verify && unit_patched(b->bt, gpa))
 			return NULL;
-		u = translate(b, gpa, eip, can_window(b) && !b->bt->want_mixed ?
+		u = translate(b, gpa, eip, bt_can_window(b) && !b->bt->want_mixed ?
 			      BT_WINDOW : BT_SOFT, 0);
 	}
 	return u;
@@ -145,7 +137,7 @@ static void promote(struct bt_vcpu *b)
 	unsigned tries = u->tries;
 
 	*u->counter = UINT32_MAX;
-	if (!can_window(b))
+	if (!bt_can_window(b))
 		return;
 	if (u->form == BT_WINDOW) {
 		b->bt->stats.retried++;

@@ -8,6 +8,8 @@
 
 #include "bt/unit.h"
 
+#define TC_CODE		(TC_ARENA - TC_UNITS_MAX * sizeof(uint32_t))
+
 int tcache_open(struct tcache *t, struct err *e)
 {
 	uint8_t *p;
@@ -69,9 +71,16 @@ uint8_t *tcache_room(struct tcache *t)
 {
 	struct tc_arena *a = &t->arena[t->cur];
 
-	if (TC_ARENA - a->used < TC_UNIT_MAX)
+	if (TC_CODE - a->used < TC_UNIT_MAX || a->nunits == TC_UNITS_MAX)
 		return NULL;
 	return t->rw + (size_t)t->cur * TC_ARENA + a->used;
+}
+
+uint32_t *tcache_counter(struct tcache *t)
+{
+	uint32_t *first = (uint32_t *)(t->rw + (size_t)t->cur * TC_ARENA + TC_CODE);
+
+	return first + t->arena[t->cur].nunits;
 }
 
 struct tc_arena *tcache_next(struct tcache *t)

@@ -14,6 +14,9 @@
 #define TC_ARENA	(1u << 20)
 #define TC_ARENAS	48
 #define TC_UNIT_MAX	16384	/* host bytes a unit may take */
+/* Units of an arena; their counters stand at its end, for a store to a cache line with
+ * code makes the processor throw away all that it has fetched. */
+#define TC_UNITS_MAX	4096
 
 struct bt_unit;
 
@@ -37,6 +40,8 @@ void tcache_close(struct tcache *t);
 /* Room for TC_UNIT_MAX bytes in the writable mapping, or NULL: the current
  * arena is full, call tcache_next(). */
 uint8_t *tcache_room(struct tcache *t);
+/* The counter of the unit that room was given for, in the writable mapping. */
+uint32_t *tcache_counter(struct tcache *t);
 /* Move to the next arena; returns the one that has to be emptied first. */
 struct tc_arena *tcache_next(struct tcache *t);
 /* Take len bytes for u (its code lies at the room given); 0 or -ENOMEM. */

@@ -352,14 +352,13 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 	g.flags = GEN_HOST;
 	g.e.p = room(bt);
 	u->fpu = uses_fpu(&g, &d);
-	u->counter = (uint32_t *)g.e.p;
+	u->counter = tcache_counter(&bt->tc);
 	*u->counter = HOT_COUNT;
-	g.e.p += 8;
 	g.e.start = g.e.p;
 	g.e.end = g.e.p + TC_UNIT_MAX - 64;
 	g.e.exec_delta = -(intptr_t)bt->tc.len;	/* rx lies below rw */
 	u->code = emit_here(&g.e);
-	gen_entry(&g, bt->want_mixed && (form == BT_SOFT || soft));
+	gen_entry(&g, bt->want_mixed && bt_can_window(b) && (form == BT_SOFT || soft));
 	gen_body(&g, &d, soft);
 	if (g.mode & BT_M_LONG)
 		gen64_stubs(&g);
@@ -368,7 +367,7 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 	if (bt->verify && !verify_note(u, b->v, d.in, d.n, pure_insns(u)))
 		g.e.overflow = true;
 	u->code_len = (uint32_t)(g.e.p - g.e.start);
-	if (g.e.overflow || tcache_commit(&bt->tc, u, u->code_len + 8) < 0) {
+	if (g.e.overflow || tcache_commit(&bt->tc, u, u->code_len) < 0) {
 		unit_free(u);
 		return NULL;
 	}

@@ -254,6 +254,14 @@ static inline uint32_t bt_jc_index(uint64_t rip)
 	return (eip ^ (eip >> 10 | eip << 22)) & (BT_JC_SIZE - 1);
 }
 
+/* Under a 64-bit kernel only 64-bit user code has windows so far: issue 3. */
+static inline bool bt_can_window(const struct bt_vcpu *b)
+{
+	uint32_t wide = BT_M_LONG | BT_M_USER;
+
+	return b->bt->can_window && (!b->v->cpu.long_mode || (b->mode & wide) == wide);
+}
+
 /* The linear address of (E|R)IP. */
 static inline uint64_t bt_linear(const struct bt_vcpu *b, uint64_t eip)
 {
