@@ -91,8 +91,8 @@ disas() {
 	fails 2 'disas: --at: 0xffffffff: 32-bit code begins .*' disas --at 0xffffffff x
 	fails 2 'disas: --at: 0x10000: 16-bit code begins at 0x0 to 0xffff' \
 		disas --bits 16 --at 0x10000 x
-	fails 3 'disas: --bits: 64-bit code is not translated, only 16 and 32-bit' disas --bits 64 x
-	fails 3 'disas: --bits: 8-bit code is not translated, only 16 and 32-bit' disas --bits 8 x
+	fails 3 'disas: --bits: 64-bit code cannot be shown, only 16 and 32-bit' disas --bits 64 x
+	fails 3 'disas: --bits: 8-bit code cannot be shown, only 16 and 32-bit' disas --bits 8 x
 	fails 2 'disas: --length: 0: out of range .*' disas --length 0 x
 	fails 2 'disas: --length: 1048577: out of range .*' disas --length 1048577 x
 	fails 3 'disas: /etc/passwd: no bytes there' disas --offset 1000000 /etc/passwd

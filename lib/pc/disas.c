@@ -66,7 +66,7 @@ static int check(const struct pc_disas *d, struct err *e)
 	uint64_t low = real ? 0 : PC_DISAS_LOW, high = real ? PC_DISAS_TOP16 - 1 : PC_DISAS_HIGH;
 
 	if (d->bits != 16 && d->bits != 32)
-		return err_set(e, -ENOTSUP, "%u-bit code is not translated, only 16 and 32-bit",
+		return err_set(e, -ENOTSUP, "%u-bit code cannot be shown, only 16 and 32-bit",
 			       d->bits);
 	if (d->at < low || d->at > high)
 		return err_set(e, -ERANGE, "0x%" PRIx64 ": %u-bit code begins at 0x%" PRIx64
