@@ -34,6 +34,12 @@ extern const char bt_exit[], bt_exit_saved[];
 
 #define ALTSTACK (64u << 10)
 
+/* Not in the C library's headers.  Without it the kernel takes a guest's RSP that is an
+ * address in there for a handler that is running, and writes the frame there. */
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1u << 31)
+#endif
+
 /* The handler finds its vCPU at the bottom of the aligned alternate stack. */
 static struct bt_vcpu *current_vcpu(void)
 {
@@ -201,7 +207,7 @@ int bt_signal_init(struct bt_vcpu *b, struct err *e)
 	struct sigevent sev = { .sigev_notify = SIGEV_THREAD_ID,
 				.sigev_signo = VCPU_KICK_SIGNAL,
 				.sigev_value.sival_ptr = b->v };
-	stack_t ss = { .ss_size = ALTSTACK };
+	stack_t ss = { .ss_size = ALTSTACK, .ss_flags = (int)SS_AUTODISARM };
 	sigset_t ours;
 	int rc;
 

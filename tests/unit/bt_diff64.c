@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "bt/unit.h"
 #include "bt_rig.h"
 #include "bt_diff64_code.h"
 
@@ -331,6 +332,32 @@ static void one_case(void)
 		show_code();
 }
 
+/* RSP is data, also where it is an address of the stack that host signals come on. */
+static void rsp_case(void)
+{
+	static const uint8_t code[] = { 0x31, 0xc9, 0xf7, 0xf1 };	/* xor ecx, ecx; div ecx */
+	const struct bt_vcpu *b = bt.v->engine;
+	uint64_t rsp = (uintptr_t)b->altstack + 0x400;
+	static struct x86_cpu c;
+	enum vcpu_exit ex;
+
+	now.cpl = 3;
+	now.at = RIG_CODE;
+	now.len = sizeof(code);
+	memcpy(now.code, code, sizeof(code));
+	cpu_make(&c);
+	c.rip = now.at;
+	c.gpr[X86_RSP] = rsp;
+	memory_make();
+	bt.v->cpu = c;
+	tlb_flush(&bt.v->tlb);
+	bt.ops->sync_in(bt.v);
+	ex = bt.ops->run(bt.v);
+	check(ex == VCPU_EXIT_HLT && bt.v->cpu.rip == RIG_HANDLER + 1, "%s: exit %u at %#lx",
+	      form_name, ex, (unsigned long)bt.v->cpu.rip);
+	check(le64_get(rig_at(&bt, RIG_STACK - 16)) == rsp, "%s: RSP pushed", form_name);
+}
+
 static void run_form(enum bt_form form, const char *name, uint64_t cases)
 {
 	form_name = name;
@@ -338,6 +365,7 @@ static void run_form(enum bt_form form, const char *name, uint64_t cases)
 	rig_new(&bt, &bt_engine, form, false);
 	oracle.vm.model = bt.vm.model;
 	now.model = &bt.vm.model;
+	rsp_case();
 	for (uint64_t i = 0; i < cases && check_failed < 40; i++)
 		one_case();
 	rig_free(&bt);
