@@ -287,6 +287,10 @@ bool gen64_may_link(const struct gen *g, uint64_t rip)
 {
 	if (unit_same_page(g->u, rip) && !g->u->gpa2)
 		return true;
+	/* Nothing is behind the end of the lower half: as a link that is never made it
+	 * faults there, not at the jump. */
+	if ((uint64_t)((int64_t)(rip << 16) >> 16) != rip)
+		return true;
 	return !(g->mode & BT_M_USER);
 }
 

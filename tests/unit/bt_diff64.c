@@ -68,6 +68,11 @@ static void tables(uint8_t *low)
 			pte = rig_pte(i - (RIG_DATA >> 12));
 		le64_put(low + PT + 8 * i, pte);
 	}
+	/* the last page of the lower half: the last of memory */
+	le64_put(low + PML4 + 8 * 255, PDPT | 7);
+	le64_put(low + PDPT + 8 * 511, PD | 7);
+	le64_put(low + PD + 8 * 511, PT | 7);
+	le64_put(low + PT + 8 * 511, (RIG_MEM - 4096) | 7);
 }
 
 static void cpu_make(struct x86_cpu *c)
@@ -332,30 +337,47 @@ static void one_case(void)
 		show_code();
 }
 
-/* RSP is data, also where it is an address of the stack that host signals come on. */
-static void rsp_case(void)
+/* A case of its own: code at CPL 3, until it faults. */
+static void fixed_case(uint64_t at, const char *code, uint64_t rsp)
 {
-	static const uint8_t code[] = { 0x31, 0xc9, 0xf7, 0xf1 };	/* xor ecx, ecx; div ecx */
-	const struct bt_vcpu *b = bt.v->engine;
-	uint64_t rsp = (uintptr_t)b->altstack + 0x400;
 	static struct x86_cpu c;
 	enum vcpu_exit ex;
 
 	now.cpl = 3;
-	now.at = RIG_CODE;
-	now.len = sizeof(code);
-	memcpy(now.code, code, sizeof(code));
+	now.at = at;
+	now.len = (unsigned)strlen(code);
+	memcpy(now.code, code, now.len);
 	cpu_make(&c);
-	c.rip = now.at;
+	c.rip = at;
 	c.gpr[X86_RSP] = rsp;
 	memory_make();
 	bt.v->cpu = c;
 	tlb_flush(&bt.v->tlb);
 	bt.ops->sync_in(bt.v);
 	ex = bt.ops->run(bt.v);
-	check(ex == VCPU_EXIT_HLT && bt.v->cpu.rip == RIG_HANDLER + 1, "%s: exit %u at %#lx",
-	      form_name, ex, (unsigned long)bt.v->cpu.rip);
+	check(ex == VCPU_EXIT_HLT, "%s: exit %u", form_name, ex);
+}
+
+/* RSP is data, also where it is an address of the stack that host signals come on. */
+static void rsp_case(void)
+{
+	const struct bt_vcpu *b = bt.v->engine;
+	uint64_t rsp = (uintptr_t)b->altstack + 0x400;
+
+	fixed_case(RIG_CODE, "\x31\xc9\xf7\xf1", rsp);	/* xor ecx, ecx; div ecx */
+	check(bt.v->cpu.rip == RIG_HANDLER + 1, "%s: not #DE", form_name);
 	check(le64_get(rig_at(&bt, RIG_STACK - 16)) == rsp, "%s: RSP pushed", form_name);
+}
+
+/* What ends where the lower half ends is executed once; the next fetch faults. */
+static void edge_case(void)
+{
+	fixed_case(0x7ffffffffffd, "\x48\xff\xc0", 0);	/* inc rax */
+	check(bt.v->cpu.rip == RIG_HANDLER + 16 * X86_EXC_GP + 1, "%s: not #GP", form_name);
+	check(bt.v->cpu.gpr[X86_RAX] == 1, "%s: RAX %lu", form_name,
+	      (unsigned long)bt.v->cpu.gpr[X86_RAX]);
+	check(le64_get(rig_at(&bt, RIG_STACK - 40)) == 0x800000000000, "%s: RIP pushed %#lx",
+	      form_name, (unsigned long)le64_get(rig_at(&bt, RIG_STACK - 40)));
 }
 
 static void run_form(enum bt_form form, const char *name, uint64_t cases)
@@ -366,6 +388,7 @@ static void run_form(enum bt_form form, const char *name, uint64_t cases)
 	oracle.vm.model = bt.vm.model;
 	now.model = &bt.vm.model;
 	rsp_case();
+	edge_case();
 	for (uint64_t i = 0; i < cases && check_failed < 40; i++)
 		one_case();
 	rig_free(&bt);
