@@ -119,7 +119,7 @@ static bool fill(struct bt_vcpu *b, uint64_t gva, unsigned what)
 	enum tlb_mode m = tlb_mode(b);
 	const struct tlb_entry *e = &v->tlb.e[m][gva >> PAGE_SHIFT & (TLB_SIZE - 1)];
 	bool write = what & BT_MISS_WRITE;
-	uint64_t gpa, tag;
+	uint64_t gpa, tag, drops = b->bt->stats.drops;
 
 	/* #GP and #MF come before the walk, which sets A and D. */
 	if (!canonical(gva) || gva & what >> BT_MISS_ALIGN ||
@@ -129,7 +129,8 @@ static bool fill(struct bt_vcpu *b, uint64_t gva, unsigned what)
 	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R, m, &gpa) != X86_OK)
 		return false;
 	tag = write ? e->wtag : e->rtag;
-	return tag == (gva & PAGE_MASK);
+	/* drops: A or D was set in bytes that are code, too */
+	return tag == (gva & PAGE_MASK) && drops == b->bt->stats.drops;
 }
 
 int bt64_tlb_miss_c(struct vcpu *v, uint64_t gva)

@@ -17,6 +17,7 @@
 #define PDPT		0x5000u
 #define PD		0x6000u
 #define PT		0x7000u
+#define SELF_PAGE	0x1f0000u
 
 static struct rig bt, oracle;
 static uint8_t memory[RIG_MEM];		/* as it is at first */
@@ -338,17 +339,19 @@ static void one_case(void)
 }
 
 /* A case of its own: code at CPL 3, until it faults. */
-static void fixed_case(uint64_t at, const char *code, uint64_t rsp)
+static void fixed_case(uint64_t at, const char *code, unsigned len, uint64_t rsp)
 {
 	static struct x86_cpu c;
 	enum vcpu_exit ex;
 
 	now.cpl = 3;
 	now.at = at;
-	now.len = (unsigned)strlen(code);
+	now.len = len;
 	memcpy(now.code, code, now.len);
 	cpu_make(&c);
 	c.rip = at;
+	c.gpr[X86_RDX] = 0;
+	c.gpr[X86_RSI] = SELF_PAGE;
 	c.gpr[X86_RSP] = rsp;
 	memory_make();
 	bt.v->cpu = c;
@@ -364,7 +367,7 @@ static void rsp_case(void)
 	const struct bt_vcpu *b = bt.v->engine;
 	uint64_t rsp = (uintptr_t)b->altstack + 0x400;
 
-	fixed_case(RIG_CODE, "\x31\xc9\xf7\xf1", rsp);	/* xor ecx, ecx; div ecx */
+	fixed_case(RIG_CODE, "\x31\xc9\xf7\xf1", 4, rsp);	/* xor ecx, ecx; div ecx */
 	check(bt.v->cpu.rip == RIG_HANDLER + 1, "%s: not #DE", form_name);
 	check(le64_get(rig_at(&bt, RIG_STACK - 16)) == rsp, "%s: RSP pushed", form_name);
 }
@@ -372,12 +375,25 @@ static void rsp_case(void)
 /* What ends where the lower half ends is executed once; the next fetch faults. */
 static void edge_case(void)
 {
-	fixed_case(0x7ffffffffffd, "\x48\xff\xc0", 0);	/* inc rax */
+	fixed_case(0x7ffffffffffd, "\x48\xff\xc0", 3, 0);	/* inc rax */
 	check(bt.v->cpu.rip == RIG_HANDLER + 16 * X86_EXC_GP + 1, "%s: not #GP", form_name);
 	check(bt.v->cpu.gpr[X86_RAX] == 1, "%s: RAX %lu", form_name,
 	      (unsigned long)bt.v->cpu.gpr[X86_RAX]);
 	check(le64_get(rig_at(&bt, RIG_STACK - 40)) == 0x800000000000, "%s: RIP pushed %#lx",
 	      form_name, (unsigned long)le64_get(rig_at(&bt, RIG_STACK - 40)));
+}
+
+/* A load sets A in a page-table entry that is the code behind it: the entry was
+ * add eax, 0xff0 and becomes and eax, 0xff0. */
+static void self_case(void)
+{
+	fixed_case(PT + SELF_PAGE / 512 - 2,
+		   "\x8a\x1e"				/* mov bl, [rsi] */
+		   "\x05\xf0\x0f\0\0\0\0\0\xf4\xf4",	/* add; add [rax], al; add ah, dh; hlt */
+		   12, 0);
+	check(bt.v->cpu.rip == RIG_HANDLER + 16 * X86_EXC_GP + 1, "%s: not #GP", form_name);
+	check(bt.v->cpu.gpr[X86_RAX] == 0, "%s: RAX %#lx", form_name,
+	      (unsigned long)bt.v->cpu.gpr[X86_RAX]);
 }
 
 static void run_form(enum bt_form form, const char *name, uint64_t cases)
@@ -389,6 +405,7 @@ static void run_form(enum bt_form form, const char *name, uint64_t cases)
 	now.model = &bt.vm.model;
 	rsp_case();
 	edge_case();
+	self_case();
 	for (uint64_t i = 0; i < cases && check_failed < 40; i++)
 		one_case();
 	rig_free(&bt);
