@@ -163,7 +163,8 @@ static bool same(struct gen *g)
 		same_reg(g);
 		return true;
 	}
-	if (!m->size || in->vsib || is_bit_string(in))
+	if (!m->size || in->vsib || is_bit_string(in) ||
+	    (in->op == X86_MOVSXD && in->opsize == 2))	/* reads more than its size says */
 		return false;
 	gen64_ea(g, in);
 	gen64_check(g, m->size, m->access & X86_A_W);

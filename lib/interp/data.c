@@ -32,6 +32,18 @@ int op_movsx(struct vcpu *v, const struct x86_insn *in)
 	return interp_put(v, in, 0, (uint64_t)sz_sext(a, in->o[1].size));
 }
 
+/* With 66 AMD's processors still read a doubleword. */
+int op_movsxd(struct vcpu *v, const struct x86_insn *in)
+{
+	uint32_t a;
+
+	if (in->opsize != 2 || in->o[1].kind != X86_O_MEM || !v->vm->model.amd)
+		return op_movsx(v, in);
+	if (seg_read(v, in->seg, interp_ea(v, in), &a, sizeof(a)))
+		return X86_FAULT;
+	return interp_put(v, in, 0, a & 0xffff);
+}
+
 int op_lea(struct vcpu *v, const struct x86_insn *in)
 {
 	return interp_put(v, in, 0, interp_ea(v, in));

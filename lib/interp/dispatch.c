@@ -12,7 +12,7 @@ interp_fn *const interp_exec[X86_OP_COUNT] = {
 	[X86_RCR] = op_rotate, [X86_SHL] = op_shift, [X86_SHR] = op_shift,
 	[X86_SAR] = op_shift, [X86_SHLD] = op_shld_shrd, [X86_SHRD] = op_shld_shrd,
 	[X86_MOV] = op_mov, [X86_MOVZX] = op_mov, [X86_MOVSX] = op_movsx,
-	[X86_MOVSXD] = op_movsx, [X86_LEA] = op_lea, [X86_XCHG] = op_xchg,
+	[X86_MOVSXD] = op_movsxd, [X86_LEA] = op_lea, [X86_XCHG] = op_xchg,
 	[X86_XADD] = op_xadd, [X86_CMPXCHG] = op_cmpxchg,
 	[X86_CMPXCHG8B] = op_cmpxchg8b, [X86_CMPXCHG16B] = op_cmpxchg16b,
 	[X86_BSWAP] = op_bswap, [X86_BT] = op_bt, [X86_BTS] = op_bt,

@@ -430,7 +430,9 @@ line_fn *fast_pick(struct iline *e, const struct x86_insn *in)
 	case X86_ADD: case X86_OR: case X86_ADC: case X86_SBB: case X86_AND:
 	case X86_SUB: case X86_XOR: case X86_CMP: case X86_TEST: case X86_MOV:
 		return form < 0 ? NULL : two_operands[in->op][form][size_index(e->size)];
-	case X86_MOVZX: case X86_MOVSX: case X86_MOVSXD:
+	case X86_MOVSXD:
+		return in->opsize == 2 ? NULL : pick_extend(e, in, form);
+	case X86_MOVZX: case X86_MOVSX:
 		return pick_extend(e, in, form);
 	case X86_PUSH: case X86_POP: case X86_LEAVE: case X86_RET: case X86_CALL:
 	case X86_JMP: case X86_JCC:
