@@ -30,7 +30,8 @@ engines() { for engine in ${ENGINES:-interp bt}; do "$@"; done; }
 # background ARG...: vmrun in the background, as $pid.
 background() {
 	rm -f "$BATS_TEST_TMPDIR/err"
-	"$VMRUN" "$@" --timeout 60 </dev/null >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" 3>&- &
+	# Whoever runs the tests may have started them with SIGHUP ignored, by nohup.
+	env --default-signal=HUP "$VMRUN" "$@" --timeout 60 </dev/null >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" 3>&- &
 	pid=$!
 }
 
