@@ -109,6 +109,7 @@ static bool oracle_run(void)
 		struct x86_insn in;
 		uint32_t count = (uint32_t)c->gpr[X86_RCX];
 		bool known = !in_handler(v) && peek_insn(v, &in);
+		struct rig_own_bytes own = { .len = 0 };
 		enum interp_result r;
 
 		if (known) {
@@ -120,8 +121,10 @@ static bool oracle_run(void)
 			if (o->kind == X86_O_IMM)
 				count = (uint32_t)in.imm;
 			ran.tainted |= (x86_flags_read(&in) & ran.undefined) != 0;
+			rig_own_bytes_take(&own, &oracle, c->rip, UINT32_MAX, in.len);
 		}
 		r = interp_step(v);
+		ran.tainted |= rig_own_bytes_changed(&own, &oracle);
 		if (r == INTERP_SHUTDOWN || c->halted)
 			return true;
 		if (in_handler(v) && ran.vector == 256)

@@ -171,6 +171,7 @@ static bool oracle_run(void)
 		struct x86_insn in;
 		uint64_t count = c->gpr[X86_RCX];
 		bool known = !in_handler(v) && peek_insn(v, &in);
+		struct rig_own_bytes own = { .len = 0 };
 		enum interp_result r;
 
 		if (known) {
@@ -183,8 +184,10 @@ static bool oracle_run(void)
 				count = (uint64_t)in.imm;
 			count &= in.nops && in.o[0].size == 8 ? 63 : 31;
 			ran.tainted |= (x86_flags_read(&in) & ran.undefined) != 0;
+			rig_own_bytes_take(&own, &oracle, c->rip, UINT64_MAX, in.len);
 		}
 		r = interp_step(v);
+		ran.tainted |= rig_own_bytes_changed(&own, &oracle);
 		if (r == INTERP_SHUTDOWN || c->halted)
 			return true;
 		if (in_handler(v) && ran.vector == 256)

@@ -95,6 +95,45 @@ static inline void rig_free(struct rig *r)
 	free(r->v);
 }
 
+/*
+ * Where code runs in the page tables, the walk of an instruction's own access may set
+ * A or D in its own bytes.  A processor may execute the bytes it had fetched or fetch
+ * them again (SDM volume 3, 4.10.2.3 and 9.1.3), and the engines differ in it.
+ */
+struct rig_own_bytes {
+	uint64_t gpa[X86_INSN_MAX];
+	uint8_t was[X86_INSN_MAX];
+	unsigned len;		/* 0: not in the tables */
+};
+
+static inline bool rig_in_tables(uint64_t gpa)
+{
+	return gpa >= RIG_PD && gpa < RIG_PAE_PT + 0x1000;
+}
+
+/* To be taken before an instruction of len bytes at linear address gva is executed. */
+static inline void rig_own_bytes_take(struct rig_own_bytes *o, struct rig *r, uint64_t gva,
+				      uint64_t wrap, unsigned len)
+{
+	o->len = 0;
+	for (unsigned i = 0; i < len; i++) {
+		uint64_t gpa;
+
+		if (!vcpu_peek(r->v, (gva + i) & wrap, &gpa) || !rig_in_tables(gpa))
+			continue;
+		o->gpa[o->len] = gpa;
+		o->was[o->len++] = *rig_at(r, (uint32_t)gpa);
+	}
+}
+
+static inline bool rig_own_bytes_changed(const struct rig_own_bytes *o, struct rig *r)
+{
+	for (unsigned i = 0; i < o->len; i++)
+		if (*rig_at(r, (uint32_t)o->gpa[i]) != o->was[i])
+			return true;
+	return false;
+}
+
 static inline void rig_desc(uint8_t *low, unsigned sel, uint32_t base, uint32_t limit,
 			    uint32_t attr)
 {
