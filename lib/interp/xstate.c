@@ -93,11 +93,13 @@ static void x87_load(struct x86_cpu *c, const uint8_t *buf)
 
 	memcpy(c->xsave, buf, X_MXCSR);
 	memcpy(c->xsave + X_ST, buf + X_ST, X_XMM - X_ST);
-	/* Reserved: bits 6, 7 and 13 to 15 of FCW, of which 6 reads as 1; byte 5.
+	/* Reserved: the last six bytes of each register; bits 6, 7 and 13 to 15 of FCW, of which 6 reads as 1; byte 5.
 	 * ES and B say whether an exception is pending. */
 	le16_put(c->xsave + X_FCW, (fcw & 0x1f3f) | 0x40);
 	le16_put(c->xsave + X_FSW, (fsw & 0x7f7f) | (fsw & ~fcw & 0x3f ? 0x8080 : 0));
 	c->xsave[5] = 0;
+	for (unsigned i = X_ST; i < X_XMM; i += 16)
+		memset(c->xsave + i + 10, 0, 6);
 }
 
 static void x87_init(struct x86_cpu *c)

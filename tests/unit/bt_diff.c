@@ -259,6 +259,7 @@ static void one_case(void)
 	static struct x86_cpu c;
 	uint64_t before = check_failed;
 	enum vcpu_exit ex;
+	bool ended;
 
 	ran.seed = rng;
 	case_make(&c);
@@ -266,7 +267,9 @@ static void one_case(void)
 	oracle.v->cpu = c;
 	oracle.ops->sync_in(oracle.v);
 	tlb_flush(&oracle.v->tlb);
-	if (!oracle_run() || ran.tainted) {
+	ended = oracle_run();
+	ran.tainted |= rig_tables_written(&oracle, memory);
+	if (!ended || ran.tainted) {
 		discarded += ran.tainted;
 		too_long += !ran.tainted;
 		return;

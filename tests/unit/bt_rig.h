@@ -134,6 +134,21 @@ static inline bool rig_own_bytes_changed(const struct rig_own_bytes *o, struct r
 	return false;
 }
 
+/*
+ * Has code stored to the page tables, which held what is in first?  Nothing flushes
+ * behind it, so what a translation is from then on depends on what had been cached.
+ * Entries have A and D in their first byte.
+ */
+static inline bool rig_tables_written(struct rig *r, const uint8_t *first)
+{
+	const uint8_t *now = rig_at(r, 0);
+
+	for (uint32_t i = RIG_PD; i < RIG_PAE_PT + 0x1000; i++)
+		if ((now[i] ^ first[i]) & (i % 4 ? 0xff : 0x9f))
+			return true;
+	return false;
+}
+
 static inline void rig_desc(uint8_t *low, unsigned sel, uint32_t base, uint32_t limit,
 			    uint32_t attr)
 {

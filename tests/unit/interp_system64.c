@@ -449,9 +449,12 @@ static void xsave(void)
 	c->xsave[160] = c->xsave[576] = 0;
 	FAULTS("XRSTOR of a bad header", "\x48\x0f\xae\x2e", X86_EXC_GP, 0);
 	memset(at(0x30208), 0, 56);
+	memset(at(0x30020), 0xcc, 128);
 	c->rip = R_CODE;
 	STEP("\x48\x0f\xae\x2e");
 	check(c->xsave[160] == 0x11 && c->xsave[576] == 0x22, "XRSTOR");
+	check(c->xsave[32 + 9] == 0xcc && c->xsave[32 + 10] == 0 && c->xsave[159] == 0,
+	      "ten bytes of each x87 register");
 	put64(0x30200, 3);
 	STEP("\x48\x0f\xae\x2e");
 	check(c->xsave[576] == 0 && !(c->xsave[512] & 4), "XRSTOR initializes AVX");
