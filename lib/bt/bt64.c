@@ -139,7 +139,7 @@ int bt64_tlb_miss_c(struct vcpu *v, uint64_t gva)
 	uint32_t what = (uint32_t)*bt_tls_word(T_SITE);
 	const struct bt_unit *u = (void *)(uintptr_t)*bt_tls_word(T_UNIT);
 
-	b->bt->stats.tlb_misses++;
+	b->stats.tlb_misses++;
 	if (!fill(b, gva, what >> TS_MISS & 0xff)) {
 		leave_at_miss(v, BT_EXIT_STEP);
 		return 1;

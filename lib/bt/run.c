@@ -178,7 +178,7 @@ static void site_faulted(struct bt_vcpu *b)
 
 static enum interp_result step(struct bt_vcpu *b)
 {
-	b->bt->stats.steps++;
+	b->stats.steps++;
 	return interp_step(b->v);
 }
 
@@ -222,7 +222,7 @@ again:
 		reason = (unsigned)v->hot[H_REASON];
 		if (b->verify && verify_end(b->verify, u, reason))
 			return INTERP_OK;
-		b->bt->stats.exits[reason]++;
+		b->stats.exits[reason]++;
 		trace_exit(b, reason);
 		switch (reason) {
 		case BT_EXIT_LINK:
@@ -263,7 +263,7 @@ again:
 /* How long a kick took to bring translated code here. */
 static void note_latency(struct bt_vcpu *b)
 {
-	struct bt_stats *s = &b->bt->stats;
+	struct bt_vcpu_stats *s = &b->stats;
 	uint64_t took = __builtin_ia32_rdtsc() - b->kick_tsc;
 
 	b->kick_tsc = 0;
@@ -291,7 +291,7 @@ enum vcpu_exit bt_run(struct vcpu *v)
 			return VCPU_EXIT_HLT;
 		bt_mode_set(b);
 		if (b->mode == BT_MODE_NONE) {
-			b->bt->stats.untranslatable++;
+			b->stats.untranslatable++;
 			r = interp_step(v);
 		} else {
 			r = run_units(b);

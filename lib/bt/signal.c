@@ -148,7 +148,7 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 		give_up(sig);
 		return;
 	}
-	b->bt->stats.seg_faults++;
+	b->stats.seg_faults++;
 	if (sig == SIGSEGV && (!(u->mode & BT_M_LONG) || u->form == BT_WINDOW) &&
 	    si->si_code > 0 && si->si_code != SI_KERNEL &&
 	    window_mended(b, u, s, si->si_addr, r))
@@ -179,7 +179,7 @@ void bt_signal_kicked(struct bt_vcpu *b, void *context)
 	b->v->hot[H_KICK] = 1;
 	if (!b->v->hot[H_IN_TC])
 		return;
-	b->bt->stats.kicks++;
+	b->stats.kicks++;
 	if (!b->kick_tsc)
 		b->kick_tsc = __builtin_ia32_rdtsc();
 	b->v->hot[H_JTAG] = BT_JTAG_NONE;

@@ -188,7 +188,7 @@ int bt_callout_c(struct vcpu *v, const struct bt_callout *co)
 	struct x86_cpu *c = &v->cpu;
 	uint64_t drops = b->bt->stats.drops;
 
-	b->bt->stats.callouts++;
+	b->stats.callouts++;
 	flags_join(v);
 	b->leave = false;
 	c->rip = co->next;
@@ -222,7 +222,7 @@ int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, unsigned what)
 	bool write = what & BT_MISS_WRITE;
 	uint64_t gpa, tag, drops = b->bt->stats.drops;
 
-	b->bt->stats.tlb_misses++;
+	b->stats.tlb_misses++;
 	/* #GP and #MF come before the walk, which sets A and D; across pages it takes
 	 * both of them. */
 	if ((gva & what >> BT_MISS_ALIGN & 63) ||

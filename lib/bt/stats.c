@@ -10,11 +10,38 @@ static uint64_t to_ns(const struct vm *vm, uint64_t cycles)
 	return mhz ? cycles * 1000 / mhz : 0;
 }
 
+static struct bt_vcpu_stats sum(const struct vm *vm)
+{
+	struct bt_vcpu_stats all = { 0 };
+
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		const struct bt_vcpu *b = vm->vcpu[i] ? vm->vcpu[i]->engine : NULL;
+		const struct bt_vcpu_stats *s = b ? &b->stats : NULL;
+
+		if (!s)
+			continue;
+		for (unsigned k = 0; k < BT_EXIT_KINDS; k++)
+			all.exits[k] += s->exits[k];
+		all.steps += s->steps;
+		all.callouts += s->callouts;
+		all.tlb_misses += s->tlb_misses;
+		all.seg_faults += s->seg_faults;
+		all.kicks += s->kicks;
+		all.untranslatable += s->untranslatable;
+		all.kicks_left += s->kicks_left;
+		all.kick_cycles += s->kick_cycles;
+		if (all.kick_cycles_max < s->kick_cycles_max)
+			all.kick_cycles_max = s->kick_cycles_max;
+	}
+	return all;
+}
+
 void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
 		    void *ptr)
 {
 	const struct bt *bt = vm->engine_vm;
 	const struct bt_stats *s = &bt->stats;
+	struct bt_vcpu_stats v = sum(vm);
 
 	put(ptr, "units", s->units);
 	put(ptr, "unit_insns", s->insns);
@@ -27,27 +54,27 @@ void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
 	put(ptr, "steps_patched", s->patched);
 	put(ptr, "arena_evictions", s->evictions);
 	put(ptr, "links", s->links);
-	put(ptr, "exits_link", s->exits[BT_EXIT_LINK]);
-	put(ptr, "exits_lookup", s->exits[BT_EXIT_LOOKUP]);
-	put(ptr, "exits_step", s->exits[BT_EXIT_STEP]);
-	put(ptr, "exits_request", s->exits[BT_EXIT_REQ]);
-	put(ptr, "exits_sti", s->exits[BT_EXIT_STI]);
-	put(ptr, "exits_hot", s->exits[BT_EXIT_HOT]);
-	put(ptr, "exits_fault", s->exits[BT_EXIT_FAULT]);
-	put(ptr, "exits_exception", s->exits[BT_EXIT_RAISE]);
-	put(ptr, "callouts", s->callouts);
-	put(ptr, "steps", s->steps);
-	put(ptr, "steps_untranslatable", s->untranslatable);
-	put(ptr, "tlb_misses", s->tlb_misses);
-	put(ptr, "signal_faults", s->seg_faults);
+	put(ptr, "exits_link", v.exits[BT_EXIT_LINK]);
+	put(ptr, "exits_lookup", v.exits[BT_EXIT_LOOKUP]);
+	put(ptr, "exits_step", v.exits[BT_EXIT_STEP]);
+	put(ptr, "exits_request", v.exits[BT_EXIT_REQ]);
+	put(ptr, "exits_sti", v.exits[BT_EXIT_STI]);
+	put(ptr, "exits_hot", v.exits[BT_EXIT_HOT]);
+	put(ptr, "exits_fault", v.exits[BT_EXIT_FAULT]);
+	put(ptr, "exits_exception", v.exits[BT_EXIT_RAISE]);
+	put(ptr, "callouts", v.callouts);
+	put(ptr, "steps", v.steps);
+	put(ptr, "steps_untranslatable", v.untranslatable);
+	put(ptr, "tlb_misses", v.tlb_misses);
+	put(ptr, "signal_faults", v.seg_faults);
 	put(ptr, "window_fills", s->window_fills);
 	put(ptr, "window_drops", s->window_drops);
 	put(ptr, "window_checks", s->window_checks);
 	put(ptr, "windows", s->windows);
-	put(ptr, "kicks", s->kicks);
-	put(ptr, "kick_latency_mean_ns", to_ns(vm, s->kicks_left ?
-	    s->kick_cycles / s->kicks_left : 0));
-	put(ptr, "kick_latency_max_ns", to_ns(vm, s->kick_cycles_max));
+	put(ptr, "kicks", v.kicks);
+	put(ptr, "kick_latency_mean_ns", to_ns(vm, v.kicks_left ?
+	    v.kick_cycles / v.kicks_left : 0));
+	put(ptr, "kick_latency_max_ns", to_ns(vm, v.kick_cycles_max));
 	for (unsigned i = 0; i < vm->ncpus; i++) {
 		const struct bt_vcpu *b = vm->vcpu[i] ? vm->vcpu[i]->engine : NULL;
 

@@ -184,11 +184,16 @@ struct bt_jcache {
 
 #define BT_HASH_BITS	16
 
+/* Counted by the whole VM, in struct bt. */
 struct bt_stats {
 	uint64_t units, insns, host_bytes, guest_bytes, drops, promoted, softened, retried, patched;
-	uint64_t exits[16], steps, callouts, links, tlb_misses, seg_fills, seg_faults;
-	uint64_t window_fills, window_evictions, kicks, evictions, untranslatable;
-	uint64_t windows, window_drops, window_checks;
+	uint64_t links, evictions;
+	uint64_t window_fills, windows, window_drops, window_checks;
+};
+
+/* Counted by each vCPU. */
+struct bt_vcpu_stats {
+	uint64_t exits[16], steps, callouts, tlb_misses, seg_faults, kicks, untranslatable;
 	uint64_t kicks_left, kick_cycles, kick_cycles_max;	/* from a kick to leaving */
 };
 
@@ -234,6 +239,7 @@ struct bt_vcpu {
 	void *altstack;
 	timer_t retry;			/* sends a kick again */
 	bool have_retry;
+	struct bt_vcpu_stats stats;
 	uint64_t kick_tsc;		/* of a kick that translated code has not left for */
 	struct bt_unit *fault_unit;	/* of the last BT_EXIT_FAULT */
 	struct bt_site *fault_site;
