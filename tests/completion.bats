@@ -19,7 +19,7 @@ completes() {
 	completes interp vmrun run --memory 64M --accel i
 	completes 'auto kvm bt interp' vmrun run --accel =
 	completes interp vmrun run --accel = i
-	completes '16 32' vmrun disas --bits ''
+	completes '16 32 64' vmrun disas --bits ''
 }
 
 @test "files" {

@@ -57,6 +57,17 @@ disas() {
 	assert_line --regexp '^00010000  xor eax, eax '
 }
 
+@test "64-bit code is translated for long mode" {
+	# mov rax, [rbx + 4]; mov r15, rax; cli
+	disas '\x48\x8b\x43\x04\x49\x89\xc7\xfa' --bits 64
+	assert_line --regexp '^unit 00100000: 9 bytes to [0-9]+, soft$'
+	assert_line --regexp '^00100000  mov rax, qword ptr \[rbx \+ 4\] +[0-9a-f]{3}  lea r15, \[rbx \+ 4\]$'
+	assert_line --regexp '^00100007  cli +[0-9a-f]{3}  mov r15, '
+	disas '\x48\x8b\x43\x04\xfa' --bits 64 --bt-form window --at 0x2000000
+	assert_line --regexp '^unit 02000000: 6 bytes to [0-9]+, window$'
+	assert_line --regexp ' mov rax, qword ptr gs:\[r15\]$'
+}
+
 @test "--offset and --length choose a part of the file, or of a pipe" {
 	disas '\x90\x90\x90\x01\xd8\xc3\x31\xc0' --offset 3 --length 2
 	assert_line --regexp '^00100000  add eax, ebx '
@@ -91,8 +102,7 @@ disas() {
 	fails 2 'disas: --at: 0xffffffff: 32-bit code begins .*' disas --at 0xffffffff x
 	fails 2 'disas: --at: 0x10000: 16-bit code begins at 0x0 to 0xffff' \
 		disas --bits 16 --at 0x10000 x
-	fails 3 'disas: --bits: 64-bit code cannot be shown, only 16 and 32-bit' disas --bits 64 x
-	fails 3 'disas: --bits: 8-bit code cannot be shown, only 16 and 32-bit' disas --bits 8 x
+	fails 3 'disas: --bits: 8-bit code cannot be shown, only 16, 32 and 64-bit' disas --bits 8 x
 	fails 2 'disas: --length: 0: out of range .*' disas --length 0 x
 	fails 2 'disas: --length: 1048577: out of range .*' disas --length 1048577 x
 	fails 3 'disas: /etc/passwd: no bytes there' disas --offset 1000000 /etc/passwd

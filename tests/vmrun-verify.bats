@@ -22,6 +22,9 @@ verified() {
 }
 
 @test "lock-step: exceptions" { verified exceptions; }
+@test "lock-step: floating point" { verified fpu; }
+@test "lock-step: 64-bit integers" { verified integers64; }
+@test "lock-step: long mode" { verified long; }
 @test "lock-step: page tables that change" { verified paging; }
 @test "lock-step: segments and 16-bit code" { verified segments; }
 @test "lock-step: self-modifying code" { verified smc; }

@@ -14,8 +14,9 @@ struct disas_args {
 #define AT(field) offsetof(struct disas_args, field)
 
 const struct cli_opt disas_opts[] = {
-	{ "bits", 0, CLI_NUMBER, "16|32", AT(bits), 0, 64,
-	  "real mode, or flat protected mode (default 32)" },
+	{ "bits", 0, CLI_NUMBER, "16|32|64", AT(bits), 0, 64,
+	  "real mode, flat protected mode (the default),\n"
+	  "or long mode" },
 	{ "at", 0, CLI_ADDRESS, "ADDR", AT(at), 0, UINT64_MAX,
 	  "address of the first byte (default 0x100000, with\n"
 	  "--bits 16 0x7c00)" },

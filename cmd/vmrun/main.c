@@ -31,7 +31,7 @@ static const struct cli_cmd cmds[] = {
 	},
 	{
 		"disas", disas_main,
-		"[--bits 16|32] [--at ADDR] [--offset N] [--length N]\n"
+		"[--bits 16|32|64] [--at ADDR] [--offset N] [--length N]\n"
 		"[--bt-form soft|window] FILE",
 		"Show what the translator makes of a piece of code, side by side.",
 		disas_opts,

@@ -1,6 +1,6 @@
 #ifndef BT_H
 #define BT_H
-/* The binary translator engine (16 and 32-bit guests). */
+/* The binary translator engine. */
 #include <stdio.h>
 
 #include "vmm/vm.h"
@@ -20,11 +20,11 @@ struct bt_opts {
  * by side, unit by unit.
  *
  * v          a created vCPU of this engine, in the state to translate for
- * eip, len   offsets in CS, of RAM
+ * eip, len   offsets in CS (64-bit code: addresses), of RAM
  * form       BT_SOFT or BT_WINDOW
  * Returns    0, -ENOTSUP: this state is not translated, -ENOMEM, -EFAULT: no
  *            code there
  */
-int bt_disas(struct vcpu *v, uint32_t eip, uint32_t len, enum bt_form form,
+int bt_disas(struct vcpu *v, uint64_t eip, uint32_t len, enum bt_form form,
 	     FILE *out, struct err *e);
 #endif

@@ -68,30 +68,30 @@ static void show_unit(const struct view *w, const struct bt_unit *u, const uint8
 	show_host(w, u, u->exit_off, u->code_len, "  (exits, slow paths)");
 }
 
-static int show_units(const struct view *w, struct vcpu *v, uint32_t eip, uint32_t len,
+static int show_units(const struct view *w, struct vcpu *v, uint64_t eip, uint32_t len,
 		      enum bt_form form, struct err *e)
 {
 	struct bt_vcpu *b = v->engine;
-	uint32_t end = eip + len;
+	uint64_t end = eip + len;
 
 	while (eip < end) {
 		const struct bt_unit *u;
 		const uint8_t *code;
 		uint64_t gpa;
 
-		if (vcpu_fetch_gpa(v, b->cs_base + eip, &gpa) != X86_OK ||
+		if (vcpu_fetch_gpa(v, bt_linear(b, eip), &gpa) != X86_OK ||
 		    !(code = mem_ptr(v->vm->mem, gpa, 1)))
-			return err_set(e, -EFAULT, "no code at %08" PRIx32, eip);
+			return err_set(e, -EFAULT, "no code at %08" PRIx64, eip);
 		u = bt_translate(b->bt, b, gpa, eip, form, 0);
 		if (!u)
-			return err_set(e, -ENOMEM, "cannot translate %08" PRIx32, eip);
-		show_unit(w, u, code, u->len < end - eip ? u->len : end - eip);
+			return err_set(e, -ENOMEM, "cannot translate %08" PRIx64, eip);
+		show_unit(w, u, code, u->len < end - eip ? u->len : (unsigned)(end - eip));
 		eip += u->len;
 	}
 	return 0;
 }
 
-int bt_disas(struct vcpu *v, uint32_t eip, uint32_t len, enum bt_form form,
+int bt_disas(struct vcpu *v, uint64_t eip, uint32_t len, enum bt_form form,
 	     FILE *out, struct err *e)
 {
 	struct bt_vcpu *b = v->engine;

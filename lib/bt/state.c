@@ -96,17 +96,11 @@ static uint32_t bt_mode(const struct x86_cpu *c)
 	return m;
 }
 
-/* --verify knows 16 and 32-bit code: the rest is interpreted. */
-static uint32_t mode_of(const struct bt_vcpu *b)
-{
-	return b->verify && b->v->cpu.long_mode ? BT_MODE_NONE : bt_mode(&b->v->cpu);
-}
-
 void bt_mode_set(struct bt_vcpu *b)
 {
 	const struct x86_seg *cs = &b->v->cpu.seg[X86_CS];
 
-	b->mode = mode_of(b);
+	b->mode = bt_mode(&b->v->cpu);
 	b->cs_base = b->mode & BT_M_LONG ? 0 : (uint32_t)cs->base;
 	b->cs_limit = b->mode & BT_M_LONG ? UINT32_MAX : cs->limit;
 	if (b->mode != BT_MODE_NONE &&

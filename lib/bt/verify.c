@@ -51,7 +51,7 @@ bool verify_excluded(const struct x86_insn *in)
 bool verify_note(struct bt_unit *u, struct vcpu *v, const struct x86_insn *in,
 		 unsigned n, unsigned pure)
 {
-	uint32_t eip = u->eip;
+	uint64_t eip = u->eip, wrap = u->mode & BT_M_LONG ? UINT64_MAX : UINT32_MAX;
 
 	u->npure = (uint8_t)pure;
 	u->insn = calloc(n ? n : 1, sizeof(*u->insn));
@@ -59,8 +59,8 @@ bool verify_note(struct bt_unit *u, struct vcpu *v, const struct x86_insn *in,
 		return false;
 	for (unsigned i = 0; i < n; i++) {
 		u->insn[i] = (struct bt_callout){ .in = in[i], .eip = eip,
-			.fn = interp_function(v, &in[i]), .next = eip + in[i].len };
-		eip += in[i].len;
+			.fn = interp_function(v, &in[i]), .next = (eip + in[i].len) & wrap };
+		eip = u->insn[i].next;
 	}
 	u->ninsns = (uint8_t)n;
 	return true;
@@ -137,6 +137,13 @@ static int execute_trial(struct bt_verify *y, const struct bt_callout *c)
 	return rc;
 }
 
+static void raised_take(struct bt_verify *y, const struct vcpu *v)
+{
+	memcpy(y->raised.gpr, v->cpu.gpr, sizeof(y->raised.gpr));
+	y->raised.dr6 = v->cpu.dr[6];
+	y->raised.mxcsr = le32_get(v->cpu.xsave + X_LEGACY_MXCSR);
+}
+
 /* One instruction; false: it is not for this run. */
 static bool interpret(struct bt_verify *y, const struct bt_unit *u, unsigned i)
 {
@@ -153,11 +160,15 @@ static bool interpret(struct bt_verify *y, const struct bt_unit *u, unsigned i)
 	}
 	if (called || is_rep(&c->in)) {
 		if (execute_trial(y, c) != X86_OK || y->stop) {
-			memcpy(y->raised_gpr, v->cpu.gpr, sizeof(y->raised_gpr));
+			raised_take(y, v);
 			return false;
 		}
-	} else if (!verify_touch(y, &c->in) || execute(v, c) != X86_OK) {
-		return false;
+	} else {
+		v->cpu.rip = c->next;	/* addresses may be relative to it */
+		if (!verify_touch(y, &c->in) || execute(v, c) != X86_OK) {
+			raised_take(y, v);
+			return false;
+		}
 	}
 	snapshot_take(y, v, i + 1);
 	y->s[i + 1].undefined = (s->undefined & ~x86_flags_killed(&c->in)) | undefined;
@@ -276,6 +287,23 @@ static void rep_open(struct bt_verify *y, unsigned m)
 	y->s[m].rflags = c->rflags;
 }
 
+/* Left at instruction m, which raises an exception: what may be changed before that. */
+static void raised_allow(struct bt_verify *y, const struct bt_unit *u, unsigned m,
+			 unsigned reason)
+{
+	const struct vcpu *v = y->b->v;
+	struct snapshot *s = &y->s[m];
+
+	/* It may have loaded some registers before it faulted. */
+	if (reason == BT_EXIT_RAISE && u->insn[m].in.op == X86_POPA)
+		memcpy(s->gpr, y->raised.gpr, sizeof(s->gpr));
+	if (reason == BT_EXIT_RAISE && y->whole)
+		y->system[s->system].dr[6] = y->raised.dr6;
+	/* #XM: the flags in MXCSR are set. */
+	if ((u->fpu || y->whole) && le32_get(v->cpu.xsave + X_LEGACY_MXCSR) == y->raised.mxcsr)
+		le32_put(y->fpu[s->fpu] + X_LEGACY_MXCSR, y->raised.mxcsr);
+}
+
 int verify_end(struct bt_verify *y, const struct bt_unit *u, unsigned reason)
 {
 	struct vcpu *v = y->b->v;
@@ -312,9 +340,8 @@ int verify_end(struct bt_verify *y, const struct bt_unit *u, unsigned reason)
 		y->skipped[y->stop]++;
 	if (rep)
 		rep_open(y, m);
-	/* It may have loaded some registers before it faulted. */
-	if (reason == BT_EXIT_RAISE && m == y->n && u->insn[m].in.op == X86_POPA)
-		memcpy(y->s[m].gpr, y->raised_gpr, sizeof(y->raised_gpr));
+	if (m == y->n && m < u->npure && y->stop == SKIP_NOT)
+		raised_allow(y, u, m, reason);
 	return verify_compare(y, u, m, rep) ? -EIO : left;
 }
 

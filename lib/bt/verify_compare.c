@@ -24,22 +24,25 @@ static bool differ(struct difference *d, const char *what, unsigned i, uint64_t 
 
 static bool regs_differ(const struct vcpu *v, const struct snapshot *s, struct difference *d)
 {
-	static const char *const name[8] = {
-		"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi" };
+	static const char *const name[16] = {
+		"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+		"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
 	const struct x86_cpu *c = &v->cpu;
 
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < 16; i++)
 		if (c->gpr[i] != s->gpr[i])
 			return differ(d, name[i], 0, c->gpr[i], s->gpr[i]);
 	if (c->rip != s->rip)
-		return differ(d, "eip", 0, c->rip, s->rip);
+		return differ(d, "rip", 0, c->rip, s->rip);
 	if ((c->rflags ^ s->rflags) & ~(uint64_t)(s->undefined | X86_FL_RF))
-		return differ(d, "eflags", 0, c->rflags, s->rflags);
+		return differ(d, "rflags", 0, c->rflags, s->rflags);
 	return false;
 }
 
-/* The pointers to the last x87 instruction are not kept exactly. */
-static bool fpu_differ(const uint8_t *x, const uint8_t *y, bool avx, struct difference *d)
+/* The pointers to the last x87 instruction are not kept exactly.  32-bit code has eight
+ * XMM registers; VZEROALL may clear the others. */
+static bool fpu_differ(const uint8_t *x, const uint8_t *y, unsigned nxmm, bool avx,
+		       struct difference *d)
 {
 	if (le16_get(x) != le16_get(y))
 		return differ(d, "fcw", 0, le16_get(x), le16_get(y));
@@ -53,14 +56,13 @@ static bool fpu_differ(const uint8_t *x, const uint8_t *y, bool avx, struct diff
 		if (memcmp(x + 32 + 16 * i, y + 32 + 16 * i, 10))
 			return differ(d, "st%u", i, le64_get(x + 32 + 16 * i),
 				      le64_get(y + 32 + 16 * i));
-	/* 32-bit code has eight; VZEROALL may clear the others. */
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < nxmm; i++)
 		for (unsigned k = 0; k < 16; k += 8)
 			if (memcmp(x + 160 + 16 * i + k, y + 160 + 16 * i + k, 8))
 				return differ(d, k ? "xmm%u (upper)" : "xmm%u", i,
 					      le64_get(x + 160 + 16 * i + k),
 					      le64_get(y + 160 + 16 * i + k));
-	for (unsigned i = 0; avx && i < 16; i++)
+	for (unsigned i = 0; avx && i < 2 * nxmm; i++)
 		if (memcmp(x + 576 + 8 * i, y + 576 + 8 * i, 8))
 			return differ(d, "ymm%u (upper)", i / 2, le64_get(x + 576 + 8 * i),
 				      le64_get(y + 576 + 8 * i));
@@ -89,6 +91,7 @@ void system_take(struct system_state *s, const struct x86_cpu *c)
 	s->efer = c->efer;
 	s->xcr0 = c->xcr0;
 	memcpy(s->pdpte, c->pdpte, sizeof(s->pdpte));
+	s->kernel_gs_base = c->kernel_gs_base;
 }
 
 static bool system_differs(const struct x86_cpu *c, const struct system_state *want,
@@ -139,7 +142,7 @@ static bool memory_differs(const struct bt_verify *y, unsigned m, bool rep,
 		if (l->insn >= m) {
 			/* A REP under way has stored some of its elements. */
 			if (l->prev == NONE && !(rep && l->insn == m) &&
-			    line_differs(y, l, l->before, m, d))
+			    line_differs(y, l, l->before, l->insn + 1u, d))
 				return true;
 			continue;
 		}
@@ -206,16 +209,18 @@ int verify_complain(struct bt_verify *y, const struct bt_unit *u, unsigned m,
 	const struct bt_callout *c = &u->insn[m ? m - 1 : 0];
 	uint8_t bytes[X86_INSN_MAX] = { 0 };
 	struct vcpu *v = y->b->v;
-	char text[80];
+	char text[80], at[2][24];
 	uint64_t gpa;
 
 	for (unsigned i = 0; i < c->in.len; i++)
 		if (vcpu_peek(v, c->eip + i, &gpa))
 			mem_read(v->vm->mem, gpa, &bytes[i], 1);
-	x86_disas(text, sizeof(text), bytes, c->in.len, c->eip, 32);
-	return err_set(&v->err, -EIO, "verify: behind %s (%08x, instruction %u of the %s "
-		       "unit at %08x): %s is %llx, %llx in the interpreter", text, (uint32_t)c->eip, m,
-		       u->form == BT_WINDOW ? "window" : "soft", (uint32_t)u->eip, what,
+	x86_disas(text, sizeof(text), bytes, c->in.len, c->eip, u->mode & BT_M_LONG ? 64 : 32);
+	snprintf(at[0], sizeof(at[0]), "%08llx", (unsigned long long)c->eip);
+	snprintf(at[1], sizeof(at[1]), "%08llx", (unsigned long long)u->eip);
+	return err_set(&v->err, -EIO, "verify: behind %s (%s, instruction %u of the %s "
+		       "unit at %s): %s is %llx, %llx in the interpreter", text, at[0], m,
+		       u->form == BT_WINDOW ? "window" : "soft", at[1], what,
 		       (unsigned long long)ours, (unsigned long long)interp);
 }
 
@@ -228,6 +233,7 @@ int verify_compare(struct bt_verify *y, const struct bt_unit *u, unsigned m, boo
 	if (!regs_differ(v, s, &d) && !memory_differs(y, m, rep, &d) &&
 	    !entries_differ(y, m, &d) &&
 	    !((u->fpu || y->whole) && fpu_differ(v->cpu.xsave, y->fpu[s->fpu],
+						 u->mode & BT_M_LONG ? 16 : 8,
 						 v->hot[H_XMASK] & 4, &d)) &&
 	    !(y->whole && system_differs(&v->cpu, &y->system[s->system], &d)))
 		return 0;

@@ -18,8 +18,9 @@
 #define ACCESSES_MAX	3
 #define LINES_MAX	4096u		/* a REP may store 256 KiB */
 #define LINE_HASH	8192u
-/* Two pages an access, two tables a page. */
-#define ENTRIES_MAX	(BT_INSNS_MAX * ACCESSES_MAX * 4)
+#define LEVELS_MAX	4
+/* Two pages an access. */
+#define ENTRIES_MAX	(BT_INSNS_MAX * ACCESSES_MAX * 2 * LEVELS_MAX)
 #define NONE		UINT32_MAX
 #define PTE_AD		0x60		/* accessed, dirty */
 
@@ -44,11 +45,11 @@ struct entry {
 struct system_state {
 	struct x86_seg seg[X86_SEGS], ldtr, tr;
 	struct x86_dtr gdtr, idtr;
-	uint64_t cr[4], dr[8], efer, xcr0, pdpte[4];
+	uint64_t cr[4], dr[8], efer, xcr0, pdpte[4], kernel_gs_base;
 };
 
 struct snapshot {
-	uint64_t gpr[8], rip, rflags;
+	uint64_t gpr[16], rip, rflags;
 	uint32_t undefined;	/* arithmetic flags that mean nothing here */
 	uint8_t fpu, system;	/* which image */
 };
@@ -70,7 +71,8 @@ struct bt_verify {
 	bool on;		/* the unit under way is compared */
 	bool walked;		/* A or D was set and taken back */
 	bool whole;		/* there are callouts: system state and FPU count */
-	uint64_t raised_gpr[8];	/* behind the instruction that raised an exception */
+	/* What an instruction that raises an exception may have changed. */
+	struct { uint64_t gpr[16], dr6; uint32_t mxcsr; } raised;
 	/* As it was at first, cpu when whole: */
 	bool inhibit;
 	struct x86_exc exc;

@@ -7,37 +7,45 @@
 /* --- what an instruction touches --------------------------------------------- */
 
 struct access {
-	uint32_t gva;
+	uint64_t gva;
 	unsigned len;
 	bool write;
 };
 
-static uint32_t linear(const struct vcpu *v, unsigned seg, uint64_t off)
+static uint64_t linear(const struct vcpu *v, unsigned seg, uint64_t off)
 {
+	if (v->cpu.code_bits == 64)
+		return off + (seg == X86_FS || seg == X86_GS ? v->cpu.seg[seg].base : 0);
 	return (uint32_t)(v->cpu.seg[seg].base + off);
 }
 
-static uint32_t stack(const struct vcpu *v, uint64_t sp)
+static uint64_t stack(const struct vcpu *v, uint64_t sp)
 {
-	return linear(v, X86_SS, v->cpu.stack_bytes == 2 ? sp & 0xffff : (uint32_t)sp);
+	return linear(v, X86_SS, sp & sz_mask(v->cpu.stack_bytes));
 }
 
 /* SI or DI as wide as addresses are. */
-static uint32_t element(const struct vcpu *v, const struct x86_insn *in, unsigned seg,
+static uint64_t element(const struct vcpu *v, const struct x86_insn *in, unsigned seg,
 			unsigned reg)
 {
 	return linear(v, seg, v->cpu.gpr[reg] & sz_mask(in->adsize));
 }
 
 /* bt/bts/btr/btc [mem], reg reach beyond their operand. */
-static int32_t bit_offset(const struct vcpu *v, const struct x86_insn *in)
+static int64_t bit_offset(const struct vcpu *v, const struct x86_insn *in)
 {
-	uint64_t reg = v->cpu.gpr[in->o[1].reg & 7];
-	int32_t bit = in->opsize == 2 ? (int16_t)reg : (int32_t)reg;
+	uint64_t reg = v->cpu.gpr[in->o[1].reg & 15];
 
 	if (in->o[1].kind != X86_O_GPR)
 		return 0;
-	return in->opsize == 2 ? (bit >> 4) * 2 : (bit >> 5) * 4;
+	switch (in->opsize) {
+	case 2:
+		return ((int16_t)reg >> 4) * 2;
+	case 4:
+		return ((int32_t)reg >> 5) * 4;
+	default:
+		return ((int64_t)reg >> 6) * 8;
+	}
 }
 
 static unsigned operand_access(const struct vcpu *v, const struct x86_insn *in,
@@ -52,7 +60,7 @@ static unsigned operand_access(const struct vcpu *v, const struct x86_insn *in,
 		ea = interp_ea(v, in);
 		if (in->op == X86_BT || in->op == X86_BTS || in->op == X86_BTR ||
 		    in->op == X86_BTC)
-			ea += (uint64_t)(int64_t)bit_offset(v, in);
+			ea += (uint64_t)bit_offset(v, in);
 		if (in->op == X86_POP && in->base == X86_RSP)
 			ea += in->opsize;
 		*a = (struct access){ linear(v, in->seg, ea & sz_mask(in->adsize)), o->size ? o->size : 4,
@@ -141,35 +149,37 @@ bool line_note(struct bt_verify *y, uint8_t *hva, uint64_t len)
 
 /* --- page-table entries ------------------------------------------------------------- */
 
+#define TABLE	0xffffffffff000ull
+
 /* Host addresses of the entries that gva is translated by; how many. */
-static unsigned entries_of(const struct vcpu *v, uint32_t gva, uint8_t *at[2])
+static unsigned entries_of(const struct vcpu *v, uint64_t gva, uint8_t *at[LEVELS_MAX])
 {
 	const struct x86_cpu *c = &v->cpu;
 	bool pae = c->cr4 & X86_CR4_PAE;
-	unsigned size = pae ? 8 : 4, bits = pae ? 9 : 10;
-	uint64_t table = c->cr3 & 0xfffff000, e = 0;
+	unsigned size = pae ? 8 : 4, bits = pae ? 9 : 10, level = c->long_mode ? 4 : 2, n = 0;
+	uint64_t table = c->cr3 & (c->long_mode ? TABLE : 0xfffff000), e = 0;
 
-	if (pae)
-		table = c->pdpte[gva >> 30] & 0xffffffffff000ull;
-	for (unsigned level = 0; level < 2; level++) {
-		unsigned index = gva >> (level ? 12 : 12 + bits) & ((1u << bits) - 1);
+	if (pae && !c->long_mode)
+		table = c->pdpte[gva >> 30 & 3] & TABLE;
+	for (; level; level--) {
+		unsigned index = gva >> (12 + (level - 1) * bits) & ((1u << bits) - 1);
 
-		at[level] = mem_ptr(v->vm->mem, table + index * size, size);
-		if (!at[level])
-			return level;
-		memcpy(&e, at[level], size);
-		if (level == 0 && (e & 0x80) && (pae || (c->cr4 & X86_CR4_PSE)))
-			return 1;
-		table = e & (pae ? 0xffffffffff000ull : 0xfffff000ull);
+		at[n] = mem_ptr(v->vm->mem, table + index * size, size);
+		if (!at[n])
+			break;
+		memcpy(&e, at[n++], size);
+		if (!(e & 1) || (level > 1 && (e & 0x80) && (pae || (c->cr4 & X86_CR4_PSE))))
+			break;
+		table = e & (pae ? TABLE : 0xfffff000);
 	}
-	return 2;
+	return n;
 }
 
 /* Note the entries of an access before it is made. */
-static unsigned entries_note(struct bt_verify *y, const struct vcpu *v, uint32_t gva,
+static unsigned entries_note(struct bt_verify *y, const struct vcpu *v, uint64_t gva,
 			     bool write)
 {
-	uint8_t *at[2];
+	uint8_t *at[LEVELS_MAX];
 	unsigned n;
 
 	if (!x86_paging(&v->cpu))
@@ -183,7 +193,7 @@ static unsigned entries_note(struct bt_verify *y, const struct vcpu *v, uint32_t
 }
 
 /* Host address of gva; NULL: not to be touched here. */
-static uint8_t *touch(struct bt_verify *y, struct vcpu *v, uint32_t gva, bool write)
+static uint8_t *touch(struct bt_verify *y, struct vcpu *v, uint64_t gva, bool write)
 {
 	enum tlb_mode mode = vcpu_tlb_mode(v);
 	const struct tlb_entry *t = &v->tlb.e[mode][gva >> PAGE_SHIFT & (TLB_SIZE - 1)];
@@ -220,7 +230,7 @@ bool verify_touch(struct bt_verify *y, const struct x86_insn *in)
 	unsigned n = accesses(v, in, a);
 
 	for (unsigned k = 0; k < n; k++) {
-		uint32_t gva = a[k].gva;
+		uint64_t gva = a[k].gva;
 		unsigned left = a[k].len;
 
 		while (left) {
@@ -236,6 +246,8 @@ bool verify_touch(struct bt_verify *y, const struct x86_insn *in)
 				return false;
 			}
 			gva += here;
+			if (v->cpu.code_bits != 64)
+				gva = (uint32_t)gva;
 			left -= here;
 		}
 	}

@@ -470,16 +470,17 @@ enum window_result window_fault_wide(struct bt *bt, struct bt_vcpu *b, uint64_t 
 	return wide_page(w, gva, &gpage) ? mend(bt, b, w, gpage, gva, write) : WINDOW_STEP;
 }
 
-bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint32_t gva, bool write)
+bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint64_t gva, bool write)
 {
 	const struct bt_window_set *s = bt->windows;
-	uint32_t need = WIN_PRESENT | (write ? WIN_WRITE : 0);
+	uint32_t need = WIN_PRESENT | (write ? WIN_WRITE : 0), page = (uint32_t)gva >> PAGE_SHIFT;
 
 	for (unsigned i = 0; s && i < BT_WINDOWS; i++) {
 		const struct bt_window *w = &s->w[i];
 
 		if (w->base && (b->mode & BT_M_USER ? w->user && w->space == space_of(&b->v->cpu) : !i))
-			return (w->pte[gva >> PAGE_SHIFT] & need) == need;
+			return (!w->wide || wide_page(w, gva, &page)) &&
+			       (w->pte[page] & need) == need;
 	}
 	return false;
 }

@@ -102,7 +102,7 @@ enum window_result window_fault_wide(struct bt *bt, struct bt_vcpu *b, uint64_t 
 				     const uint8_t *addr, bool write);
 
 /* Is gva mapped for the current mode, for such an access? */
-bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint32_t gva, bool write);
+bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint64_t gva, bool write);
 
 void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what);
 /* This page of the memfd is to be told of writes: read-only everywhere. */

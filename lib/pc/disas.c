@@ -40,6 +40,7 @@ static int bare_make(struct bare *b, const struct pc_disas *d, uint64_t ram, str
 	vm->engine = &bt_engine;
 	vm->engine_opts = &b->opts;
 	vm->model.cpus = 1;
+	vm->model.long_mode = true;
 	x86_model_init(&vm->model);
 	vm->mem = mem_new(ram, 0, e);
 	if (!vm->mem)
@@ -65,8 +66,8 @@ static int check(const struct pc_disas *d, struct err *e)
 	bool real = d->bits == 16;
 	uint64_t low = real ? 0 : PC_DISAS_LOW, high = real ? PC_DISAS_TOP16 - 1 : PC_DISAS_HIGH;
 
-	if (d->bits != 16 && d->bits != 32)
-		return err_set(e, -ENOTSUP, "%u-bit code cannot be shown, only 16 and 32-bit",
+	if (d->bits != 16 && d->bits != 32 && d->bits != 64)
+		return err_set(e, -ENOTSUP, "%u-bit code cannot be shown, only 16, 32 and 64-bit",
 			       d->bits);
 	if (d->at < low || d->at > high)
 		return err_set(e, -ERANGE, "0x%" PRIx64 ": %u-bit code begins at 0x%" PRIx64
@@ -92,6 +93,41 @@ static int read_code(const struct pc_disas *d, struct image *code, struct err *e
 	return 0;
 }
 
+/* Paging as boot_flat64() sets it, for user code. */
+static void let_users(struct mem *m, struct x86_cpu *c)
+{
+	for (uint64_t gpa = LOWMEM_TABLES; gpa < LOWMEM_TABLES + 6 * PAGE_SIZE; gpa += 8) {
+		uint64_t entry;
+
+		mem_read(m, gpa, &entry, 8);
+		entry |= entry & 1 ? 4 : 0;
+		mem_write(m, gpa, &entry, 8);
+	}
+	c->cpl = 3;
+}
+
+/* The state that the code is translated for. */
+static void set_state(const struct pc_disas *d, const struct vm *vm, struct x86_cpu *c)
+{
+	switch (d->bits) {
+	case 16:
+		boot_real(c, 0, 0, 0);
+		break;
+	case 32:
+		boot_flat32(vm->mem, c, LOWMEM_GDT, (uint32_t)d->at);
+		break;
+	default:
+		boot_flat64(vm->mem, c, d->at);
+		c->cr4 |= X86_CR4_OSFXSR | X86_CR4_OSXMMEX;
+		if (x86_model_has(&vm->model, X86_F_XSAVE)) {
+			c->cr4 |= X86_CR4_OSXSAVE;
+			c->xcr0 = vm->model.xcr0_max;
+		}
+		if (d->form == BT_WINDOW)
+			let_users(vm->mem, c);
+	}
+}
+
 int pc_disas(const struct pc_disas *d, FILE *out, struct err *e)
 {
 	struct image code = { 0 };
@@ -115,14 +151,11 @@ int pc_disas(const struct pc_disas *d, FILE *out, struct err *e)
 	ram = ((d->at + code.len) | (PAGE_SIZE - 1)) + 1 + PAGE_SIZE;
 	rc = bare_make(b, d, ram < MEM_SIZE_MIN ? MEM_SIZE_MIN : ram, e);
 	if (!rc) {
-		if (d->bits == 16)
-			boot_real(&b->v->cpu, 0, 0, 0);
-		else
-			boot_flat32(b->vm.mem, &b->v->cpu, LOWMEM_GDT, (uint32_t)d->at);
+		set_state(d, &b->vm, &b->v->cpu);
 		bt_engine.sync_in(b->v);
 		mem_write(b->vm.mem, d->at, code.data, code.len);
 		mem_write(b->vm.mem, d->at + code.len, &hlt, 1);
-		rc = bt_disas(b->v, (uint32_t)d->at, (uint32_t)code.len, d->form, out, e);
+		rc = bt_disas(b->v, d->at, (uint32_t)code.len, d->form, out, e);
 	}
 	bare_free(b);
 	free(b);
