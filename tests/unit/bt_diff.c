@@ -183,11 +183,8 @@ static void forget_pushed_flags(void)
 		return;
 	if (ran.vector == 8 || (ran.vector >= 10 && ran.vector <= 14) || ran.vector == 17)
 		at += 4;
-	if (!vcpu_peek(oracle.v, at, &gpa) || gpa + 4 > RIG_MEM ||
-	    !vcpu_peek(oracle.v, at + 3, &gpa) || gpa + 4 > RIG_MEM)
-		return;
 	for (unsigned i = 0; i < 4; i++)
-		if (vcpu_peek(oracle.v, at + i, &gpa)) {
+		if (vcpu_peek(oracle.v, at + i, &gpa) && gpa < RIG_MEM) {
 			uint8_t keep = (uint8_t)(ran.undefined >> 8 * i);
 			uint8_t *a = rig_at(&oracle, (uint32_t)gpa), *b = rig_at(&bt, (uint32_t)gpa);
 
