@@ -153,6 +153,13 @@ uint8_t *emit_jrcxz(struct emit *e)
 	return e->p - 1;
 }
 
+uint8_t *emit_loop(struct emit *e)
+{
+	e8(e, 0xe2);
+	e8(e, 0);
+	return e->p - 1;
+}
+
 void emit_close32(struct emit *e, uint8_t *at)
 {
 	put_rel32(e, at, e->p + e->exec_delta);

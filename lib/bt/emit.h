@@ -89,6 +89,8 @@ uint8_t *emit_jcc(struct emit *e, unsigned cond);
 uint8_t *emit_jmp_open(struct emit *e);
 /* jrcxz rel8 / jecxz rel8 left open */
 uint8_t *emit_jrcxz(struct emit *e);
+/* loop rel8 left open: with rcx = n + 1 it is taken when n is not 0.  Flags stay. */
+uint8_t *emit_loop(struct emit *e);
 /* Close an open rel32, rel8 to here. */
 void emit_close32(struct emit *e, uint8_t *at);
 void emit_close8(struct emit *e, uint8_t *at);

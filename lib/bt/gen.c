@@ -295,10 +295,6 @@ void gen_stubs(struct gen *g)
 		struct gen_stub *s = &g->stub[i];
 
 		emit_close32(e, s->at);
-		if (s->lookup) {
-			jmp_hot(e, H_LOOKUP);
-			continue;
-		}
 		if (s->retry) {
 			emit_mov_ri(e, X86_R10, (uint32_t)s->eip);
 			emit_mov_ri(e, X86_R11, s->miss);
@@ -343,12 +339,24 @@ static void add_link(struct gen *g, uint8_t *at, uint32_t eip)
 	*l = (struct bt_link){ .from = g->u, .slot = at, .eip = eip };
 }
 
-/* RET came here for eip, or for another EIP with the same low byte. */
-static void check_return(struct gen *g, uint32_t eip)
+/* RET came here for eip, or for another EIP with the same low byte: go on for eip.
+ * Returns what to give to other_return(). */
+static uint8_t *check_return(struct gen *g, uint32_t eip)
 {
-	emit_alu_ri(&g->e, 7, X86_R8, eip);
-	gen_stub_add(g, emit_jcc(&g->e, 5), NULL, eip, 0, 0);
-	g->stub[g->nstubs - 1].lookup = true;
+	struct emit *e = &g->e;
+	uint8_t *other;
+
+	emit_mov_rr(e, X86_R10, X86_RCX);
+	emit_lea(e, X86_RCX, X86_R8, X86_NOREG, 0, (int32_t)(1 - eip), EMIT_32);
+	other = emit_loop(e);
+	emit_mov_rr(e, X86_RCX, X86_R10);
+	return other;
+}
+
+static void other_return(struct gen *g)
+{
+	emit_mov_rr(&g->e, X86_RCX, X86_R10);
+	jmp_hot(&g->e, H_LOOKUP);
 }
 
 void gen_link_stubs(struct gen *g)
@@ -357,18 +365,23 @@ void gen_link_stubs(struct gen *g)
 
 	for (unsigned i = 0; i < g->u->nlinks; i++) {
 		struct bt_link *l = &g->u->link[i];
+		uint8_t *other = NULL;
 
 		l->stub = emit_here(e);
 		emit_close32(e, l->slot);
 		if (l->returns) {
-			check_return(g, (uint32_t)l->eip);
+			other = check_return(g, (uint32_t)l->eip);
 		} else {
 			emit_mov_ri(e, X86_R8, (uint32_t)l->eip);
 		}
 		e8(e, 0x49), e8(e, 0xb9);	/* mov r9, imm64 */
 		e64(e, (uint64_t)(uintptr_t)l);
 		emit_mov_ri(e, X86_R10, BT_EXIT_LINK);
-		jmp_hot(e, l->returns ? H_EXIT_SAVED : H_EXIT);
+		jmp_hot(e, H_EXIT);
+		if (other) {
+			emit_close8(e, other);
+			other_return(g);
+		}
 	}
 }
 
@@ -381,7 +394,6 @@ static void begin_exit(struct gen *g)
 static void jump_to(struct gen *g, uint32_t eip)
 {
 	if (!may_link(g, eip)) {
-		gen_need_saved(g);
 		emit_mov_ri(&g->e, X86_R8, eip);
 		gen_exit_lookup(g);
 		return;
@@ -441,38 +453,43 @@ bool gen_exit_pair(struct gen *g, uint8_t *taken8, uint32_t taken, uint32_t next
 void gen_exit_lookup(struct gen *g)
 {
 	struct emit *e = &g->e;
+	uint8_t *miss;
 
+	gen_need_host(g);
 	if (!g->ended)
 		begin_exit(g);
 	g->u->looks_up = true;
-	gen_need_saved(g);
+	/* r9 = the entry's offset: the low 16 bits of 16 * bt_jc_index()'s sum */
 	emit_rorx(e, X86_R9, X86_R8, 10);
-	emit_rr(e, 0x31, X86_R8, X86_R9, EMIT_32);	/* xor r9d, r8d */
-	emit_alu_ri(e, 4, X86_R9, BT_JC_SIZE - 1);
-	emit_rr(e, 0xc1, 4, X86_R9, EMIT_32);		/* shl r9d, 4 */
-	e8(e, 4);
-	emit_rm(e, 0x03, X86_R9, X86_R15, X86_NOREG, 0, H_JCACHE * 8, EMIT_64);
+	emit_lea(e, X86_R9, X86_R9, X86_R8, 0, 0, EMIT_32);
+	emit_lea(e, X86_R9, X86_NOREG, X86_R9, 3, 0, EMIT_32);
+	emit_lea(e, X86_R9, X86_R9, X86_R9, 0, 0, EMIT_32);
+	emit_rr(e, 0x0fb7, X86_R9, X86_R9, EMIT_32);
+	emit_load(e, X86_R10, H_JCACHE * 8, EMIT_64);
+	emit_lea(e, X86_R9, X86_R9, X86_R10, 0, 0, EMIT_64);
+	/* its tag and ours make 1 */
 	emit_load(e, X86_R10, H_JTAG * 8, EMIT_64);
-	emit_rr(e, 0x09, X86_R8, X86_R10, EMIT_64);
-	emit_rm(e, 0x39, X86_R10, X86_R9, X86_NOREG, 0, 0, EMIT_64);
+	emit_lea(e, X86_R11, X86_R10, X86_R8, 0, 0, EMIT_64);
+	emit_mov_rr(e, X86_R10, X86_RCX);
+	emit_rm(e, 0x8b, X86_RCX, X86_R9, X86_NOREG, 0, 0, EMIT_64);
+	emit_lea(e, X86_RCX, X86_RCX, X86_R11, 0, 0, EMIT_64);
+	miss = emit_loop(e);
+	emit_mov_rr(e, X86_RCX, X86_R10);
+	emit_jmp_mem(e, X86_R9, X86_NOREG, 8);
 	/* A miss leaves with r8d as it is. */
-	{
-		uint8_t *miss = emit_jcc(e, 5);
-
-		emit_jmp_mem(e, X86_R9, X86_NOREG, 8);
-		emit_close32(e, miss);
-	}
+	emit_close8(e, miss);
+	emit_mov_rr(e, X86_RCX, X86_R10);
 	emit_mov_ri(e, X86_R10, BT_EXIT_LOOKUP);
-	jmp_hot(e, H_EXIT_SAVED);
+	jmp_hot(e, H_EXIT);
 }
 
 void gen_exit_return(struct gen *g)
 {
 	struct emit *e = &g->e;
 
+	gen_need_host(g);
 	begin_exit(g);
 	g->u->looks_up = true;
-	gen_need_saved(g);
 	emit_load(e, X86_R9, H_RETURNS * 8, EMIT_64);
 	emit_rr(e, 0x0fb6, X86_R10, X86_R8, EMIT_32);	/* movzx r10d, r8b */
 	/* jmp [r9 + r10 * 8] */
@@ -498,8 +515,15 @@ void gen_returns(struct gen *g)
 
 void gen_return_check(struct gen *g)
 {
-	g->u->entry_return = emit_here(&g->e);
-	check_return(g, g->u->eip);
+	struct emit *e = &g->e;
+	const uint8_t *other = e->p;
+	uint8_t *at;
+
+	other_return(g);
+	g->u->entry_return = emit_here(e);
+	at = check_return(g, (uint32_t)g->u->eip);
+	if (!e->overflow)
+		*at = (uint8_t)(other - (at + 1));
 }
 
 void gen_exit_step(struct gen *g, uint32_t eip)

@@ -30,7 +30,6 @@ struct gen_stub {
 	uint8_t reason;		/* enum bt_exit */
 	uint16_t miss;		/* BT_MISS_* */
 	bool saved, rcx_in_r9;
-	bool lookup;		/* go through the jump cache, eip in r8d */
 };
 
 struct gen {

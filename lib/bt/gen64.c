@@ -401,7 +401,7 @@ void gen64_exit_lookup(struct gen *g, bool any)
 		wild = emit_jcc(e, 5);
 	}
 	emit_rorx(e, X86_RCX, X86_R15, 10);
-	emit_rr(e, 0x31, X86_R15, X86_RCX, EMIT_32);
+	emit_rr(e, 0x01, X86_R15, X86_RCX, EMIT_32);		/* add ecx, r15d */
 	emit_alu_ri(e, 4, X86_RCX, BT_JC_SIZE - 1);
 	emit_rr(e, 0xc1, 4, X86_RCX, EMIT_32), e8(e, 4);	/* shl ecx, 4 */
 	emit_tls(e, 0x03, X86_RCX, T_JC, EMIT_64);

@@ -100,23 +100,29 @@ bt_exit_stored:
 	ret
 
 /*
- * The jump cache from outside a unit: go to r8d = eip, flags in R12.  As
- * gen_exit_lookup() emits it.
+ * The jump cache from outside a unit: go to r8d = eip.  As gen_exit_lookup()
+ * emits it.
  */
 	.globl	bt_lookup
 bt_lookup:
 	rorx	$10, %r8d, %r9d
-	xor	%r8d, %r9d
-	and	$(1 << BT_JC_BITS) - 1, %r9d
-	shl	$4, %r9d
-	add	HOT(H_JCACHE), %r9
+	lea	(%r9,%r8), %r9d
+	lea	(,%r9,8), %r9d
+	lea	(%r9,%r9), %r9d
+	movzwl	%r9w, %r9d
+	mov	HOT(H_JCACHE), %r10
+	lea	(%r9,%r10), %r9
 	mov	HOT(H_JTAG), %r10
-	or	%r8, %r10
-	cmp	%r10, (%r9)
-	jne	1f
+	lea	(%r10,%r8), %r11
+	mov	%rcx, %r10
+	mov	(%r9), %rcx
+	lea	(%rcx,%r11), %rcx
+	loop	1f
+	mov	%r10, %rcx
 	jmp	*8(%r9)
-1:	mov	$BT_EXIT_LOOKUP, %r10d
-	jmp	bt_exit_saved
+1:	mov	%r10, %rcx
+	mov	$BT_EXIT_LOOKUP, %r10d
+	jmp	bt_exit
 
 /* Guest FPU state to memory; the C library's modes come back.  Uses rax rdx r11. */
 	.globl	bt_fpu_store

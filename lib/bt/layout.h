@@ -63,7 +63,7 @@
 #define V_RIP		(V_GPR + 128)
 #define V_RFLAGS	(V_GPR + 136)
 
-/* The jump cache, see unit.h: its size, and the tag under which nothing hits. */
+/* The jump cache, see unit.h: its size, and H_JTAG under which nothing hits. */
 #define BT_JC_BITS	12
 #define BT_JTAG_NONE	0xffffffff00000000
 

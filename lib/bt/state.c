@@ -15,8 +15,7 @@ _Static_assert(offsetof(struct vcpu, hot) == 0, "layout.h");
 _Static_assert(offsetof(struct vcpu, cpu.gpr) == V_GPR, "layout.h");
 _Static_assert(offsetof(struct vcpu, cpu.rip) == V_RIP, "layout.h");
 _Static_assert(offsetof(struct vcpu, cpu.rflags) == V_RFLAGS, "layout.h");
-_Static_assert(sizeof(struct bt_jentry) == 16, "gen_exit_lookup");
-
+_Static_assert(sizeof(struct bt_jentry) == 16 && BT_JC_BITS == 12, "gen_exit_lookup");
 
 void bt_enter(struct vcpu *v, const void *code);
 int bt_tlb_miss_c(struct vcpu *v, uint32_t gva, unsigned what);

@@ -125,9 +125,7 @@ static void gen_entry(struct gen *g, bool count)
 		return;
 	}
 	gen_return_check(g);
-	u->entry_lookup = emit_here(e);
-	emit_flags_restore(e);
-	u->entry = u->entry_fpu = emit_here(e);
+	u->entry = u->entry_lookup = u->entry_fpu = emit_here(e);
 	if (u->fpu) {
 		uint8_t *cont;
 

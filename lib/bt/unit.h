@@ -116,7 +116,8 @@ struct bt_unit {
 	uint64_t gpa2;		/* page of the second part when crossing, else 0 */
 	const uint8_t *code;	/* executable mapping */
 	uint32_t code_len;
-	/* From a link (with the FPU state loaded), a jump cache, a return cache: */
+	/* From a link (with the FPU state loaded), the jump cache (32-bit code: as from a
+	 * link), the return cache: */
 	const uint8_t *entry, *entry_fpu, *entry_lookup, *entry_return;
 	uint32_t *counter;	/* writable mapping */
 	struct bt_callout *callout;	/* owned; NULL when there are none */
@@ -154,8 +155,10 @@ struct bt_jentry {
  *
  *	call:	push; lea r9,[slot0]; mov r10,[H_RETURNS_W]; mov [r10+8*low],r9
  *		jmp slot1
- *	ret:	pop r8d; save flags; mov r9,[H_RETURNS]; movzx r10d,r8b; jmp [r9+8*r10]
- *	behind:	cmp r8d,eip; jne lookup; restore flags; ...
+ *	ret:	pop r8d; mov r9,[H_RETURNS]; movzx r10d,r8b; jmp [r9+8*r10]
+ *	behind:	mov r10,rcx; lea ecx,[r8-eip+1]; loop lookup; mov rcx,r10; ...
+ *
+ * LOOP is a comparison that leaves the flags alone, and a hit falls through.
  *
  * A mode has a return cache of its own, emptied at every flush and when code
  * memory is recycled: what stands in it was linked since, and stands as links do.
@@ -257,7 +260,7 @@ static inline uint32_t bt_jc_index(uint64_t rip)
 {
 	uint32_t eip = (uint32_t)rip;
 
-	return (eip ^ (eip >> 10 | eip << 22)) & (BT_JC_SIZE - 1);
+	return (eip + (eip >> 10 | eip << 22)) & (BT_JC_SIZE - 1);
 }
 
 /* Under a 64-bit kernel only 64-bit user code has windows so far: issue 3. */
@@ -304,15 +307,20 @@ void link_clear(struct bt *bt, struct bt_link *l);
 void link_refuse(struct bt *bt, struct bt_link *l);
 void link_clear_far(struct bt *bt);
 
-/* What an entry for eip holds in a mode.  Bits 48-63 of a RIP are all equal (what looks
- * one up has made sure), those of an EIP zero, and a generation has 15 bits: no two
- * tags are the same. */
+/*
+ * What an entry for eip holds in a mode.  Bits 48-63 of a RIP are all equal (what looks
+ * one up has made sure), and a generation has 15 bits and is not 0: of 64-bit tags those
+ * bits are neither all 0 nor all 1.  32-bit code adds what it looks for, and compares
+ * the sum with 1 (emit_loop); the upper bits of its tags are all 1.  So no two tags are
+ * the same.
+ */
 static inline uint64_t jcache_tag(const struct bt_jmode *m, uint64_t eip)
 {
-	return m->mode & BT_M_LONG ? (uint64_t)m->gen << 48 ^ eip : (uint64_t)m->gen << 32 | eip;
+	return m->mode & BT_M_LONG ? (uint64_t)m->gen << 48 ^ eip :
+				     1 - ((uint64_t)m->gen << 32 | eip);
 }
 
-/* The code for eip, to be entered with the flags in R12; or NULL. */
+/* The code for eip, an entry_lookup; or NULL. */
 static inline const uint8_t *jcache_find(const struct bt_jcache *j,
 					 const struct bt_jmode *m, uint64_t eip)
 {

@@ -81,6 +81,12 @@ static void test_forms(void)
 		e8(e, 0x90);
 		emit_close8(e, at);
 	});
+	EMITS("loop .+3; nop", "\xe2\x01\x90", {
+		uint8_t *at = emit_loop(e);
+
+		e8(e, 0x90);
+		emit_close8(e, at);
+	});
 }
 
 static void test_overflow(void)
