@@ -161,7 +161,7 @@ void gen_check(struct gen *g, unsigned size, bool write)
 	enum tlb_mode m = g->mode & BT_M_USER ? TLB_USER : TLB_KERNEL;
 	int32_t entry = (int32_t)offsetof(struct vcpu, tlb.e[m][0]);
 	unsigned align = g->in->aligned ? size - 1 : 0;
-	bool fp = g->in->unit == X86_U_X87 || g->in->unit == X86_U_MMX;
+	bool fp = g->in->unit == X86_U_X87 || x86_has_mmx(g->in);
 	int32_t tag = entry + (int32_t)(write ? offsetof(struct tlb_entry, wtag) :
 					offsetof(struct tlb_entry, rtag));
 	const uint8_t *retry;

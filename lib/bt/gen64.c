@@ -113,7 +113,7 @@ void gen64_check(struct gen *g, unsigned size, bool write)
 {
 	struct emit *e = &g->e;
 	unsigned align = g->in->aligned ? size - 1 : 0;
-	bool fp = g->in->unit == X86_U_X87 || g->in->unit == X86_U_MMX;
+	bool fp = g->in->unit == X86_U_X87 || x86_has_mmx(g->in);
 	int32_t tag = tag_off(write);
 	const uint8_t *retry;
 

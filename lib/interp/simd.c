@@ -63,19 +63,11 @@ static bool fpu_waits(const struct x86_insn *in)
 	}
 }
 
-static bool has_mmx(const struct x86_insn *in)
-{
-	for (unsigned i = 0; i < in->nops; i++)
-		if (in->o[i].kind == X86_O_MMX)
-			return true;
-	return in->unit == X86_U_MMX;
-}
-
 /* May the instruction run at all?  #UD before #NM before #MF. */
 static int simd_allowed(struct vcpu *v, const struct x86_insn *in)
 {
 	struct x86_cpu *c = &v->cpu;
-	bool mmx = has_mmx(in);
+	bool mmx = x86_has_mmx(in);
 
 	if (in->unit == X86_U_X87) {
 		uint64_t stop = in->op == X86_FWAIT ? 0 : X86_CR0_EM;

@@ -180,4 +180,13 @@ static inline bool x86_has_mem(const struct x86_insn *in)
 			return true;
 	return false;
 }
+
+/* Does it use MMX registers?  Those of SSE that convert to and from them do, too. */
+static inline bool x86_has_mmx(const struct x86_insn *in)
+{
+	for (unsigned i = 0; i < in->nops; i++)
+		if (in->o[i].kind == X86_O_MMX)
+			return true;
+	return in->unit == X86_U_MMX;
+}
 #endif

@@ -394,9 +394,24 @@ static void put_fxsave(void)
 		put8(0x0f), put8(0xae), put8(0x0d), put32(m);
 }
 
+/* 1 / 0 with #Z unmasked, then an instruction with MMX registers and memory: what waits
+ * comes before the access sets A. */
+static void put_pending(void)
+{
+	static const uint8_t op[] = { 0x2c, 0x2d, 0x2a, 0xfc, 0x6f, 0x7f };
+	uint32_t m = RIG_DATA + 10 * 4096 + below(4096);
+
+	put8(0xc7), put8(0x05), put32(m), put32(0x037b);	/* mov [m], control word */
+	put8(0xd9), put8(0x2d), put32(m);			/* fldcw [m] */
+	put8(0xd9), put8(0xe8), put8(0xd9), put8(0xee);		/* fld1; fldz */
+	put8(0xde), put8(0xf9);					/* fdivp */
+	put8(0x0f), put8(op[below(sizeof(op))]), put8(below(8) << 3 | 5);
+	put32(RIG_DATA + (11 + below(4)) * 4096 + below(512) * 8);
+}
+
 static void put_special(unsigned i)
 {
-	switch (below(9)) {
+	switch (below(10)) {
 	case 0: put_far(i); break;
 	case 1: case 2: put_segment(); break;
 	case 3: put_rep_self(); break;
@@ -404,6 +419,7 @@ static void put_special(unsigned i)
 	case 5:			/* pushfw; popfw, pushf; popf */
 		put8(0x66), put8(0x9c), put8(0x66), put8(0x9d);
 		break;
+	case 7: put_pending(); break;
 	case 6:			/* cmpxchg8b, lock or not */
 		if (below(2))
 			put8(0xf0);
