@@ -120,7 +120,8 @@ static bool oracle_run(void)
 				return false;
 			if (o->kind == X86_O_IMM)
 				count = (uint32_t)in.imm;
-			ran.tainted |= (x86_flags_read(&in) & ran.undefined) != 0;
+			ran.tainted |= (x86_flags_read(&in) & ran.undefined) != 0 ||
+				       rig_another_result(in.op);
 			rig_own_bytes_take(&own, &oracle, c->rip, UINT32_MAX, in.len);
 		}
 		r = interp_step(v);

@@ -183,7 +183,8 @@ static bool oracle_run(void)
 			if (o->kind == X86_O_IMM)
 				count = (uint64_t)in.imm;
 			count &= in.nops && in.o[0].size == 8 ? 63 : 31;
-			ran.tainted |= (x86_flags_read(&in) & ran.undefined) != 0;
+			ran.tainted |= (x86_flags_read(&in) & ran.undefined) != 0 ||
+				       rig_another_result(in.op);
 			rig_own_bytes_take(&own, &oracle, c->rip, UINT64_MAX, in.len);
 		}
 		r = interp_step(v);

@@ -72,11 +72,10 @@ static uint64_t place(void)
 
 static bool wanted(const struct x86_insn *in)
 {
-	if (in->priv == 1 || !x86_model_has(now.model, in->feat))
+	if (in->priv == 1 || !x86_model_has(now.model, in->feat) || rig_another_result(in->op))
 		return false;
 	switch (in->op) {
-	/* another result each time, or the pointers to the last x87 instruction */
-	case X86_RDTSC: case X86_RDTSCP: case X86_RDRAND: case X86_RDSEED: case X86_RDPMC:
+	/* the pointers to the last x87 instruction */
 	case X86_FXSAVE: case X86_FNSTENV: case X86_FNSAVE: case X86_XSAVE:
 	case X86_XSAVEOPT: case X86_XSAVEC: case X86_XRSTOR: case X86_CPUID: case X86_RDPID:
 	case X86_FXRSTOR: case X86_HLT: case X86_MONITOR: case X86_MWAIT:

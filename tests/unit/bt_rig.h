@@ -149,6 +149,13 @@ static inline bool rig_tables_written(struct rig *r, const uint8_t *first)
 	return false;
 }
 
+/* Another result each time; code that patches itself may come to execute it. */
+static inline bool rig_another_result(unsigned op)
+{
+	return op == X86_RDTSC || op == X86_RDTSCP || op == X86_RDRAND || op == X86_RDSEED ||
+	       op == X86_RDPMC;
+}
+
 static inline void rig_desc(uint8_t *low, unsigned sel, uint32_t base, uint32_t limit,
 			    uint32_t attr)
 {
