@@ -15,7 +15,7 @@ struct run_args {
 	const char *kernel, *initrd, *append, *bios, *serial, *trace;
 	uint64_t memory;
 	unsigned cpus;
-	int accel, bt_form, stats;
+	int accel, cpu, bt_form, stats;
 	double timeout_s;
 	bool debug_exit, verify, no_reboot, verbose;
 };
@@ -34,6 +34,9 @@ const struct cli_opt run_opts[] = {
 	  "guest memory, 1M to 64G (default 512M)" },
 	{ "cpus", 0, CLI_NUMBER, "N", AT(cpus), 1, VM_CPUS_MAX,
 	  "virtual CPUs; more than 1 is not supported yet" },
+	{ "cpu", 0, CLI_CHOICE, "host|x86-64-v2|x86-64-v3", AT(cpu), 0, 0,
+	  "what the guest sees: the host's processor (default),\n"
+	  "or a level of the x86-64 ABI and no more" },
 	{ "accel", 0, CLI_CHOICE, "auto|kvm|bt|interp", AT(accel), 0, 0,
 	  "what runs the guest's code (default auto)" },
 	{ "serial", 0, CLI_STRING, "WHERE", AT(serial), 1, 0,
@@ -296,6 +299,7 @@ int run_main(struct cli *c, int argc, char **argv)
 	cfg.bios = a.bios;
 	cfg.memory = a.memory;
 	cfg.cpus = a.cpus;
+	cfg.cpu_level = a.cpu ? (unsigned)a.cpu + 1 : 0;	/* v2, v3 */
 	cfg.accel = (enum pc_accel)a.accel;
 	cfg.serial = a.serial;
 	cfg.debug_exit = a.debug_exit;

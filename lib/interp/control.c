@@ -112,18 +112,22 @@ int cr3_set(struct vcpu *v, uint64_t val)
 	return X86_OK;
 }
 
-static uint64_t cr4_valid(const struct x86_model *m)
+static uint64_t cr4_valid(const struct x86_model *m, const struct x86_cpu *c)
 {
 	uint64_t valid = X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE |
 		X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR |
-		X86_CR4_OSXMMEX | X86_CR4_UMIP | X86_CR4_SMEP;
+		X86_CR4_OSXMMEX;
 
 	if (x86_model_has(m, X86_F_FSGSBASE))
 		valid |= X86_CR4_FSGSBASE;
 	if (x86_model_has(m, X86_F_XSAVE))
 		valid |= X86_CR4_OSXSAVE;
-	if (x86_model_has(m, X86_F_SMAP))
+	if (x86_model_smap(m, c))
 		valid |= X86_CR4_SMAP;
+	if (x86_model_has(m, X86_F_SMEP))
+		valid |= X86_CR4_SMEP;
+	if (x86_model_has(m, X86_F_UMIP))
+		valid |= X86_CR4_UMIP;
 	return valid;
 }
 
@@ -132,7 +136,7 @@ static int cr4_set(struct vcpu *v, uint64_t val)
 	struct x86_cpu *c = &v->cpu;
 	uint64_t old = c->cr4, changed = val ^ old;
 
-	if (val & ~cr4_valid(&v->vm->model))
+	if (val & ~cr4_valid(&v->vm->model, c))
 		return raise_gp(c);
 	if (c->long_mode && !(val & X86_CR4_PAE))
 		return raise_gp(c);

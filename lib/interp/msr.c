@@ -389,7 +389,7 @@ int op_xgetbv(struct vcpu *v, const struct x86_insn *in)
 
 	if (!(c->cr4 & X86_CR4_OSXSAVE))
 		return raise_ud(c);
-	if (index > 1)
+	if (index > 1 || (index && !x86_model_has(&v->vm->model, X86_F_XGETBV1)))
 		return raise_gp(c);
 	/* 1: what is in use; the legacy parts count as used always */
 	put_edx_eax(c, index ? c->xcr0 & (3 | c->xsave[512]) : c->xcr0);

@@ -281,7 +281,7 @@ static int set_ac(struct vcpu *v, bool on)
 {
 	struct x86_cpu *c = &v->cpu;
 
-	if (c->cpl || !x86_model_has(&v->vm->model, X86_F_SMAP))
+	if (c->cpl || !x86_model_smap(&v->vm->model, c))
 		return raise_ud(c);
 	c->rflags = (c->rflags & ~(uint64_t)X86_FL_AC) | (on ? X86_FL_AC : 0);
 	return X86_OK;

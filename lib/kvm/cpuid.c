@@ -75,6 +75,28 @@ static void restrict_to(struct kvm_cpuid_entry2 *d, const struct kvm_cpuid2 *can
 	}
 }
 
+int kvm_restrict_model(struct vm *vm, struct err *e)
+{
+	struct kvm_vm *kvm = vm->engine_vm;
+	struct kvm_cpuid2 *can = supported(kvm->sys_fd, e);
+	struct x86_model *m = &vm->model;
+
+	if (!can)
+		return e ? e->code : -EIO;
+	for (unsigned i = 0; i < m->nhost; i++) {
+		struct x86_host_leaf *h = &m->host[i];
+		struct kvm_cpuid_entry2 d = { .function = h->leaf, .index = h->sub,
+			.flags = h->leaf == 7 || h->leaf == 0xd ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
+			.eax = h->r[0], .ebx = h->r[1], .ecx = h->r[2], .edx = h->r[3] };
+
+		restrict_to(&d, can);
+		h->r[0] = d.eax, h->r[1] = d.ebx, h->r[2] = d.ecx, h->r[3] = d.edx;
+	}
+	free(can);
+	x86_model_update(m);
+	return 0;
+}
+
 int kvm_set_cpuid(struct vcpu *v, struct err *e)
 {
 	struct kvm_vm *kvm = v->vm->engine_vm;

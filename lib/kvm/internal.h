@@ -46,7 +46,9 @@ int kvm_new_vm(int sys_fd, int *vm_fd, struct err *e);
 /* slots.c: hand mem->slot[] to the kernel. */
 int kvm_set_slots(struct vm *vm, struct err *e);
 
-/* cpuid.c: the model's CPUID, less what KVM cannot do. */
+/* cpuid.c: take from the model what KVM does not offer. */
+int kvm_restrict_model(struct vm *vm, struct err *e);
+/* The model's CPUID, less what KVM cannot do. */
 int kvm_set_cpuid(struct vcpu *v, struct err *e);
 
 /* state.c: v->cpu to and from the kernel; 0 or -errno with *e. */

@@ -128,6 +128,8 @@ static int kvm_vm_create(struct vm *vm, struct err *e)
 	k->run_size = (size_t)size;
 	k->have_nmi = ioctl(k->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_USER_NMI) > 0;
 	rc = kvm_set_slots(vm, e);
+	if (!rc)
+		rc = kvm_restrict_model(vm, e);
 out:
 	if (rc)
 		kvm_vm_destroy(vm);

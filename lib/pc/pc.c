@@ -46,6 +46,16 @@ static int make_vcpus(struct pc *pc, struct err *e)
 	return 0;
 }
 
+static int check_level(const struct vm *vm, struct err *e)
+{
+	const char *lack = x86_model_lacks(&vm->model);
+
+	if (!lack)
+		return 0;
+	return err_set(e, -ENOTSUP, "--cpu: %s needs %s, which %s cannot give on this host",
+		       x86_level_name(vm->model.level), lack, vm->engine->name);
+}
+
 static int make_vm(struct pc *pc, struct err *e)
 {
 	struct vm *vm = &pc->vm;
@@ -68,6 +78,7 @@ static int make_vm(struct pc *pc, struct err *e)
 		return e->code;
 	vm->model.long_mode = true;
 	vm->model.smap = true;
+	vm->model.level = pc->cfg.cpu_level;
 	vm->model.cpus = vm->ncpus;
 	vm->model.tsc_hz = tsc_host_hz();
 	x86_model_init(&vm->model);
@@ -76,7 +87,7 @@ static int make_vm(struct pc *pc, struct err *e)
 		return rc;
 	rc = vm->engine->vm_create ? vm->engine->vm_create(vm, e) : 0;
 	pc->vm_created = rc == 0;
-	return rc;
+	return rc ? rc : check_level(vm, e);
 }
 
 static struct pc *pc_alloc(const struct pc_config *cfg, struct err *e)

@@ -18,6 +18,7 @@ struct pc_config {
 	const char *bios;			/* flat ROM image */
 	uint64_t memory;			/* bytes */
 	unsigned cpus;
+	unsigned cpu_level;			/* struct x86_model.level */
 	enum pc_accel accel;
 	const char *serial;	/* stdio none file:F unix:S pty */
 	bool debug_exit;

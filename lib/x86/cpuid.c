@@ -1,6 +1,7 @@
 #include "x86/cpuid.h"
 
 #include <cpuid.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { EAX, EBX, ECX, EDX };
@@ -8,84 +9,89 @@ enum { EAX, EBX, ECX, EDX };
 /*
  * The feature bits that a guest may see: each needs the same bit of the host and
  * the model's feature.  X86_F_BASE: whatever the host has is implemented.
- * Not here is what nothing implements: MONITOR, VMX, SVM, PCID, VME, performance
+ * Not here is what nothing implements: MONITOR, VMX, SVM, VME, performance
  * counters, AVX-512, speculation controls.
+ *
+ * from: the first micro-architecture level with it (System V ABI, AMD64 supplement,
+ * 3.1.1); V1 is also what the machine itself gives, HOST what no level knows.
  */
+enum { V1 = 1, V2, V3, HOST };
+
 static const struct bit {
 	uint32_t leaf;
-	uint8_t sub, reg, bit, feat;
+	uint8_t sub, reg, bit, feat, from;
 } bits[] = {
-	{ 1, 0, ECX, 0, X86_F_SSE3 },
-	{ 1, 0, ECX, 1, X86_F_PCLMUL },
-	{ 1, 0, ECX, 9, X86_F_SSSE3 },
-	{ 1, 0, ECX, 12, X86_F_FMA },
-	{ 1, 0, ECX, 13, X86_F_CX16 },
-	{ 1, 0, ECX, 19, X86_F_SSE41 },
-	{ 1, 0, ECX, 20, X86_F_SSE42 },
-	{ 1, 0, ECX, 22, X86_F_MOVBE },
-	{ 1, 0, ECX, 23, X86_F_POPCNT },
-	{ 1, 0, ECX, 24, X86_F_BASE },	/* TSC deadline mode of the APIC timer */
-	{ 1, 0, ECX, 25, X86_F_AES },
-	{ 1, 0, ECX, 26, X86_F_XSAVE },
-	{ 1, 0, ECX, 28, X86_F_AVX },
-	{ 1, 0, ECX, 29, X86_F_F16C },
-	{ 1, 0, ECX, 30, X86_F_RDRAND },
-	{ 1, 0, EDX, 0, X86_F_X87 },
-	{ 1, 0, EDX, 2, X86_F_BASE },	/* DE */
-	{ 1, 0, EDX, 3, X86_F_BASE },	/* PSE */
-	{ 1, 0, EDX, 4, X86_F_BASE },	/* TSC */
-	{ 1, 0, EDX, 5, X86_F_BASE },	/* MSR */
-	{ 1, 0, EDX, 6, X86_F_BASE },	/* PAE */
-	{ 1, 0, EDX, 7, X86_F_BASE },	/* MCE */
-	{ 1, 0, EDX, 8, X86_F_CX8 },
-	{ 1, 0, EDX, 9, X86_F_BASE },	/* APIC */
-	{ 1, 0, EDX, 11, X86_F_SEP },
-	{ 1, 0, EDX, 12, X86_F_BASE },	/* MTRR */
-	{ 1, 0, EDX, 13, X86_F_BASE },	/* PGE */
-	{ 1, 0, EDX, 14, X86_F_BASE },	/* MCA */
-	{ 1, 0, EDX, 15, X86_F_CMOV },
-	{ 1, 0, EDX, 16, X86_F_BASE },	/* PAT */
-	{ 1, 0, EDX, 17, X86_F_BASE },	/* PSE-36 */
-	{ 1, 0, EDX, 19, X86_F_CLFLUSH },
-	{ 1, 0, EDX, 23, X86_F_MMX },
-	{ 1, 0, EDX, 24, X86_F_FXSR },
-	{ 1, 0, EDX, 25, X86_F_SSE },
-	{ 1, 0, EDX, 26, X86_F_SSE2 },
-	{ 7, 0, EBX, 0, X86_F_FSGSBASE },
-	{ 7, 0, EBX, 3, X86_F_BMI1 },
-	{ 7, 0, EBX, 5, X86_F_AVX2 },
-	{ 7, 0, EBX, 7, X86_F_BASE },	/* SMEP */
-	{ 7, 0, EBX, 8, X86_F_BMI2 },
-	{ 7, 0, EBX, 9, X86_F_BASE },	/* ERMS */
-	{ 7, 0, EBX, 10, X86_F_INVPCID },
-	{ 7, 0, EBX, 18, X86_F_RDSEED },
-	{ 7, 0, EBX, 19, X86_F_ADX },
-	{ 7, 0, EBX, 20, X86_F_SMAP },
-	{ 7, 0, EBX, 23, X86_F_CLFLUSHOPT },
-	{ 7, 0, EBX, 24, X86_F_CLWB },
-	{ 7, 0, EBX, 29, X86_F_SHA },
-	{ 7, 0, ECX, 2, X86_F_BASE },	/* UMIP */
-	{ 7, 0, ECX, 8, X86_F_GFNI },
-	{ 7, 0, ECX, 9, X86_F_VAES },
-	{ 7, 0, ECX, 10, X86_F_VPCLMUL },
-	{ 7, 0, ECX, 22, X86_F_RDPID },
-	{ 7, 0, EDX, 4, X86_F_BASE },	/* FSRM */
-	{ 0xd, 1, EAX, 0, X86_F_XSAVEOPT },
-	{ 0xd, 1, EAX, 1, X86_F_XSAVEC },
-	{ 0xd, 1, EAX, 2, X86_F_XSAVE },	/* XGETBV with ECX = 1 */
-	{ 0xd, 1, EAX, 3, X86_F_XSAVES },
-	{ 0x80000001, 0, ECX, 0, X86_F_LAHF64 },
-	{ 0x80000001, 0, ECX, 5, X86_F_LZCNT },
-	{ 0x80000001, 0, ECX, 6, X86_F_SSE4A },
-	{ 0x80000001, 0, ECX, 8, X86_F_PREFETCHW },
-	{ 0x80000001, 0, EDX, 11, X86_F_SYSCALL },
-	{ 0x80000001, 0, EDX, 20, X86_F_BASE },	/* NX */
-	{ 0x80000001, 0, EDX, 22, X86_F_MMXEXT },
-	{ 0x80000001, 0, EDX, 26, X86_F_LM },	/* 1 GiB pages */
-	{ 0x80000001, 0, EDX, 27, X86_F_RDTSCP },
-	{ 0x80000001, 0, EDX, 29, X86_F_LM },
-	{ 0x80000007, 0, EDX, 8, X86_F_BASE },	/* invariant TSC */
-	{ 0x80000008, 0, EBX, 2, X86_F_BASE },	/* FXSAVE always saves pointers */
+	{ 1, 0, ECX, 0, X86_F_SSE3, V2 },
+	{ 1, 0, ECX, 1, X86_F_PCLMUL, HOST },
+	{ 1, 0, ECX, 9, X86_F_SSSE3, V2 },
+	{ 1, 0, ECX, 12, X86_F_FMA, V3 },
+	{ 1, 0, ECX, 13, X86_F_CX16, V2 },
+	{ 1, 0, ECX, 19, X86_F_SSE41, V2 },
+	{ 1, 0, ECX, 20, X86_F_SSE42, V2 },
+	{ 1, 0, ECX, 22, X86_F_MOVBE, V3 },
+	{ 1, 0, ECX, 23, X86_F_POPCNT, V2 },
+	{ 1, 0, ECX, 24, X86_F_BASE, V1 },	/* TSC deadline mode of the APIC timer */
+	{ 1, 0, ECX, 25, X86_F_AES, HOST },
+	{ 1, 0, ECX, 26, X86_F_XSAVE, V3 },
+	{ 1, 0, ECX, 28, X86_F_AVX, V3 },
+	{ 1, 0, ECX, 29, X86_F_F16C, V3 },
+	{ 1, 0, ECX, 30, X86_F_RDRAND, HOST },
+	{ 1, 0, EDX, 0, X86_F_X87, V1 },
+	{ 1, 0, EDX, 2, X86_F_BASE, V1 },	/* DE */
+	{ 1, 0, EDX, 3, X86_F_BASE, V1 },	/* PSE */
+	{ 1, 0, EDX, 4, X86_F_BASE, V1 },	/* TSC */
+	{ 1, 0, EDX, 5, X86_F_BASE, V1 },	/* MSR */
+	{ 1, 0, EDX, 6, X86_F_BASE, V1 },	/* PAE */
+	{ 1, 0, EDX, 7, X86_F_BASE, V1 },	/* MCE */
+	{ 1, 0, EDX, 8, X86_F_CX8, V1 },
+	{ 1, 0, EDX, 9, X86_F_BASE, V1 },	/* APIC */
+	{ 1, 0, EDX, 11, X86_F_SEP, V1 },
+	{ 1, 0, EDX, 12, X86_F_BASE, V1 },	/* MTRR */
+	{ 1, 0, EDX, 13, X86_F_BASE, V1 },	/* PGE */
+	{ 1, 0, EDX, 14, X86_F_BASE, V1 },	/* MCA */
+	{ 1, 0, EDX, 15, X86_F_CMOV, V1 },
+	{ 1, 0, EDX, 16, X86_F_BASE, V1 },	/* PAT */
+	{ 1, 0, EDX, 17, X86_F_BASE, V1 },	/* PSE-36 */
+	{ 1, 0, EDX, 19, X86_F_CLFLUSH, V1 },
+	{ 1, 0, EDX, 23, X86_F_MMX, V1 },
+	{ 1, 0, EDX, 24, X86_F_FXSR, V1 },
+	{ 1, 0, EDX, 25, X86_F_SSE, V1 },
+	{ 1, 0, EDX, 26, X86_F_SSE2, V1 },
+	{ 7, 0, EBX, 0, X86_F_FSGSBASE, HOST },
+	{ 7, 0, EBX, 3, X86_F_BMI1, V3 },
+	{ 7, 0, EBX, 5, X86_F_AVX2, V3 },
+	{ 7, 0, EBX, 7, X86_F_SMEP, HOST },
+	{ 7, 0, EBX, 8, X86_F_BMI2, V3 },
+	{ 7, 0, EBX, 9, X86_F_BASE, HOST },	/* ERMS */
+	{ 7, 0, EBX, 10, X86_F_INVPCID, HOST },
+	{ 7, 0, EBX, 18, X86_F_RDSEED, HOST },
+	{ 7, 0, EBX, 19, X86_F_ADX, HOST },
+	{ 7, 0, EBX, 20, X86_F_SMAP, HOST },
+	{ 7, 0, EBX, 23, X86_F_CLFLUSHOPT, HOST },
+	{ 7, 0, EBX, 24, X86_F_CLWB, HOST },
+	{ 7, 0, EBX, 29, X86_F_SHA, HOST },
+	{ 7, 0, ECX, 2, X86_F_UMIP, HOST },
+	{ 7, 0, ECX, 8, X86_F_GFNI, HOST },
+	{ 7, 0, ECX, 9, X86_F_VAES, HOST },
+	{ 7, 0, ECX, 10, X86_F_VPCLMUL, HOST },
+	{ 7, 0, ECX, 22, X86_F_RDPID, HOST },
+	{ 7, 0, EDX, 4, X86_F_BASE, HOST },	/* FSRM */
+	{ 0xd, 1, EAX, 0, X86_F_XSAVEOPT, HOST },
+	{ 0xd, 1, EAX, 1, X86_F_XSAVEC, HOST },
+	{ 0xd, 1, EAX, 2, X86_F_XGETBV1, HOST },
+	{ 0xd, 1, EAX, 3, X86_F_XSAVES, HOST },
+	{ 0x80000001, 0, ECX, 0, X86_F_LAHF64, V2 },
+	{ 0x80000001, 0, ECX, 5, X86_F_LZCNT, V3 },
+	{ 0x80000001, 0, ECX, 6, X86_F_SSE4A, HOST },
+	{ 0x80000001, 0, ECX, 8, X86_F_PREFETCHW, HOST },
+	{ 0x80000001, 0, EDX, 11, X86_F_SYSCALL, V1 },
+	{ 0x80000001, 0, EDX, 20, X86_F_BASE, V1 },	/* NX */
+	{ 0x80000001, 0, EDX, 22, X86_F_MMXEXT, HOST },
+	{ 0x80000001, 0, EDX, 26, X86_F_LM, HOST },	/* 1 GiB pages */
+	{ 0x80000001, 0, EDX, 27, X86_F_RDTSCP, HOST },
+	{ 0x80000001, 0, EDX, 29, X86_F_LM, V1 },
+	{ 0x80000007, 0, EDX, 8, X86_F_BASE, V1 },	/* invariant TSC */
+	{ 0x80000008, 0, EBX, 2, X86_F_BASE, HOST },	/* FXSAVE always saves pointers */
 };
 
 /* Bits of leaf 1 EDX that AMD repeats in 0x80000001 EDX. */
@@ -139,6 +145,11 @@ static void host_leaf(const struct x86_model *m, uint32_t leaf, uint32_t sub,
 			memcpy(r, m->host[i].r, 16);
 }
 
+static bool bit_offered(const struct x86_model *m, const struct bit *b)
+{
+	return !m->level || b->from <= m->level;
+}
+
 static void feat_set(struct x86_model *m, unsigned feat, bool on)
 {
 	uint32_t mask = 1u << feat % 32;
@@ -169,25 +180,25 @@ static uint64_t host_xcr0(void)
 
 void x86_model_init(struct x86_model *m)
 {
+	host_read(m);
+	m->host_xcr0 = host_xcr0();
+	x86_model_update(m);
+}
+
+void x86_model_update(struct x86_model *m)
+{
 	static const uint8_t needs_avx[] = { X86_F_AVX, X86_F_F16C, X86_F_FMA,
 		X86_F_AVX2, X86_F_VAES, X86_F_VPCLMUL };
 	static const uint8_t needs_xsave[] = { X86_F_XSAVE, X86_F_XSAVEOPT,
-		X86_F_XSAVEC, X86_F_XSAVES };
+		X86_F_XSAVEC, X86_F_XSAVES, X86_F_XGETBV1 };
 	static const uint8_t needs_lm[] = { X86_F_LM, X86_F_SYSCALL,
 		X86_F_LAHF64, X86_F_FSGSBASE, X86_F_CX16 };
-	uint64_t xcr0 = host_xcr0();
-	uint32_t r[4], leaf = 0, sub = 0;
+	uint32_t r[4];
 
-	host_read(m);
 	memset(m->feat, 0, sizeof(m->feat));
-	memset(r, 0, sizeof(r));
 	for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
-		if (bits[i].leaf != leaf || bits[i].sub != sub) {
-			leaf = bits[i].leaf;
-			sub = bits[i].sub;
-			host(leaf, sub, r);
-		}
-		if (r[bits[i].reg] >> bits[i].bit & 1)
+		host_leaf(m, bits[i].leaf, bits[i].sub, r);
+		if (r[bits[i].reg] >> bits[i].bit & 1 && bit_offered(m, &bits[i]))
 			feat_set(m, bits[i].feat, true);
 	}
 	feat_set(m, X86_F_BASE, true);
@@ -195,15 +206,46 @@ void x86_model_init(struct x86_model *m)
 		feat_set(m, X86_F_SMAP, false);
 	if (!m->long_mode)
 		feats_drop(m, needs_lm, sizeof(needs_lm));
-	if ((xcr0 & 3) != 3)
+	if ((m->host_xcr0 & 3) != 3)
 		feats_drop(m, needs_xsave, sizeof(needs_xsave));
-	if ((xcr0 & 7) != 7)
+	if ((m->host_xcr0 & 7) != 7 || !x86_model_has(m, X86_F_XSAVE))
 		feats_drop(m, needs_avx, sizeof(needs_avx));
+	/* SSE has AMD's extensions of MMX; to all 64-bit processors PREFETCHW is a hint. */
+	if (x86_model_has(m, X86_F_SSE))
+		feat_set(m, X86_F_MMXEXT, true);
+	if (x86_model_has(m, X86_F_LM))
+		feat_set(m, X86_F_PREFETCHW, true);
 	m->xcr0_max = 1;
 	if (x86_model_has(m, X86_F_XSAVE))
 		m->xcr0_max |= 2;
 	if (x86_model_has(m, X86_F_AVX))
 		m->xcr0_max |= 4;
+}
+
+const char *x86_level_name(unsigned level)
+{
+	static const char *const name[] = { "host", "x86-64", "x86-64-v2", "x86-64-v3" };
+
+	return name[level];
+}
+
+const char *x86_model_lacks(const struct x86_model *m)
+{
+	static const struct { uint8_t feat, from; const char *name; } needs[] = {
+		{ X86_F_LM, V1, "64-bit mode" }, { X86_F_SYSCALL, V1, "SYSCALL" },
+		{ X86_F_CX16, V2, "CMPXCHG16B" }, { X86_F_LAHF64, V2, "LAHF in 64-bit mode" },
+		{ X86_F_POPCNT, V2, "POPCNT" }, { X86_F_SSE3, V2, "SSE3" },
+		{ X86_F_SSSE3, V2, "SSSE3" }, { X86_F_SSE41, V2, "SSE4.1" },
+		{ X86_F_SSE42, V2, "SSE4.2" }, { X86_F_XSAVE, V3, "XSAVE" },
+		{ X86_F_AVX, V3, "AVX" }, { X86_F_AVX2, V3, "AVX2" }, { X86_F_BMI1, V3, "BMI1" },
+		{ X86_F_BMI2, V3, "BMI2" }, { X86_F_F16C, V3, "F16C" }, { X86_F_FMA, V3, "FMA" },
+		{ X86_F_LZCNT, V3, "LZCNT" }, { X86_F_MOVBE, V3, "MOVBE" },
+	};
+
+	for (unsigned i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
+		if (needs[i].from <= m->level && !x86_model_has(m, needs[i].feat))
+			return needs[i].name;
+	return NULL;
 }
 
 /* Keep of the host's r what the table offers in this leaf. */
@@ -212,7 +254,7 @@ static void mask_features(const struct x86_model *m, uint32_t leaf,
 {
 	for (unsigned i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
 		if (bits[i].leaf == leaf && bits[i].sub == sub &&
-		    x86_model_has(m, bits[i].feat))
+		    x86_model_has(m, bits[i].feat) && bit_offered(m, &bits[i]))
 			out[bits[i].reg] |= r[bits[i].reg] & 1u << bits[i].bit;
 }
 
@@ -299,6 +341,19 @@ static void leaf_hv(const struct x86_model *m, uint32_t leaf, uint32_t out[4])
 	}
 }
 
+/* The model name: the host's, or the level's. */
+static void brand(const struct x86_model *m, uint32_t leaf, const uint32_t r[4],
+		  uint32_t out[4])
+{
+	char name[48] = { 0 };
+
+	memcpy(out, r, 16);
+	if (!m->level)
+		return;
+	snprintf(name, sizeof(name), "%s virtual processor", x86_level_name(m->level));
+	memcpy(out, name + 16 * (leaf - 0x80000002), 16);
+}
+
 static void leaf_ext(const struct x86_model *m, const struct x86_cpu *c,
 		     unsigned apic_id, uint32_t leaf, const uint32_t r[4],
 		     uint32_t out[4])
@@ -320,7 +375,10 @@ static void leaf_ext(const struct x86_model *m, const struct x86_cpu *c,
 		if (m->cpus > 1)
 			out[ECX] |= 2;	/* CmpLegacy: leaf 1 counts cores */
 		break;
-	case 0x80000002 ... 0x80000006:	/* brand string, caches */
+	case 0x80000002 ... 0x80000004:
+		brand(m, leaf, r, out);
+		break;
+	case 0x80000005: case 0x80000006:	/* caches */
 		memcpy(out, r, 16);
 		break;
 	case 0x80000008:
@@ -347,6 +405,8 @@ void x86_cpuid(const struct x86_model *m, const struct x86_cpu *c,
 		return;
 	host_leaf(m, leaf, sub, r);
 	mask_features(m, leaf, sub, r, out);
+	if (leaf == 7 && sub == 0 && !x86_model_smap(m, c))
+		out[EBX] &= ~(1u << 20);
 	switch (leaf) {
 	case 0:
 		memcpy(out, r, 16);

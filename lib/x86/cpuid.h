@@ -12,8 +12,12 @@
 
 struct x86_model {
 	bool long_mode;		/* offer 64-bit mode */
-	bool smap;		/* offer SMAP (hidden from guests under bt) */
+	bool smap;		/* offer SMAP */
+	bool smap_long;		/* .. in long mode only, as Intel's do SYSCALL */
 	bool x2apic;
+	/* 0: what the host has; 2 or 3: a level of the System V ABI and no more, the
+	 * same on every host of that level but for vendor, model and caches. */
+	unsigned level;
 	unsigned cpus;
 	uint64_t tsc_hz;
 	uint32_t feat[(X86_FEATS + 31) / 32];	/* which enum x86_feat decode */
@@ -24,11 +28,20 @@ struct x86_model {
 		uint32_t leaf, sub, r[4];
 	} host[X86_HOST_LEAVES];
 	unsigned nhost;
+	uint64_t host_xcr0;
 	bool amd;		/* the host's vendor is AMD or Hygon */
 };
 
 /* Fill in feat and xcr0_max from the host and the flags set by the caller. */
 void x86_model_init(struct x86_model *m);
+/* The same again after a change of host[] (an engine that cannot give all of it). */
+void x86_model_update(struct x86_model *m);
+
+/* Something that m's level needs and the host lacks, or NULL. */
+const char *x86_model_lacks(const struct x86_model *m);
+
+/* "host" (0), "x86-64-v2".. */
+const char *x86_level_name(unsigned level);
 
 /* out: eax ebx ecx edx.  apic_id is the executing CPU's. */
 void x86_cpuid(const struct x86_model *m, const struct x86_cpu *c,
@@ -37,5 +50,11 @@ void x86_cpuid(const struct x86_model *m, const struct x86_cpu *c,
 static inline bool x86_model_has(const struct x86_model *m, unsigned feat)
 {
 	return m->feat[feat / 32] >> (feat % 32) & 1;
+}
+
+/* Is SMAP offered to c as it is now? */
+static inline bool x86_model_smap(const struct x86_model *m, const struct x86_cpu *c)
+{
+	return x86_model_has(m, X86_F_SMAP) && (!m->smap_long || c->long_mode);
 }
 #endif

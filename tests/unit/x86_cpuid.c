@@ -40,6 +40,51 @@ static void never(const struct x86_model *m)
 		check(!bit(m, no[i].leaf, no[i].reg, no[i].bit), "%s", no[i].name);
 }
 
+static void host_bit_clear(struct x86_model *m, uint32_t leaf, unsigned reg, unsigned n)
+{
+	for (unsigned i = 0; i < m->nhost; i++)
+		if (m->host[i].leaf == leaf && m->host[i].sub == 0)
+			m->host[i].r[reg] &= ~(1u << n);
+	x86_model_update(m);
+}
+
+/* A level shows what it names, no more, and is refused where the host lacks some. */
+static void levels(void)
+{
+	static const struct { uint32_t leaf; uint8_t reg, bit, from; const char *name; } row[] = {
+		{ 1, 3, 26, 1, "SSE2" }, { 0x80000001, 3, 29, 1, "LM" }, { 0x80000001, 3, 20, 1, "NX" },
+		{ 1, 2, 0, 2, "SSE3" }, { 1, 2, 9, 2, "SSSE3" }, { 1, 2, 13, 2, "CX16" },
+		{ 1, 2, 19, 2, "SSE4.1" }, { 1, 2, 20, 2, "SSE4.2" }, { 1, 2, 23, 2, "POPCNT" },
+		{ 0x80000001, 2, 0, 2, "LAHF64" }, { 1, 2, 28, 3, "AVX" }, { 7, 1, 5, 3, "AVX2" },
+		{ 7, 1, 3, 3, "BMI1" }, { 7, 1, 8, 3, "BMI2" }, { 1, 2, 29, 3, "F16C" },
+		{ 1, 2, 12, 3, "FMA" }, { 0x80000001, 2, 5, 3, "LZCNT" }, { 1, 2, 22, 3, "MOVBE" },
+		{ 1, 2, 26, 3, "XSAVE" }, { 1, 2, 25, 4, "AES" }, { 1, 2, 1, 4, "PCLMUL" },
+		{ 1, 2, 30, 4, "RDRAND" }, { 1, 2, 17, 4, "PCID" }, { 7, 1, 0, 4, "FSGSBASE" },
+		{ 7, 1, 7, 4, "SMEP" }, { 7, 1, 20, 4, "SMAP" }, { 7, 2, 2, 4, "UMIP" },
+		{ 7, 1, 29, 4, "SHA" }, { 0x80000001, 3, 27, 4, "RDTSCP" },
+		{ 0x80000001, 3, 26, 4, "1 GiB pages" },
+	};
+	uint32_t r[4];
+
+	for (unsigned level = 2; level <= 3; level++) {
+		struct x86_model m = { .long_mode = true, .smap = true, .cpus = 1, .level = level };
+
+		x86_model_init(&m);
+		if (x86_model_lacks(&m))
+			continue;
+		for (unsigned i = 0; i < sizeof(row) / sizeof(row[0]); i++)
+			check(bit(&m, row[i].leaf, row[i].reg, row[i].bit) == (row[i].from <= level),
+			      "level %u: %s", level, row[i].name);
+		check(m.xcr0_max == (level == 3 ? 7 : 1), "level %u: XCR0 %#llx", level,
+		      (unsigned long long)m.xcr0_max);
+		get(&m, 0x80000002, 0, r);
+		check(!memcmp(r, x86_level_name(level), 9), "level %u: model name", level);
+		host_bit_clear(&m, 1, 2, 20);
+		check(x86_model_lacks(&m) && !strcmp(x86_model_lacks(&m), "SSE4.2"),
+		      "level %u without SSE4.2", level);
+	}
+}
+
 int main(void)
 {
 	struct x86_model m = { .long_mode = true, .smap = true, .x2apic = true,
@@ -99,5 +144,6 @@ int main(void)
 	check(!r[0] && !r[1] && !r[2] && !r[3], "leaf 7.1");
 	get(&m, 0x8fffffff, 0, r);
 	check(!r[0] && !r[1] && !r[2] && !r[3], "beyond the last leaf");
+	levels();
 	return check_done();
 }
