@@ -74,9 +74,9 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	done
 }
 
-@test "more than one processor is refused" {
+@test "more than one processor is refused by the translator" {
 	good
-	fails 3 'run: --cpus: 2: more than 1 is not supported yet' run --kernel "$kernel" --cpus 2
+	fails 3 'run: bt: bt runs one virtual CPU so far' run --kernel "$kernel" --accel bt --cpus 2
 }
 
 @test "memory sizes that are none, or out of range" {

@@ -307,7 +307,7 @@ void lapic_init(struct lapic *l)
 	memset(&l->tmr, 0, sizeof(l->tmr));
 	l->init_count = l->divide = 0;
 	l->tsc_deadline = 0;
-	timer_stop(&l->ls->vm->timers, &l->timer);
+	timer_stop(vcpu_timers(l->v), &l->timer);
 }
 
 void lapics_reset(struct lapics *ls)
@@ -335,7 +335,7 @@ static void lapic_connect(struct lapic *l)
 	v->apic_wrmsr = lapic_wrmsr;
 	v->apic_tpr = hook_tpr;
 	v->apic_set_tpr = hook_set_tpr;
-	timer_add(&v->vm->timers, &l->timer, lapic_timer_fire, l);
+	timer_add(vcpu_timers(v), &l->timer, lapic_timer_fire, l);
 }
 
 struct lapics *lapics_new(struct vm *vm, struct pic *pic, struct err *e)

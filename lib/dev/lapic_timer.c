@@ -89,7 +89,7 @@ static uint64_t deadline_ns(const struct lapic *l, uint64_t now)
 
 void lapic_timer_arm(struct lapic *l, uint64_t now)
 {
-	struct timerq *q = &l->ls->vm->timers;
+	struct timerq *q = vcpu_timers(l->v);
 	uint64_t periods;
 
 	if (timer_mode(l) == TIMER_DEADLINE) {
@@ -122,7 +122,7 @@ void lapic_timer_arm(struct lapic *l, uint64_t now)
 void lapic_timer_fire(void *ptr, uint64_t now)
 {
 	struct lapic *l = ptr;
-	struct timerq *q = &l->ls->vm->timers;
+	struct timerq *q = vcpu_timers(l->v);
 
 	switch (timer_mode(l)) {
 	case TIMER_DEADLINE:

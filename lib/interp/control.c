@@ -181,6 +181,7 @@ int op_mov_cr(struct vcpu *v, const struct x86_insn *in)
 	struct x86_cpu *c = &v->cpu;
 	uint64_t val;
 
+	interp_serialize();
 	if (c->cpl)
 		return raise_gp(c);
 	if (in->o[0].kind != X86_O_CR)
@@ -262,6 +263,7 @@ int op_mov_dr(struct vcpu *v, const struct x86_insn *in)
 	unsigned n = in->o[write ? 0 : 1].reg;
 	uint64_t val;
 
+	interp_serialize();
 	if (n >= 8 || ((n == 4 || n == 5) && (c->cr4 & X86_CR4_DE)))
 		return raise_ud(c);
 	if (c->cpl)
@@ -318,11 +320,13 @@ static int dtr_store(struct vcpu *v, const struct x86_insn *in,
 
 int op_lgdt(struct vcpu *v, const struct x86_insn *in)
 {
+	interp_serialize();
 	return dtr_load(v, in, &v->cpu.gdtr);
 }
 
 int op_lidt(struct vcpu *v, const struct x86_insn *in)
 {
+	interp_serialize();
 	return dtr_load(v, in, &v->cpu.idtr);
 }
 
@@ -385,6 +389,7 @@ int op_lldt(struct vcpu *v, const struct x86_insn *in)
 	struct x86_desc d;
 	uint64_t sel;
 
+	interp_serialize();
 	if (!x86_protected(c))
 		return raise_ud(c);
 	if (c->cpl)
@@ -408,6 +413,7 @@ int op_ltr(struct vcpu *v, const struct x86_insn *in)
 	struct x86_desc d;
 	uint64_t sel;
 
+	interp_serialize();
 	if (!x86_protected(c))
 		return raise_ud(c);
 	if (c->cpl)
@@ -431,6 +437,7 @@ int op_invlpg(struct vcpu *v, const struct x86_insn *in)
 	struct x86_cpu *c = &v->cpu;
 	uint64_t gva = interp_ea(v, in);
 
+	interp_serialize();
 	if (c->cpl)
 		return raise_gp(c);
 	if (c->code_bits == 64) {
@@ -452,6 +459,7 @@ int op_invpcid(struct vcpu *v, const struct x86_insn *in)
 	uint8_t buf[16];
 	uint64_t type, pcid, gva;
 
+	interp_serialize();
 	if (c->cpl)
 		return raise_gp(c);
 	if (interp_get(v, in, 0, &type) != X86_OK ||
@@ -470,10 +478,12 @@ int op_invpcid(struct vcpu *v, const struct x86_insn *in)
 
 int op_invd(struct vcpu *v, const struct x86_insn *in)
 {
+	interp_serialize();
 	return v->cpu.cpl ? raise_gp(&v->cpu) : X86_OK;
 }
 
 int op_wbinvd(struct vcpu *v, const struct x86_insn *in)
 {
+	interp_serialize();
 	return v->cpu.cpl ? raise_gp(&v->cpu) : X86_OK;
 }

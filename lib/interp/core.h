@@ -49,7 +49,7 @@ struct interp {
 	uint64_t lo, span;
 	_Atomic uint64_t tag;
 	struct iline *line;
-	uint64_t off;			/* of lo in the memfd */
+	_Atomic uint64_t off;		/* of lo in the memfd */
 
 	uint64_t ip_mask;		/* 32 bits also in 16-bit code: its limit stops it */
 	uint64_t lin_mask;		/* linear addresses: 32 or 64 bits */
@@ -61,6 +61,8 @@ struct interp {
 	bool fpu_resident;		/* fpu.c */
 	bool fpu_waiting;		/* while resident: an exception is pending */
 	bool special;			/* TF, RF, breakpoints, shadow: slow stepping */
+	bool smp;			/* there are other vCPUs */
+	uint8_t pauses;			/* PAUSEs executed, modulo 256 */
 	uint8_t dr_hits;		/* data breakpoints met by this instruction */
 
 	struct iline *lines;		/* ICACHE_ALL */
@@ -76,7 +78,6 @@ struct interp_vm {
 	uint64_t npages;
 	_Atomic uint32_t *gen;		/* a page of the memfd */
 	_Atomic uint64_t *code;		/* bit a 64-byte piece: holds cached code */
-	pthread_mutex_t split;		/* LOCK instructions across two pages */
 };
 
 static inline struct interp *interp_of(struct vcpu *v)
@@ -153,6 +154,13 @@ ALWAYS void *line_mem(struct vcpu *v, const struct iline *e, unsigned sz, bool w
 	return line_hit(write ? t->wtag : t->rtag, t->addend, lin, sz);
 }
 
+/* Behind a store at p, which line_mem() gave. */
+ALWAYS int line_stored(struct vcpu *v, const void *p, unsigned sz)
+{
+	vcpu_stored(v, p, sz);
+	return X86_OK;
+}
+
 /* dispatch.c */
 /* Set e->fn and e->exec. */
 void interp_pick(const struct vcpu *v, struct iline *e, const struct x86_insn *in);
@@ -182,10 +190,13 @@ struct rmw {
 	uint64_t old;
 	uint64_t gva, gpa;
 	void *hva;		/* memory: where to store, or NULL: through vcpu_write */
+	uint64_t gpa2;		/* of its part in a second page, when size2 is not 0 */
 	unsigned size;
 	uint8_t kind;		/* enum x86_okind */
 	uint8_t reg;
-	bool lock, slow, split;
+	uint8_t size2;
+	bool lock, slow;
+	bool alone;		/* vm_stop_others() */
 };
 
 /* Read operand i, with all checks of a write to it made; then rmw_put.  A
@@ -218,7 +229,7 @@ int branch_to(struct vcpu *v, uint64_t target, unsigned opsize);
 void interp_watch(struct vcpu *v, uint64_t gva, unsigned len, bool write);
 
 /* The general functions of the core. */
-interp_fn op_ud, op_nop, op_alu, op_inc_dec, op_neg, op_not, op_test,
+interp_fn op_ud, op_nop, op_fence, op_pause, op_alu, op_inc_dec, op_neg, op_not, op_test,
 	op_mul, op_imul, op_div, op_idiv, op_mulx,
 	op_rotate, op_shift, op_shld_shrd, op_shift_x, op_rorx,
 	op_bt, op_bsf_bsr, op_tzcnt_lzcnt, op_popcnt, op_crc32, op_movbe,

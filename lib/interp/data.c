@@ -1,5 +1,7 @@
 /* Moves, exchanges, conversions, flag bits.  SDM vol. 2. */
 
+#include <sched.h>
+
 #include "interp/core.h"
 
 int op_ud(struct vcpu *v, const struct x86_insn *in)
@@ -9,6 +11,25 @@ int op_ud(struct vcpu *v, const struct x86_insn *in)
 
 int op_nop(struct vcpu *v, const struct x86_insn *in)
 {
+	return X86_OK;
+}
+
+int op_fence(struct vcpu *v, const struct x86_insn *in)
+{
+	if (in->op == X86_SFENCE)
+		__asm__ volatile("sfence" ::: "memory");
+	else
+		interp_serialize();
+	return X86_OK;
+}
+
+/* Spinning: whom the guest waits for may need this processor. */
+int op_pause(struct vcpu *v, const struct x86_insn *in)
+{
+	struct interp *it = interp_of(v);
+
+	if (it->smp && !++it->pauses)
+		sched_yield();
 	return X86_OK;
 }
 
@@ -58,8 +79,6 @@ int op_xchg(struct vcpu *v, const struct x86_insn *in)
 
 	if (interp_get(v, in, !m, &a) || rmw_get(v, in, m, &r))
 		return X86_FAULT;
-	if (r.kind == X86_O_MEM && r.hva)
-		r.lock = true;
 	while (!rmw_put(v, &r, a))
 		;
 	return interp_put(v, in, !m, r.old);
@@ -161,6 +180,8 @@ int op_cmpxchg16b(struct vcpu *v, const struct x86_insn *in)
 		same = cas16(hva, old, c->gpr[X86_RBX], c->gpr[X86_RCX]);
 		if (slow)
 			mem_dirty(v->vm->mem, gpa, 16);
+		else
+			vcpu_stored(v, hva, 16);
 	} else {	/* ROM or a device: no atomicity to keep */
 		uint64_t now[2], new[2] = { c->gpr[X86_RBX], c->gpr[X86_RCX] };
 

@@ -383,7 +383,9 @@ bool interp_service_requests(struct vcpu *v, enum vcpu_exit *exit)
 		*exit = VCPU_EXIT_STOP;
 		return true;
 	}
-	if (req & (VCPU_REQ_TIMER | VCPU_REQ_INIT | VCPU_REQ_SIPI)) {
+	if (req & VCPU_REQ_PAUSE)
+		vcpu_pause(v);
+	if (req & VCPU_REQ_CALLER) {
 		*exit = VCPU_EXIT_REQ;
 		return true;
 	}

@@ -22,6 +22,13 @@ extern interp_fn *const interp_exec[X86_OP_COUNT];	/* dispatch.c */
 /* The function of an instruction, after checks that depend on the model. */
 interp_fn *interp_function(const struct vcpu *v, const struct x86_insn *in);
 
+/* What serializing instructions do besides (SDM vol. 3, 8.3): all stores are seen by
+ * other processors.  The decode cache is looked at anew after each of them. */
+static inline void interp_serialize(void)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
 /* --- operand.c: operands, and accesses through segments ----------------- */
 
 /* Effective address of the memory operand (offset in its segment, wrapped to

@@ -72,9 +72,10 @@ static int op##_mr_##sz(struct vcpu *v, const struct iline *e) \
 	if (!p) \
 		return line_slow(v, e); \
 	r = alu(X86_##op, mem_get(p, sz), gpr_get(c, e->r1, sz), c, sz); \
-	if (keep) \
-		memcpy(p, &r, sz); \
-	return X86_OK; \
+	if (!keep) \
+		return X86_OK; \
+	memcpy(p, &r, sz); \
+	return line_stored(v, p, sz); \
 } \
 static int op##_mi_##sz(struct vcpu *v, const struct iline *e) \
 { \
@@ -84,9 +85,10 @@ static int op##_mi_##sz(struct vcpu *v, const struct iline *e) \
 	if (!p) \
 		return line_slow(v, e); \
 	r = alu(X86_##op, mem_get(p, sz), e->imm & sz_mask(sz), c, sz); \
-	if (keep) \
-		memcpy(p, &r, sz); \
-	return X86_OK; \
+	if (!keep) \
+		return X86_OK; \
+	memcpy(p, &r, sz); \
+	return line_stored(v, p, sz); \
 }
 
 #define ALU_ALL(op, keep) \
@@ -129,7 +131,7 @@ static int MOV_mr_##sz(struct vcpu *v, const struct iline *e) \
 	if (!p) \
 		return line_slow(v, e); \
 	memcpy(p, &v->cpu.gpr[e->r1], sz); \
-	return X86_OK; \
+	return line_stored(v, p, sz); \
 } \
 static int MOV_mi_##sz(struct vcpu *v, const struct iline *e) \
 { \
@@ -137,7 +139,7 @@ static int MOV_mi_##sz(struct vcpu *v, const struct iline *e) \
 	if (!p) \
 		return line_slow(v, e); \
 	memcpy(p, &e->imm, sz); \
-	return X86_OK; \
+	return line_stored(v, p, sz); \
 }
 
 MOV_SIZE(1)

@@ -24,6 +24,7 @@ ALWAYS bool push(struct vcpu *v, uint64_t val, unsigned sz)
 	if (!p)
 		return false;
 	memcpy(p, &val, sz);
+	vcpu_stored(v, p, sz);
 	v->cpu.gpr[X86_RSP] = sp;
 	return true;
 }

@@ -104,6 +104,8 @@ static int fpu_line(struct vcpu *v, const struct iline *e)
 		c->gpr[e->r1] = f.rax;
 	if (t->flags)
 		fl_set(c, X86_FL_ARITH, (uint32_t)f.flags & X86_FL_ARITH);
+	if (e->r0 & X86_A_W)
+		vcpu_stored(v, f.mem, e->mem_size);
 	return X86_OK;
 }
 

@@ -16,6 +16,14 @@
  *	store to 0x5018: code[5] bit 0 is set -> gen[5] = 2; the line is dead
  *	store to 0x5800: bit 32 of code[5] is clear -> nothing happens
  *
+ * Each vCPU has lines of its own; the generations, and the bits of the pieces, are
+ * shared.  The bits are set and cleared, and generations raised, under
+ * mem->code_lock; the order in which each side does it makes a line die that was
+ * decoded from bytes that another vCPU was just replacing:
+ *
+ *	reader: generation -> bits, CODE (page_mark) -> bytes -> the line's tag
+ *	writer: bytes -> bits are set? -> clear them -> generation + 1 -> CODE
+ *
  * A page whose generations are used up is never cached again.  Instructions
  * that cross pages or stand outside memory are decoded each time.
  */
@@ -47,9 +55,8 @@ int interp_vm_create(struct vm *vm, struct err *e)
 		free(ivm);
 		return err_set(e, -ENOMEM, "no memory for the decode cache");
 	}
-	pthread_mutex_init(&ivm->split, NULL);
 	vm->interp = ivm;
-	return 0;
+	return vm->ncpus > 1 ? vm_barrier_init(e) : 0;
 }
 
 void interp_vm_destroy(struct vm *vm)
@@ -58,7 +65,6 @@ void interp_vm_destroy(struct vm *vm)
 
 	if (!ivm)
 		return;
-	pthread_mutex_destroy(&ivm->split);
 	free(ivm->gen);
 	free(ivm->code);
 	free(ivm);
@@ -156,6 +162,24 @@ static int fetch_offset(struct vcpu *v, uint64_t gva, uint64_t *off)
 	return X86_OK;
 }
 
+/*
+ * A writer of the page raises the generation, then clears the tags of who is in it:
+ * we must not put an old one back.  (It uses vm_barrier() in between.)
+ */
+static void tag_set(struct vcpu *v, struct interp *it, uint64_t off)
+{
+	uint64_t tag = 0, was;
+
+	if (off == UINT64_MAX)
+		return;
+	do {
+		was = tag;
+		tag = page_tag(it, off, v->cpu.code_bits);
+		atomic_store_explicit(&it->tag, tag, memory_order_relaxed);
+		atomic_signal_fence(memory_order_seq_cst);
+	} while (it->smp && tag != was);
+}
+
 int icache_enter(struct vcpu *v, struct interp *it)
 {
 	struct x86_cpu *c = &v->cpu;
@@ -176,12 +200,11 @@ int icache_enter(struct vcpu *v, struct interp *it)
 	}
 	it->lo = c->rip - back;
 	it->span = back + ahead;
-	it->off = off == UINT64_MAX ? off : off - back;
 	page = off >> PAGE_SHIFT;
-	it->line = it->lines + ((uint32_t)(page * 0x9e3779b1u) >> 16) +
-		   (it->off & 4095);
-	atomic_store_explicit(&it->tag, off == UINT64_MAX ? 0 :
-			      page_tag(it, it->off, c->code_bits), memory_order_relaxed);
+	off = off == UINT64_MAX ? off : off - back;
+	atomic_store_explicit(&it->off, off, memory_order_relaxed);
+	it->line = it->lines + ((uint32_t)(page * 0x9e3779b1u) >> 16) + (off & 4095);
+	tag_set(v, it, off);
 	return X86_OK;
 }
 
@@ -201,17 +224,34 @@ static void page_mark(struct vcpu *v, struct interp *it, uint64_t off, unsigned 
 	uint64_t page = off >> PAGE_SHIFT, first = off >> 6 & 63, last = (off + len - 1) >> 6 & 63;
 	uint64_t bits = (~0ull >> (63 - last)) & (~0ull << first);
 
-	if ((it->ivm->code[page] & bits) != bits)
-		atomic_fetch_or(&it->ivm->code[page], bits);
-	if (m->pflags[page] & MEM_PF_CODE)
+	if ((it->ivm->code[page] & bits) == bits && m->pflags[page] & MEM_PF_CODE)
 		return;
-	atomic_fetch_or(&m->pflags[page], MEM_PF_CODE);
-	for (unsigned i = 0; i < v->vm->ncpus; i++)
-		if (v->vm->vcpu[i])
-			tlb_protect_hva(&v->vm->vcpu[i]->tlb, m->hva + (page << PAGE_SHIFT));
-	tlb_protect_hva(&v->tlb, m->hva + (page << PAGE_SHIFT));
-	if (m->on_code)
-		m->on_code(m->on_write_ptr, page);
+	pthread_mutex_lock(&m->code_lock);
+	atomic_fetch_or(&it->ivm->code[page], bits);
+	if (!(m->pflags[page] & MEM_PF_CODE)) {
+		vm_protect_page(v, page);
+		if (m->on_code)
+			m->on_code(m->on_write_ptr, page);
+	}
+	pthread_mutex_unlock(&m->code_lock);
+}
+
+/* The page has no lines any more; whoever runs it looks again. */
+static void page_forget(struct vm *vm, uint64_t page)
+{
+	struct interp_vm *ivm = vm->interp;
+
+	atomic_store(&ivm->code[page], 0);
+	if (ivm->gen[page] < GEN_MAX)
+		atomic_fetch_add(&ivm->gen[page], 1);
+	if (vm->ncpus > 1)
+		vm_barrier(vm);
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct interp *it = vm->vcpu[i] ? vm->vcpu[i]->interp : NULL;
+
+		if (it && it->off >> PAGE_SHIFT == page)
+			atomic_store(&it->tag, 0);
+	}
 }
 
 bool interp_code_written(struct vm *vm, uint64_t gpa, uint64_t len)
@@ -227,17 +267,8 @@ bool interp_code_written(struct vm *vm, uint64_t gpa, uint64_t len)
 			n = len;
 		if (off != UINT64_MAX && page < ivm->npages) {
 			bits = (~0ull >> (63 - ((off + n - 1) >> 6 & 63))) & (~0ull << (off >> 6 & 63));
-			if (ivm->code[page] & bits) {
-				ivm->code[page] = 0;
-				if (ivm->gen[page] < GEN_MAX)
-					ivm->gen[page]++;
-				for (unsigned i = 0; i < vm->ncpus; i++) {
-					struct interp *it = vm->vcpu[i] ? vm->vcpu[i]->interp : NULL;
-
-					if (it && it->off >> PAGE_SHIFT == page)
-						it->tag = 0;
-				}
-			}
+			if (ivm->code[page] & bits)
+				page_forget(vm, page);
 			none = none && !ivm->code[page];
 		}
 		gpa += n;

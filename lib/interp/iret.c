@@ -202,6 +202,7 @@ int op_iret(struct vcpu *v, const struct x86_insn *in)
 	struct x86_cpu *c = &v->cpu;
 	struct iframe f;
 
+	interp_serialize();
 	if (v86_forbids(c))
 		return raise_gp(c);
 	c->nmi_masked = false;	/* also when the IRET faults: SDM vol. 3, 6.7.1 */

@@ -339,6 +339,7 @@ int op_wrmsr(struct vcpu *v, const struct x86_insn *in)
 {
 	struct x86_cpu *c = &v->cpu;
 
+	interp_serialize();
 	if (c->cpl)
 		return raise_gp(c);
 	return msr_write(v, (uint32_t)c->gpr[X86_RCX], get_edx_eax(c));

@@ -176,6 +176,38 @@ int interp_put(struct vcpu *v, const struct x86_insn *in, unsigned i, uint64_t v
 
 /* --- read-modify-write ---------------------------------------------------- */
 
+/*
+ * A LOCK instruction across two pages.  Where they are neighbours in the memfd, the
+ * host's own LOCK does it; else all others stop, as the bus lock would make them.
+ */
+static int split_get(struct vcpu *v, struct rmw *r)
+{
+	enum tlb_mode mode = vcpu_tlb_mode(v);
+	unsigned first = PAGE_SIZE - (r->gva & ~PAGE_MASK);
+	uint64_t gva2 = r->gva + first;
+	void *hva, *hva2;
+	bool slow, slow2;
+
+	if (!v->cpu.long_mode)
+		gva2 &= 0xffffffff;
+	if (vcpu_probe_write(v, r->gva, r->size, mode) ||
+	    vcpu_hva(v, r->gva, true, mode, &hva, &r->gpa, &slow) ||
+	    vcpu_hva(v, gva2, true, mode, &hva2, &r->gpa2, &slow2))
+		return X86_FAULT;
+	if (hva && (uint8_t *)hva + first == hva2) {
+		r->hva = hva;
+		r->size2 = (uint8_t)(r->size - first);
+		r->slow = slow || slow2;
+		__builtin_memcpy(&r->old, hva, r->size);
+		return X86_OK;
+	}
+	if (v->vm->ncpus > 1) {
+		vm_stop_others(v);
+		r->alone = true;
+	}
+	return read_sized(v, r->gva, r->size, &r->old);
+}
+
 int rmw_get_at(struct vcpu *v, uint64_t gva, unsigned size, bool lock, struct rmw *r)
 {
 	enum tlb_mode mode = vcpu_tlb_mode(v);
@@ -188,22 +220,18 @@ int rmw_get_at(struct vcpu *v, uint64_t gva, unsigned size, bool lock, struct rm
 	} else if (inside) {
 		if (vcpu_hva(v, gva, true, mode, &r->hva, &r->gpa, &r->slow))
 			return X86_FAULT;
+	} else if (lock) {
+		if (split_get(v, r)) {
+			rmw_drop(v, r);
+			return X86_FAULT;
+		}
+		return X86_OK;
 	} else if (vcpu_probe_write(v, gva, size, mode)) {
 		return X86_FAULT;
 	}
-	if (r->hva) {
-		__builtin_memcpy(&r->old, r->hva, size);
-		return X86_OK;
-	}
-	/* Across pages there is no host atomic: only such ones exclude each other. */
-	if (lock && !inside) {
-		r->split = true;
-		pthread_mutex_lock(&interp_of(v)->ivm->split);
-	}
-	if (read_sized(v, gva, size, &r->old)) {
-		rmw_drop(v, r);
-		return X86_FAULT;
-	}
+	if (!r->hva)
+		return read_sized(v, gva, size, &r->old);
+	vcpu_copy(&r->old, r->hva, size);
 	return X86_OK;
 }
 
@@ -218,14 +246,14 @@ int rmw_get(struct vcpu *v, const struct x86_insn *in, unsigned i, struct rmw *r
 	}
 	if (seg_linear(v, in->seg, interp_ea(v, in), o->size, true, &gva))
 		return X86_FAULT;
-	return rmw_get_at(v, gva, o->size, in->prefixes & X86_P_LOCK, r);
+	return rmw_get_at(v, gva, o->size, in->prefixes & X86_P_LOCK || in->op == X86_XCHG, r);
 }
 
 void rmw_drop(struct vcpu *v, struct rmw *r)
 {
-	if (r->split)
-		pthread_mutex_unlock(&interp_of(v)->ivm->split);
-	r->split = false;
+	if (r->alone)
+		vm_resume_others(v);
+	r->alone = false;
 }
 
 #define CAS(type) do { \
@@ -267,10 +295,16 @@ bool rmw_put(struct vcpu *v, struct rmw *r, uint64_t val)
 		return true;
 	}
 	if (!r->lock)
-		__builtin_memcpy(r->hva, &val, r->size);
+		vcpu_copy(r->hva, &val, r->size);
 	else if (!cas_sized(r, val))
 		return false;
-	if (r->slow)
+	if (r->size2) {
+		mem_dirty(v->vm->mem, r->gpa, r->size - r->size2);
+		mem_dirty(v->vm->mem, r->gpa2, r->size2);
+	} else if (r->slow) {
 		mem_dirty(v->vm->mem, r->gpa, r->size);
+	} else {
+		vcpu_stored(v, r->hva, r->size);
+	}
 	return true;
 }

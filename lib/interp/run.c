@@ -83,7 +83,7 @@ int interp_vcpu_create(struct vcpu *v, struct err *e)
 
 	if (!it)
 		return err_set(e, -ENOMEM, "no memory for the interpreter");
-	*it = (struct interp){ .ivm = v->vm->interp };
+	*it = (struct interp){ .ivm = v->vm->interp, .smp = v->vm->ncpus > 1 };
 	v->interp = it;
 	rc = icache_create(it, e);
 	if (!rc)
@@ -110,17 +110,24 @@ void interp_vcpu_destroy(struct vcpu *v)
 
 /* --- one instruction ---------------------------------------------------------- */
 
+/* Another vCPU may clear it: to be read once for each look at a line. */
+static inline uint64_t tag_of(const struct interp *it)
+{
+	return atomic_load_explicit(&it->tag, memory_order_relaxed);
+}
+
 static int find_line(struct vcpu *v, struct interp *it, struct iline **out)
 {
-	uint64_t o = v->cpu.rip - it->lo;
+	uint64_t o = v->cpu.rip - it->lo, tag = tag_of(it);
 
-	if (o >= it->span || !it->tag) {
+	if (o >= it->span || !tag) {
 		if (icache_enter(v, it))
 			return X86_FAULT;
 		o = v->cpu.rip - it->lo;
+		tag = tag_of(it);
 	}
 	*out = it->line + o;
-	if (it->tag && (*out)->tag == it->tag + o)
+	if (tag && (*out)->tag == tag + o)
 		return X86_OK;
 	return icache_fill(v, it, out);
 }
@@ -255,7 +262,7 @@ static uint32_t actionable(const struct vcpu *v)
 static enum interp_result run_fast(struct vcpu *v, struct interp *it)
 {
 	struct x86_cpu *c = &v->cpu;
-	uint64_t rip = c->rip, o, span, n = 0;
+	uint64_t rip = c->rip, o, span, tag, n = 0;
 	struct iline *e;
 	int r;
 
@@ -285,7 +292,9 @@ static enum interp_result run_fast(struct vcpu *v, struct interp *it)
 			if (o >= span)
 				break;
 			e = it->line + o;
-		} while (o < span && it->tag && e->tag == it->tag + o);
+		} while (o < span && (tag = tag_of(it)) && e->tag == tag + o);
+		if (actionable(v))	/* code without jumps, page after page */
+			goto out;
 	}
 out:
 	fpu_leave(v);
@@ -299,7 +308,7 @@ fault:
 	return interp_exception(v);
 }
 
-static enum vcpu_exit engine_run(struct vcpu *v)
+static enum vcpu_exit run(struct vcpu *v)
 {
 	struct interp *it = interp_of(v);
 	struct x86_cpu *c = &v->cpu;
@@ -320,6 +329,16 @@ static enum vcpu_exit engine_run(struct vcpu *v)
 		if (r == INTERP_SHUTDOWN)
 			return VCPU_EXIT_SHUTDOWN;
 	}
+}
+
+static enum vcpu_exit engine_run(struct vcpu *v)
+{
+	enum vcpu_exit exit;
+
+	vcpu_enter(v);
+	exit = run(v);
+	vcpu_leave(v);
+	return exit;
 }
 
 /* --- the engine ------------------------------------------------------------------ */

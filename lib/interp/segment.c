@@ -63,17 +63,41 @@ int desc_read(struct vcpu *v, uint16_t sel, uint8_t vector, struct x86_desc *d)
 	return X86_OK;
 }
 
-/* Byte 5 of a descriptor holds type, S, DPL and P. */
-static int desc_put_type(struct vcpu *v, const struct x86_desc *d, uint8_t byte)
+/* Set and clear bits of byte 5 of a descriptor, which holds type, S, DPL and P, by
+ * a locked access.  *was: the byte as it was. */
+static int desc_set_type(struct vcpu *v, const struct x86_desc *d, uint8_t set, uint8_t clear,
+			 uint8_t *was)
 {
-	return vcpu_write(v, d->gva + 5, &byte, 1, TLB_KERNEL);
+	uint64_t gpa;
+	uint8_t byte;
+	void *hva;
+	bool slow;
+
+	if (vcpu_hva(v, d->gva + 5, true, TLB_KERNEL, &hva, &gpa, &slow))
+		return X86_FAULT;
+	if (!hva) {	/* ROM or a device: no atomicity to keep */
+		*was = d->seg.attr & 0xff;
+		byte = (uint8_t)((*was | set) & ~clear);
+		return vcpu_write(v, d->gva + 5, &byte, 1, TLB_KERNEL);
+	}
+	*was = __atomic_load_n((uint8_t *)hva, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n((uint8_t *)hva, was, (uint8_t)((*was | set) & ~clear),
+					    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		;
+	if (slow)
+		mem_dirty(v->vm->mem, gpa, 1);
+	else
+		vcpu_stored(v, hva, 1);
+	return X86_OK;
 }
 
 int desc_accessed(struct vcpu *v, struct x86_desc *d)
 {
+	uint8_t was;
+
 	if (d->seg.attr & X86_SEG_ACCESSED)
 		return X86_OK;
-	if (desc_put_type(v, d, (d->seg.attr & 0xff) | X86_SEG_ACCESSED) != X86_OK)
+	if (desc_set_type(v, d, X86_SEG_ACCESSED, 0, &was) != X86_OK)
 		return X86_FAULT;
 	d->seg.attr |= X86_SEG_ACCESSED;
 	return X86_OK;
@@ -81,9 +105,12 @@ int desc_accessed(struct vcpu *v, struct x86_desc *d)
 
 int desc_busy(struct vcpu *v, const struct x86_desc *d, bool busy)
 {
-	uint8_t byte = d->seg.attr & 0xff;
+	uint8_t was;
 
-	return desc_put_type(v, d, busy ? byte | 2 : byte & ~2u);
+	if (desc_set_type(v, d, busy ? 2 : 0, busy ? 0 : 2, &was) != X86_OK)
+		return X86_FAULT;
+	/* Another processor was faster. */
+	return busy && (was & 2) ? raise_sel(&v->cpu, X86_EXC_GP, d->seg.sel) : X86_OK;
 }
 
 int desc_stack(struct vcpu *v, uint16_t sel, unsigned cpl, uint8_t vector,

@@ -255,6 +255,8 @@ static int simd_host(struct vcpu *v, const struct x86_insn *in)
 		fl_set(c, X86_FL_ARITH, (uint32_t)f.flags & X86_FL_ARITH);
 	if (m.bounced && m.write)
 		return vcpu_write(v, m.gva, m.buf, m.size, vcpu_tlb_mode(v));
+	if (m.ptr && m.write)
+		vcpu_stored(v, m.ptr, m.size);
 	return X86_OK;
 }
 
@@ -308,6 +310,8 @@ static int simd_line(struct vcpu *v, const struct iline *e)
 		c->gpr[e->r1] = f.rax;
 	if (t->flags)
 		fl_set(c, X86_FL_ARITH, (uint32_t)f.flags & X86_FL_ARITH);
+	if (e->r0 & X86_A_W)
+		vcpu_stored(v, f.mem, e->mem_size);
 	return X86_OK;
 general:
 	return e->exec(v, line_insn(it, e));

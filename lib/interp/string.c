@@ -155,6 +155,8 @@ static uint64_t string_bulk(struct rep *s, uint64_t n)
 		fill(dst, c->gpr[X86_RAX], n, s->sz);
 	if (slow)
 		mem_dirty(v->vm->mem, gpa, n * s->sz);
+	else
+		vcpu_stored(v, dst, (unsigned)(n * s->sz));
 	if (movs)
 		reg_add(s, X86_RSI, n * s->sz);
 	reg_add(s, X86_RDI, n * s->sz);

@@ -236,6 +236,7 @@ int op_cpuid(struct vcpu *v, const struct x86_insn *in)
 	struct x86_cpu *c = &v->cpu;
 	uint32_t out[4];
 
+	interp_serialize();
 	x86_cpuid(&v->vm->model, c, v->id, (uint32_t)c->gpr[X86_RAX],
 		  (uint32_t)c->gpr[X86_RCX], out);
 	c->gpr[X86_RAX] = out[0];

@@ -134,7 +134,8 @@ static void load_tables(struct pc *pc)
 	unsigned cpus = pc->vm.ncpus;
 	uint32_t dmi_gpa = LOWMEM_BIOS + MPTABLE_LEN;
 
-	boot_mtrrs(&pc->vm.vcpu[0]->cpu);
+	for (unsigned i = 0; i < cpus; i++)
+		boot_mtrrs(&pc->vm.vcpu[i]->cpu);
 	load_bda(m);
 	load_reset_vector(m);
 	mem_write(m, LOWMEM_ACPI, acpi, acpi_build(acpi, LOWMEM_ACPI, cpus));

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "pc/boot.h"
 #include "pc/chardev.h"
 #include "pc/multiboot.h"
@@ -29,6 +30,9 @@ struct pc_thread {
 	bool created;		/* engine_ops.create() went well */
 	bool parked;
 	bool wait_sipi;		/* an application processor after INIT */
+	timer_t timer;		/* kicks the thread */
+	bool have_timer;
+	unsigned poll_ns;	/* how long it polls before it sleeps */
 	enum vcpu_exit exit;	/* why it parked */
 };
 
@@ -64,8 +68,9 @@ struct pc {
 	pthread_cond_t run_cond;
 	enum pc_phase phase;
 	struct pc_thread thread[VM_CPUS_MAX];
-	timer_t timer;			/* kicks vCPU 0's thread */
-	bool have_timer, vm_created;
+	_Atomic unsigned running;	/* vCPUs that are neither halted nor parked */
+	unsigned host_cpus;		/* that we may use */
+	bool vm_created;
 	struct err err;
 };
 
@@ -84,6 +89,16 @@ void load_free(struct pc *pc);
 
 /* pc.c: the state at power-on: processors, devices, images. */
 void pc_reset(struct pc *pc);
+
+/* vcpu.c: the handler of the kick signal; a vCPU's thread, ptr is its pc_thread. */
+int vcpu_install_kick(struct err *e);
+void *vcpu_main(void *ptr);
+
+static inline struct timespec to_timespec(uint64_t ns)
+{
+	return (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_SEC),
+				  .tv_nsec = (long)(ns % NS_PER_SEC) };
+}
 
 /* run.c: wake the main loop (ptr is the pc); end the vCPU threads. */
 void run_wake(void *pc);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,9 +22,6 @@ static int check_config(const struct pc_config *cfg, struct err *e)
 			       "a multiple of 4 KiB");
 	if (cfg->cpus < 1 || cfg->cpus > VM_CPUS_MAX)
 		return err_set(e, -EINVAL, "a machine has 1 to %u processors", VM_CPUS_MAX);
-	if (cfg->cpus > 1)
-		return err_set(e, -ENOTSUP, "%u processors: only one is supported yet",
-			       cfg->cpus);
 	return 0;
 }
 
@@ -39,6 +37,7 @@ static int make_vcpus(struct pc *pc, struct err *e)
 		memset(v, 0, sizeof(*v));
 		v->id = i;
 		v->vm = vm;
+		timerq_init(&v->timers);
 		vm->vcpu[i] = v;
 		vm->ncpus = i + 1;
 		pc->thread[i] = (struct pc_thread){ .pc = pc, .v = v };
@@ -90,6 +89,13 @@ static int make_vm(struct pc *pc, struct err *e)
 	return rc ? rc : check_level(vm, e);
 }
 
+static unsigned host_cpus(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
+}
+
 static struct pc *pc_alloc(const struct pc_config *cfg, struct err *e)
 {
 	struct pc *pc = calloc(1, sizeof(*pc));
@@ -105,6 +111,8 @@ static struct pc *pc_alloc(const struct pc_config *cfg, struct err *e)
 	pthread_cond_init(&pc->run_cond, NULL);
 	bus_init(&pc->vm.bus, &pc->vm.lock);
 	timerq_init(&pc->vm.timers);
+	vm_alone_init(&pc->vm);
+	pc->host_cpus = host_cpus();
 	pc->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (pc->wake_fd < 0) {
 		err_sys(e, -errno, "eventfd");
@@ -152,12 +160,12 @@ int pc_load(struct pc *pc, struct err *e)
 	return pc->serial ? make_vm(pc, e) : e->code;
 }
 
-static void reset_vcpu(struct pc_thread *t)
+static void reset_vcpu(struct pc_thread *t, uint64_t tsc)
 {
 	struct vcpu *v = t->v;
 
 	x86_cpu_reset(&v->cpu);
-	v->cpu.tsc_offset = -(int64_t)__builtin_ia32_rdtsc();
+	v->cpu.tsc_offset = -(int64_t)tsc;
 	tlb_flush(&v->tlb);
 	atomic_store(&v->req, VCPU_REQ_FLUSH);
 	t->wait_sipi = v->id != 0;
@@ -166,10 +174,11 @@ static void reset_vcpu(struct pc_thread *t)
 void pc_reset(struct pc *pc)
 {
 	struct vm *vm = &pc->vm;
+	uint64_t tsc = __builtin_ia32_rdtsc();	/* all count from here */
 
 	pthread_mutex_lock(&vm->lock);
 	for (unsigned i = 0; i < vm->ncpus; i++)
-		reset_vcpu(&pc->thread[i]);
+		reset_vcpu(&pc->thread[i], tsc);
 	devices_reset(pc);
 	atomic_store(&vm->want_reset, false);
 	load_reset(pc);
@@ -236,5 +245,6 @@ void pc_free(struct pc *pc)
 	pthread_cond_destroy(&pc->run_cond);
 	pthread_mutex_destroy(&pc->run_lock);
 	pthread_mutex_destroy(&vm->lock);
+	vm_alone_fini(vm);
 	free(pc);
 }

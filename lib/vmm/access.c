@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/le.h"
 #include "vmm/walkmem.h"
 #include "x86/walk.h"
 
@@ -50,7 +49,7 @@ static bool table_cmpxchg(void *ptr, uint64_t gpa, unsigned size, uint64_t old,
 	}
 	if (done && v->trial)
 		v->trial->walked = true;
-	if (done && page_has(m, p, MEM_PF_SLOWWRITE))
+	if (done)
 		mem_dirty(m, gpa, size);
 	return done;
 }
@@ -292,19 +291,23 @@ static void mmio_write(struct vcpu *v, uint64_t gpa, const uint8_t *buf,
 	}
 }
 
-/* Aligned stores of up to 8 bytes are seen whole by other processors. */
-static void store(void *to, const void *from, unsigned len)
+/* One move for 16 bytes, too, as processors with AVX make it. */
+static void piece_copy(void *to, const void *from, unsigned len)
 {
-	uintptr_t at = (uintptr_t)to;
-
-	if (len == 8 && !(at & 7))
-		__atomic_store_n((uint64_t *)to, le64_get(from), __ATOMIC_RELAXED);
-	else if (len == 4 && !(at & 3))
-		__atomic_store_n((uint32_t *)to, le32_get(from), __ATOMIC_RELAXED);
-	else if (len == 2 && !(at & 1))
-		__atomic_store_n((uint16_t *)to, le16_get(from), __ATOMIC_RELAXED);
+	if (len == 16)
+		__builtin_memcpy(to, from, 16);
 	else
-		memcpy(to, from, len);
+		vcpu_copy(to, from, len);
+}
+
+/* Whether it is to be told is asked again behind the store: see vcpu_stored(). */
+static void piece_store(struct vcpu *v, const struct piece *p, const void *from)
+{
+	piece_copy(p->hva, from, p->len);
+	if (p->slow)
+		mem_dirty(v->vm->mem, p->gpa, p->len);
+	else
+		vcpu_stored(v, p->hva, p->len);
 }
 
 int vcpu_read_slow(struct vcpu *v, uint64_t gva, void *buf, unsigned len,
@@ -320,7 +323,7 @@ int vcpu_read_slow(struct vcpu *v, uint64_t gva, void *buf, unsigned len,
 			return X86_FAULT;
 	for (unsigned i = 0; i < n; i++) {
 		if (p[i].hva)
-			memcpy(to, p[i].hva, p[i].len);
+			piece_copy(to, p[i].hva, p[i].len);
 		else
 			mmio_read(v, p[i].gpa, to, p[i].len);
 		to += p[i].len;
@@ -344,12 +347,27 @@ int vcpu_write_slow(struct vcpu *v, uint64_t gva, const void *buf, unsigned len,
 		if (!p[i].hva)
 			mmio_write(v, p[i].gpa, from, p[i].len);
 		else if (!p[i].rom)
-			store(p[i].hva, from, p[i].len);
-		if (p[i].slow && !p[i].rom)
-			mem_dirty(v->vm->mem, p[i].gpa, p[i].len);
+			piece_store(v, &p[i], from);
 		from += p[i].len;
 	}
 	return X86_OK;
+}
+
+void vcpu_recheck(struct vcpu *v, const void *hva, unsigned len)
+{
+	struct mem *m = v->vm->mem;
+
+	atomic_store(&v->tlb.recheck, false);
+	for (unsigned i = 0; i < v->tlb.nlist; i++) {
+		unsigned n = v->tlb.list[i];
+		struct tlb_entry *e = &v->tlb.e[n / TLB_SIZE][n % TLB_SIZE];
+
+		if (e->wtag != TLB_NOTAG &&
+		    page_has(m, (const void *)(uintptr_t)(e->wtag + e->addend), MEM_PF_SLOWWRITE))
+			e->wtag = TLB_NOTAG;
+	}
+	if (page_has(m, hva, MEM_PF_CODE | MEM_PF_PT))
+		mem_dirty(m, vcpu_off_gpa(m, (uint64_t)((const uint8_t *)hva - m->hva)), len);
 }
 
 int vcpu_probe_write(struct vcpu *v, uint64_t gva, unsigned len,

@@ -39,6 +39,21 @@ static inline void vcpu_copy(void *to, const void *from, unsigned len)
 	}
 }
 
+/*
+ * Behind a store of len bytes at hva, inside one page, that nobody was told of
+ * because a wtag or a flag of the page said so before.  It may be another vCPU's
+ * code since: then they are told now.  x86 keeps the order of a store and a
+ * later load only for who uses vm_barrier(), as vm_protect_page() does.
+ */
+void vcpu_recheck(struct vcpu *v, const void *hva, unsigned len);
+
+static inline void vcpu_stored(struct vcpu *v, const void *hva, unsigned len)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	if (__builtin_expect(atomic_load_explicit(&v->tlb.recheck, memory_order_relaxed), 0))
+		vcpu_recheck(v, hva, len);
+}
+
 static inline int vcpu_read(struct vcpu *v, uint64_t gva, void *buf,
 			    unsigned len, enum tlb_mode mode)
 {
@@ -59,7 +74,10 @@ static inline int vcpu_write(struct vcpu *v, uint64_t gva, const void *buf,
 
 	if (__builtin_expect(e->wtag == (gva & ~0xfffull) &&
 			     (gva & 0xfff) + len <= 4096, 1)) {
-		vcpu_copy((void *)(gva + e->addend), buf, len);
+		void *hva = (void *)(gva + e->addend);
+
+		vcpu_copy(hva, buf, len);
+		vcpu_stored(v, hva, len);
 		return X86_OK;
 	}
 	return vcpu_write_slow(v, gva, buf, len, mode);
@@ -74,7 +92,7 @@ int vcpu_probe_write(struct vcpu *v, uint64_t gva, unsigned len,
  * A host pointer for an atomic or bulk access inside one page.
  *
  * write      the page is to be written: the caller calls mem_dirty() after it
- *            when *slow comes back true
+ *            when *slow comes back true, else vcpu_stored()
  * Returns    X86_OK with *hva, or NULL in *hva when it is device memory or ROM;
  *            X86_FAULT: exception raised
  */

@@ -96,6 +96,7 @@ struct mem *mem_new(uint64_t ram, uint64_t rom, struct err *e)
 		err_sys(e, -ENOMEM, "cannot allocate guest memory");
 		return NULL;
 	}
+	pthread_mutex_init(&m->code_lock, NULL);
 	m->ram_size = ram;
 	m->len = ram + rom;
 	if (mem_map(m, e)) {
@@ -119,6 +120,7 @@ void mem_free(struct mem *m)
 	if (m->fd >= 0)
 		close(m->fd);
 	free((void *)m->pflags);
+	pthread_mutex_destroy(&m->code_lock);
 	free(m);
 }
 
@@ -273,6 +275,7 @@ bool mem_write(struct mem *m, uint64_t gpa, const void *buf, uint64_t len)
 
 void mem_dirty(struct mem *m, uint64_t gpa, uint64_t len)
 {
+	atomic_signal_fence(memory_order_seq_cst);	/* the flags are looked at behind the store */
 	while (len) {
 		uint64_t n = PAGE_SIZE - (gpa & ~PAGE_MASK);
 		uint64_t off = mem_off(m, gpa);
@@ -285,8 +288,11 @@ void mem_dirty(struct mem *m, uint64_t gpa, uint64_t len)
 
 			if (!(old & MEM_PF_DIRTY))
 				atomic_fetch_or(f, MEM_PF_DIRTY);
-			if (old & (MEM_PF_CODE | MEM_PF_PT) && m->on_write)
+			if (old & (MEM_PF_CODE | MEM_PF_PT) && m->on_write) {
+				pthread_mutex_lock(&m->code_lock);
 				m->on_write(m->on_write_ptr, gpa, n);
+				pthread_mutex_unlock(&m->code_lock);
+			}
 		}
 		gpa += n;
 		len -= n;

@@ -10,6 +10,7 @@
  * that page and see page-table changes.
  */
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,6 +51,9 @@ struct mem {
 	struct mem_slot slot[MEM_SLOTS];
 	unsigned nslots;
 	_Atomic uint8_t *pflags;	/* one a page of the memfd */
+	/* Held while CODE or PT of a page is set or cleared, and by mem_dirty()
+	 * around on_write: whoever decodes a page sets its flag under it first. */
+	pthread_mutex_t code_lock;
 	/* Called by mem_dirty() before it returns, when a page with CODE or PT is hit. */
 	void (*on_write)(void *ptr, uint64_t gpa, uint64_t len);
 	/* NULL, or called when the interpreter has set CODE on a page of the memfd:

@@ -12,6 +12,7 @@
  * Device memory never hits.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,6 +41,9 @@ struct tlb {
 	uint16_t list[TLB_MODES * TLB_SIZE];
 	unsigned nlist;
 	bool ready;		/* false: all zeros, never flushed */
+	/* Set by another vCPU's thread that has made a page told (vm_protect_page()):
+	 * looked at behind every store through a wtag, see vcpu_stored(). */
+	_Atomic bool recheck;
 	/* Entries from pages above 4 KiB lie in here: INVLPG inside drops all. */
 	uint64_t large_lo, large_hi;	/* first byte, last byte; lo > hi: none */
 };
@@ -49,6 +53,7 @@ void tlb_flush_nonglobal(struct tlb *t);	/* MOV CR3 with PGE */
 void tlb_flush_page(struct tlb *t, uint64_t gva);	/* INVLPG */
 /* Entry i of a mode was given tags. */
 void tlb_filled(struct tlb *t, enum tlb_mode mode, unsigned i, bool global);
-/* Make stores to the host page at hva slow again (it became CODE or PT). */
+/* Make stores to the host page at hva slow again (it became CODE or PT): of the
+ * thread's own vCPU, or one that is stopped. */
 void tlb_protect_hva(struct tlb *t, const void *hva);
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,4 +23,131 @@ void vcpu_request(struct vcpu *v, uint32_t bits)
 		futex_wake_all(&v->req);
 	else if (engine && v->engine)
 		engine->kick(v);
+}
+
+/* --- barriers and told pages ----------------------------------------------------- */
+
+int vm_barrier_init(struct err *e)
+{
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0))
+		return err_sys(e, -ENOTSUP, "several processors need membarrier(2)");
+	return 0;
+}
+
+/* Are vCPUs in the guest, but for this thread's? */
+static bool others_in_guest(const struct vm *vm)
+{
+	pthread_t self = pthread_self();
+
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		if (atomic_load(&vm->vcpu[i]->in_guest) &&
+		    !pthread_equal(vm->vcpu[i]->thread, self))
+			return true;
+	return false;
+}
+
+void vm_barrier(struct vm *vm)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	if (others_in_guest(vm))
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+void vm_protect_page(struct vcpu *v, uint64_t page)
+{
+	struct vm *vm = v->vm;
+	struct mem *m = vm->mem;
+
+	atomic_fetch_or(&m->pflags[page], MEM_PF_CODE);
+	tlb_protect_hva(&v->tlb, m->hva + (page << PAGE_SHIFT));
+	if (vm->ncpus == 1)
+		return;
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		if (vm->vcpu[i] != v)
+			atomic_store(&vm->vcpu[i]->tlb.recheck, true);
+	vm_barrier(vm);
+}
+
+/* --- alone ------------------------------------------------------------------------ */
+
+void vm_alone_init(struct vm *vm)
+{
+	pthread_mutex_init(&vm->alone_lock, NULL);
+	pthread_cond_init(&vm->alone_cond, NULL);
+}
+
+void vm_alone_fini(struct vm *vm)
+{
+	pthread_cond_destroy(&vm->alone_cond);
+	pthread_mutex_destroy(&vm->alone_lock);
+}
+
+/* With alone_lock held: wait, out of the guest, until nobody is alone. */
+static void wait_company(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	atomic_store(&v->in_guest, false);
+	pthread_cond_broadcast(&vm->alone_cond);
+	while (atomic_load(&vm->alone))
+		pthread_cond_wait(&vm->alone_cond, &vm->alone_lock);
+}
+
+/* Either we see who is alone, or they see us: both store first, then load. */
+void vcpu_enter(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	atomic_store(&v->in_guest, true);
+	if (!atomic_load(&vm->alone))
+		return;
+	pthread_mutex_lock(&vm->alone_lock);
+	wait_company(v);
+	atomic_store(&v->in_guest, true);
+	pthread_mutex_unlock(&vm->alone_lock);
+}
+
+void vcpu_leave(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	atomic_store(&v->in_guest, false);
+	if (!atomic_load(&vm->alone))
+		return;
+	pthread_mutex_lock(&vm->alone_lock);
+	pthread_cond_broadcast(&vm->alone_cond);
+	pthread_mutex_unlock(&vm->alone_lock);
+}
+
+void vcpu_pause(struct vcpu *v)
+{
+	atomic_fetch_and(&v->req, ~(uint32_t)VCPU_REQ_PAUSE);
+	vcpu_leave(v);
+	vcpu_enter(v);
+}
+
+void vm_stop_others(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	pthread_mutex_lock(&vm->alone_lock);
+	wait_company(v);
+	atomic_store(&vm->alone, v);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		if (vm->vcpu[i] != v && atomic_load(&vm->vcpu[i]->in_guest))
+			vcpu_request(vm->vcpu[i], VCPU_REQ_PAUSE);
+	while (others_in_guest(vm))
+		pthread_cond_wait(&vm->alone_cond, &vm->alone_lock);
+	pthread_mutex_unlock(&vm->alone_lock);
+}
+
+void vm_resume_others(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	pthread_mutex_lock(&vm->alone_lock);
+	atomic_store(&vm->alone, NULL);
+	atomic_store(&v->in_guest, true);
+	pthread_cond_broadcast(&vm->alone_cond);
+	pthread_mutex_unlock(&vm->alone_lock);
 }

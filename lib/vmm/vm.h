@@ -27,15 +27,20 @@ enum vcpu_req {
 	VCPU_REQ_NMI = 2,
 	VCPU_REQ_INIT = 4,
 	VCPU_REQ_SIPI = 8,
-	VCPU_REQ_TIMER = 16,	/* run the timer queue (vCPU 0) */
+	VCPU_REQ_TIMER = 16,	/* run the vCPU's timer queue */
 	VCPU_REQ_STOP = 32,	/* leave run() with VCPU_EXIT_STOP; stays set */
 	VCPU_REQ_FLUSH = 64,	/* memory layout changed: drop TLB and windows */
+	VCPU_REQ_PAUSE = 128,	/* another vCPU wants to be alone: vcpu_pause() */
+	VCPU_REQ_COSTOP = 256,	/* run ahead too far: the caller lets the others catch up */
 };
+
+/* Requests for which run() returns VCPU_EXIT_REQ: its caller handles them. */
+#define VCPU_REQ_CALLER (VCPU_REQ_TIMER | VCPU_REQ_INIT | VCPU_REQ_SIPI | VCPU_REQ_COSTOP)
 
 /* Why engine_ops.run() returned. */
 enum vcpu_exit {
 	VCPU_EXIT_STOP,		/* VCPU_REQ_STOP */
-	VCPU_EXIT_REQ,		/* TIMER, INIT or SIPI: the caller handles it */
+	VCPU_EXIT_REQ,		/* one of VCPU_REQ_CALLER */
 	VCPU_EXIT_HLT,		/* halted with nothing pending */
 	VCPU_EXIT_SHUTDOWN,	/* triple fault */
 	VCPU_EXIT_ERROR,	/* the engine cannot go on: v->err says why */
@@ -100,8 +105,10 @@ struct vcpu {
 	struct tlb tlb;		/* soft TLB of interp and bt */
 	_Atomic uint32_t req;	/* enum vcpu_req; a halted vCPU sleeps in a futex on it */
 	_Atomic bool sleeping;	/* it does: vcpu_request() has to FUTEX_WAKE_PRIVATE */
+	_Atomic bool in_guest;	/* between vcpu_enter() and vcpu_leave() */
 	unsigned id;
 	struct vm *vm;
+	struct timerq timers;	/* of its local APIC; unused by vCPU 0: vcpu_timers() */
 	pthread_t thread;
 	void *engine;		/* the engine's own state */
 	void *interp;		/* the interpreter's, whatever the engine: interp.h */
@@ -128,8 +135,12 @@ struct vm {
 	struct mem *mem;
 	struct bus bus;
 	struct irq irq;
-	struct timerq timers;
+	struct timerq timers;	/* of devices, and of vCPU 0's local APIC */
 	pthread_mutex_t lock;	/* all devices */
+	/* vm_stop_others(): who is alone, and the lock of that. */
+	_Atomic(struct vcpu *) alone;
+	pthread_mutex_t alone_lock;
+	pthread_cond_t alone_cond;
 	uint64_t (*now_ns)(void);	/* the clock of devices; NULL: clock_ns */
 	struct vcpu *vcpu[VM_CPUS_MAX];
 	unsigned ncpus;
@@ -146,6 +157,49 @@ struct vm {
 
 /* Set request bits and kick the vCPU if it runs.  Any thread, async-signal-safe. */
 void vcpu_request(struct vcpu *v, uint32_t bits);
+
+/* The queue whose timers fire on v's thread. */
+static inline struct timerq *vcpu_timers(struct vcpu *v)
+{
+	return v->id ? &v->timers : &v->vm->timers;
+}
+
+/* --- several vCPUs: see ARCHITECTURE.md, "Many virtual CPUs" ------------------- */
+
+/* Prepare and undo vm_stop_others(); ncpus need not be known yet. */
+void vm_alone_init(struct vm *vm);
+void vm_alone_fini(struct vm *vm);
+
+/* This thread begins, ends to execute v's instructions: engines with software
+ * TLBs, around all that touches guest memory.  Beginning may wait for a vCPU
+ * that is alone. */
+void vcpu_enter(struct vcpu *v);
+void vcpu_leave(struct vcpu *v);
+
+/* At VCPU_REQ_PAUSE, between instructions: let the vCPU that asked be alone. */
+void vcpu_pause(struct vcpu *v);
+
+/*
+ * Stop all other vCPUs between two instructions; then let them go on.  For what
+ * the host's own LOCK cannot do.  Not with vm->lock or code_lock held.
+ */
+void vm_stop_others(struct vcpu *v);
+void vm_resume_others(struct vcpu *v);
+
+/*
+ * Order memory between this thread and all others of the process, as if each had
+ * executed MFENCE somewhere in between: membarrier(2).  Others that run no guest
+ * code are left alone: vcpu_enter() is a barrier, too.
+ */
+void vm_barrier(struct vm *vm);
+int vm_barrier_init(struct err *e);	/* -ENOTSUP: the kernel has none */
+
+/*
+ * Set MEM_PF_CODE of a page of the memfd; when this returns, stores to it that were
+ * not told are in memory, and later ones will be told.  With mem->code_lock held.
+ * For engines whose stores end with vcpu_stored().
+ */
+void vm_protect_page(struct vcpu *v, uint64_t page);
 
 /* All vCPUs leave run(): a device has set one of the want_* flags. */
 static inline void vm_stop(struct vm *vm)

@@ -53,6 +53,28 @@ void x86_cpu_reset(struct x86_cpu *c)
 	x86_cpu_update_mode(c);
 }
 
+void x86_cpu_init(struct x86_cpu *c)
+{
+	const struct x86_cpu was = *c;
+
+	x86_cpu_reset(c);
+	c->cr0 = X86_CR0_ET | (was.cr0 & (X86_CR0_CD | X86_CR0_NW));
+	c->sysenter_cs = was.sysenter_cs;
+	c->sysenter_esp = was.sysenter_esp;
+	c->sysenter_eip = was.sysenter_eip;
+	c->pat = was.pat;
+	c->tsc_aux = was.tsc_aux;
+	c->tsc_adjust = was.tsc_adjust;
+	c->misc_enable = was.misc_enable;
+	c->apic_base = was.apic_base;
+	c->mcg_status = was.mcg_status;
+	c->mtrr_def = was.mtrr_def;
+	memcpy(c->mtrr_fix, was.mtrr_fix, sizeof(c->mtrr_fix));
+	memcpy(c->mtrr_var, was.mtrr_var, sizeof(c->mtrr_var));
+	c->xcr0 = was.xcr0;
+	memcpy(c->xsave, was.xsave, sizeof(c->xsave));
+}
+
 void x86_cpu_update_mode(struct x86_cpu *c)
 {
 	const struct x86_seg *cs = &c->seg[X86_CS], *ss = &c->seg[X86_SS];

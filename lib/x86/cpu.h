@@ -167,8 +167,10 @@ struct x86_cpu {
 	uint8_t xsave[X86_XSAVE_MAX] __attribute__((aligned(64)));
 };
 
-/* Power-on and INIT state, SDM vol. 3 table 9-1. */
+/* Power-on state, and what INIT makes of a state: it leaves FPU, MTRRs and most
+ * MSRs.  SDM vol. 3 table 9-1. */
 void x86_cpu_reset(struct x86_cpu *c);
+void x86_cpu_init(struct x86_cpu *c);
 
 /* Recompute cpl-independent mode fields after CS, SS, CR0 or EFER changed. */
 void x86_cpu_update_mode(struct x86_cpu *c);

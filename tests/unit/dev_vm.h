@@ -28,6 +28,7 @@ static inline void test_vm_init(unsigned ncpus)
 		vm->vcpu[i] = calloc(1, sizeof(*vm->vcpu[i]));
 		vm->vcpu[i]->id = i;
 		vm->vcpu[i]->vm = vm;
+		timerq_init(&vm->vcpu[i]->timers);
 	}
 }
 
@@ -42,10 +43,17 @@ static inline void test_pass(uint64_t ns)
 {
 	uint64_t end = test_ns + ns;
 
-	while (test_vm.timers.next_ns <= end) {
-		if (test_vm.timers.next_ns > test_ns)
-			test_ns = test_vm.timers.next_ns;
-		timerq_run(&test_vm.timers, test_ns);
+	for (;;) {
+		struct timerq *first = &test_vm.timers;
+
+		for (unsigned i = 1; i < test_vm.ncpus; i++)
+			if (test_vm.vcpu[i]->timers.next_ns < first->next_ns)
+				first = &test_vm.vcpu[i]->timers;
+		if (first->next_ns > end)
+			break;
+		if (first->next_ns > test_ns)
+			test_ns = first->next_ns;
+		timerq_run(first, test_ns);
 	}
 	test_ns = end;
 }
