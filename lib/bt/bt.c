@@ -27,6 +27,8 @@ static void on_write(void *ptr, uint64_t gpa, uint64_t len)
 
 	unit_written(bt, gpa, len);
 	page = mem_off(m, gpa);
+	if (page != UINT64_MAX && m->pflags[page >> PAGE_SHIFT] & MEM_PF_PT)
+		windows_told(bt, gpa & PAGE_MASK);
 	if (idle && page != UINT64_MAX && !bt->page[page >> PAGE_SHIFT])
 		atomic_fetch_and(&m->pflags[page >> PAGE_SHIFT], (uint8_t)~MEM_PF_CODE);
 }

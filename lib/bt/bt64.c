@@ -25,7 +25,6 @@ static void thread_init(struct bt_vcpu *b)
 	*bt_tls_word(T_EXIT) = (uintptr_t)bt64_exit;
 	*bt_tls_word(T_TLB_MISS) = (uintptr_t)bt64_tlb_miss;
 	*bt_tls_word(T_CALLOUT) = (uintptr_t)bt64_callout;
-	*bt_tls_word(T_MASK) = WIDE_MASK;
 }
 
 static enum tlb_mode tlb_mode(const struct bt_vcpu *b)
@@ -41,6 +40,7 @@ static void sync_in(struct bt_vcpu *b)
 	*bt_tls_word(T_TLB) = (uintptr_t)v->tlb.e[tlb_mode(b)];
 	*bt_tls_word(T_FSBASE) = v->cpu.seg[X86_FS].base;
 	*bt_tls_word(T_GSBASE) = v->cpu.seg[X86_GS].base;
+	*bt_tls_word(T_MASK) = b->wide_mask;
 }
 
 static bool canonical(uint64_t a)

@@ -63,10 +63,14 @@ static void put_pext(struct emit *e, unsigned byte2)
 	e32(e, (uint32_t)(bt_tls_offset() + T_MASK));
 }
 
-void emit_fold(struct emit *e)
+void emit_fold(struct emit *e, bool high)
 {
+	if (high)
+		emit_rr(e, 0xf7, 2, X86_R15, EMIT_64);	/* not r15 */
 	put_pext(e, 0x82);
 	put_pext(e, 0x83);
+	if (high)
+		emit_rr(e, 0xf7, 2, X86_R15, EMIT_64);
 }
 
 void emit_alu64_ri(struct emit *e, unsigned alu, unsigned reg, int32_t imm)

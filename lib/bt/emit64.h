@@ -22,8 +22,8 @@ void emit_tls_jmp(struct emit *e, int32_t off);
 /* reg = imm, in the shortest form; the flags stay. */
 void emit_mov_imm(struct emit *e, unsigned reg, uint64_t imm);
 
-/* r15 = what of it T_MASK keeps; the flags stay. */
-void emit_fold(struct emit *e);
+/* r15 = what of it T_MASK keeps, the rest 0, or 1 (high); the flags stay. */
+void emit_fold(struct emit *e, bool high);
 
 /* alu (emit_alu_ri) r64, simm32 */
 void emit_alu64_ri(struct emit *e, unsigned alu, unsigned reg, int32_t imm);

@@ -82,7 +82,7 @@ static int32_t tag_off(bool write)
 
 bool gen64_in_window(const struct gen *g)
 {
-	return !g->soft && g->mode & BT_M_USER && g->ea_known;
+	return !g->soft && g->ea_known;
 }
 
 /* The access at r15 goes through the window: a fault is to find its address. */
@@ -99,7 +99,7 @@ static void fold(struct gen *g)
 	s->ea_seg = g->ea.ea_seg;
 	s->ea32 = g->ea.ea32;
 	s->disp = g->ea.disp;
-	emit_fold(&g->e);
+	emit_fold(&g->e, g->mode & BT_M_HIGH);
 }
 
 void gen64_mem(struct gen *g, unsigned op, unsigned reg, int32_t disp, unsigned w)

@@ -164,7 +164,7 @@ static void site_faulted(struct bt_vcpu *b)
 	struct bt_site *s = b->fault_site;
 	unsigned tries;
 
-	if (u->dead || u->form != BT_WINDOW || u->soft >> s->index & 1 ||
+	if (!s || u->dead || u->form != BT_WINDOW || u->soft >> s->index & 1 ||
 	    !b->bt->want_mixed)
 		return;
 	if (s->fills < BT_SITE_FILLS_MAX && ++s->faults < SITE_FAULTS_MAX)

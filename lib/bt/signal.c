@@ -97,9 +97,10 @@ static void give_up(int sig)
 	sigaction(sig, &sa, NULL);
 }
 
-/* A fault in a window that was mended: the instruction is tried again. */
+/* A fault in a window that was mended: the instruction is tried again.  If not, is its
+ * site to blame? */
 static bool window_mended(struct bt_vcpu *b, const struct bt_unit *u, struct bt_site *s,
-			  const uint8_t *addr, greg_t *r)
+			  const uint8_t *addr, greg_t *r, bool *blame)
 {
 	struct vcpu *v = b->v;
 	uint64_t base = v->hot[H_GSBASE], moved;
@@ -116,8 +117,9 @@ static bool window_mended(struct bt_vcpu *b, const struct bt_unit *u, struct bt_
 		w = window_fault(b->bt, b, addr, write);
 	}
 
+	*blame = w != WINDOW_OTHER;
 	/* dead: A or D was set in bytes that are this unit's code, too */
-	if (w == WINDOW_STEP || u->dead)
+	if (w == WINDOW_STEP || w == WINDOW_OTHER || u->dead)
 		return false;
 	moved = v->hot[H_GSBASE] - base;
 	if (moved) {
@@ -141,6 +143,7 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 	struct bt_vcpu *b;
 	struct bt_unit *u;
 	struct bt_site *s;
+	bool blame = true;
 
 	b = current_vcpu();
 	u = b ? tcache_find(&b->bt->tc, pc) : NULL;
@@ -150,10 +153,13 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 	}
 	b->stats.seg_faults++;
 	if (sig == SIGSEGV && (!(u->mode & BT_M_LONG) || u->form == BT_WINDOW) &&
-	    si->si_code > 0 && si->si_code != SI_KERNEL &&
-	    window_mended(b, u, s, si->si_addr, r))
+	    si->si_code > 0 &&
+	    (si->si_code != SI_KERNEL || (u->mode & BT_M_LONG && window_none(b))) &&
+	    window_mended(b, u, s, si->si_addr, r, &blame))
 		return;
 	leave(b, u, s, r);
+	if (!blame)
+		b->fault_site = NULL;
 }
 
 /* Does unlinking make a thread at pc leave u for C?  Not when it may be past the

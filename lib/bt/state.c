@@ -79,7 +79,7 @@ static uint32_t bt_mode(const struct x86_cpu *c)
 		m |= BT_M_DF;
 	m |= fpu_mode(c);
 	if (c->code_bits == 64)
-		return m | BT_M_LONG;
+		return m | BT_M_LONG | (c->cpl == 0 && c->rip >> 63 ? BT_M_HIGH : 0);
 	if (!x86_protected(c) || c->code_bits != 32 || c->stack_bytes != 4 ||
 	    s[X86_CS].base || s[X86_CS].limit != 0xffffffff || s[X86_SS].base ||
 	    !flat(&s[X86_SS], true))

@@ -50,6 +50,7 @@
 #define BT_M_STACK16	0x4000	/* with SEG: SP, not ESP */
 #define BT_M_REAL	0x8000	/* with SEG: not protected; V86 with USER */
 #define BT_M_LONG	0x10000	/* 64-bit code: no segments but FS and GS bases */
+#define BT_M_HIGH	0x20000	/* with LONG, CPL 0: windows are of the upper half */
 #define BT_MODE_NONE	0
 
 struct bt_unit;
@@ -245,7 +246,8 @@ struct bt_vcpu {
 	struct bt_vcpu_stats stats;
 	uint64_t kick_tsc;		/* of a kick that translated code has not left for */
 	struct bt_unit *fault_unit;	/* of the last BT_EXIT_FAULT */
-	struct bt_site *fault_site;
+	struct bt_site *fault_site;	/* NULL: it is not to be blamed */
+	uint64_t wide_mask;		/* of the 64-bit window in use; see window.h */
 	struct bt_verify *verify;	/* NULL: off */
 };
 
@@ -263,12 +265,10 @@ static inline uint32_t bt_jc_index(uint64_t rip)
 	return (eip + (eip >> 10 | eip << 22)) & (BT_JC_SIZE - 1);
 }
 
-/* Under a 64-bit kernel only 64-bit user code has windows so far: issue 3. */
+/* Under a 64-bit kernel only 64-bit code has windows so far: issue 3. */
 static inline bool bt_can_window(const struct bt_vcpu *b)
 {
-	uint32_t wide = BT_M_LONG | BT_M_USER;
-
-	return b->bt->can_window && (!b->v->cpu.long_mode || (b->mode & wide) == wide);
+	return b->bt->can_window && (!b->v->cpu.long_mode || b->mode & BT_M_LONG);
 }
 
 /* The linear address of (E|R)IP. */

@@ -118,8 +118,7 @@ static uint64_t pde_where_wide(const struct vcpu *v, uint64_t gva, uint64_t *upp
 	e3 = entry_read(v, (e4 & ADDR) + (gva >> 30 & 511) * 8, 8);
 	if ((e3 & 0x81) != 1)
 		return UINT64_MAX;
-	/* A does not count. */
-	*upper = (e4 & ~0x20ull) * 3 + (e3 & ~0x20ull);
+	*upper = e4 * 3 + e3;
 	return (e3 & ADDR) + (gva >> 21 & 511) * 8;
 }
 
@@ -138,10 +137,12 @@ static uint64_t pde_where(const struct vcpu *v, const struct bt_window *w, uint3
 	return dir + (uint64_t)(gpage / covers & (covers - 1)) * size;
 }
 
-/* A (bit 5) of a directory entry is of no interest. */
+/* A directory entry: A (bit 5) is set by each walk. */
+#define PDE_A 0x20ull
+
 static bool pde_differs(uint64_t a, uint64_t b)
 {
-	return (a ^ b) & ~0x20ull;
+	return (a ^ b) & ~PDE_A;
 }
 
 bool window_table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage, unsigned n)
@@ -208,15 +209,16 @@ static bool table_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
 {
 	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
 	const uint8_t *now;
-	uint64_t upper;
+	uint64_t upper, pde = entry_read(v, t->pde_gpa, size);
 
-	/* another PDPTE */
-	if (t->pde_gpa != pde_where(v, w, t->first, &upper) || t->upper != upper) {
+	/* another PDPTE; or A was cleared up there, which the next access is to set */
+	if (t->pde_gpa != pde_where(v, w, t->first, &upper) || t->upper != upper ||
+	    ((pde & (PDE_A | 1)) == 1 && t->pde & PDE_A)) {
 		window_empty(bt, w);
 		return false;
 	}
-	if (pde_differs(entry_read(v, t->pde_gpa, size), t->pde) || !t->copy) {
-		t->pde = entry_read(v, t->pde_gpa, size);
+	if (pde_differs(pde, t->pde) || !t->copy) {
+		t->pde = pde;
 		if (!pages_check(bt, v, w, t->first, covers, gone))
 			return false;
 		if (!(t->pde & 1))

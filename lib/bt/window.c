@@ -14,7 +14,6 @@
 #define GPAGES		(1u << 20)
 #define WIDE_SLOT	(1ull << 39)
 #define WIDE_GPAGES	(1u << 27)		/* of a slot */
-#define WIDE_EDGE	256u		/* pages at its ends that are never mapped */
 #define RUN_MAX		16u		/* pages mapped at one fault */
 #define CHECK_FEW	48u		/* pages that are walked in the time of a fault */
 #define MAPS_MAX	24000u		/* of vm.max_map_count, 65,530 by default */
@@ -37,6 +36,8 @@ int windows_new(struct bt *bt, struct err *e)
 	s->none = reserve(WINDOW_LEN + GUARD);
 	s->rmap_head = calloc(bt->vm->mem->len >> PAGE_SHIFT, sizeof(uint32_t));
 	s->nrmap = 1;
+	for (unsigned i = 0; i < BT_WINDOWS; i++)
+		s->w[i].root = WIDE_NO_ROOT;
 	if (!s->none || !s->rmap_head) {
 		windows_free(bt);
 		return err_set(e, -ENOMEM, "no address space for windows (ulimit -v); "
@@ -45,35 +46,43 @@ int windows_new(struct bt *bt, struct err *e)
 	return 0;
 }
 
-static uint8_t *slot_at(const struct bt_window *w, unsigned slot)
-{
-	return w->base + ((uint64_t)(slot & 1) << 39 | (uint64_t)(slot >> 1) << 45);
-}
-
 static uint8_t *page_at(const struct bt_window *w, uint32_t gpage)
 {
 	if (w->wide)
-		return slot_at(w, gpage >> 27) +
+		return wide_slot_at(w, gpage >> 27) +
 		       ((uint64_t)(gpage & (WIDE_GPAGES - 1)) << PAGE_SHIFT);
 	return w->base + ((uint64_t)gpage << PAGE_SHIFT);
 }
 
-static size_t pte_len(const struct bt_window *w)
+static unsigned slots(const struct bt_window *w)
 {
-	return (w->wide ? (size_t)WIDE_GPAGES * WIDE_SLOTS : GPAGES) * sizeof(uint32_t);
+	return 1u << __builtin_popcount(w->bits);
 }
 
-static void window_free(struct bt_window *w)
+static size_t pte_len(const struct bt_window *w)
 {
-	for (unsigned i = 0; w->base && w->wide && i < WIDE_SLOTS; i++)
-		munmap(slot_at(w, i), WIDE_SLOT);
+	return (w->wide ? (size_t)WIDE_GPAGES * slots(w) : GPAGES) * sizeof(uint32_t);
+}
+
+void window_unmake(struct bt_window *w)
+{
+	for (unsigned i = 0; w->base && w->wide && i < slots(w); i++)
+		munmap(wide_slot_at(w, i), WIDE_SLOT);
 	if (w->base && !w->wide)
 		munmap(w->base, WINDOW_LEN + GUARD);
 	if (w->pte)
 		munmap(w->pte, pte_len(w));
 	free(w->list);
 	window_tables_forget(w);
-	*w = (struct bt_window){ 0 };
+	w->base = NULL;
+	w->pte = w->list = NULL;
+	w->nlist = w->cap = w->nlocal = 0;
+}
+
+static void window_free(struct bt_window *w)
+{
+	window_unmake(w);
+	*w = (struct bt_window){ .root = WIDE_NO_ROOT };
 }
 
 void windows_free(struct bt *bt)
@@ -92,14 +101,14 @@ void windows_free(struct bt *bt)
 	bt->windows = NULL;
 }
 
-/* The eight slots of a wide window at this base, or none. */
+/* The slots of a wide window at this base, or none. */
 static bool slots_reserve(struct bt_window *w, uint8_t *base)
 {
 	unsigned i;
 
 	w->base = base;
-	for (i = 0; i < WIDE_SLOTS; i++) {
-		uint8_t *at = slot_at(w, i);
+	for (i = 0; i < slots(w); i++) {
+		uint8_t *at = wide_slot_at(w, i);
 		uint8_t *p = mmap(at, WIDE_SLOT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
 				  MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 
@@ -109,29 +118,31 @@ static bool slots_reserve(struct bt_window *w, uint8_t *base)
 			munmap(p, WIDE_SLOT);
 		break;
 	}
-	if (i == WIDE_SLOTS)
+	if (i == slots(w))
 		return true;
 	while (i--)
-		munmap(slot_at(w, i), WIDE_SLOT);
+		munmap(wide_slot_at(w, i), WIDE_SLOT);
 	w->base = NULL;
 	return false;
 }
 
-static bool window_make(struct bt_window *w)
+bool window_make(struct bt_window *w)
 {
 	if (w->base)
 		return true;
 	if (!w->wide)
 		w->base = reserve(WINDOW_LEN + GUARD);
-	/* Bits 40 to 44 choose among places that share no slot. */
-	for (uint64_t i = 1; w->wide && i < 31 && !w->base; i++)
-		slots_reserve(w, (uint8_t *)(uintptr_t)(i << 40));
+	/* The base's bits are none of those that tell slots apart; an end at 2^47 would
+	 * be no GS base. */
+	for (uint64_t i = 1; w->wide && i < WIDE_HALF && !w->base; i++)
+		if (!(i & w->bits) && (i | w->bits) != WIDE_HALF - 1)
+			slots_reserve(w, (uint8_t *)(uintptr_t)(i << 39));
 	if (!w->base)
 		return false;
 	w->pte = (uint32_t *)reserve(pte_len(w));
 	if (w->pte && !mprotect(w->pte, pte_len(w), PROT_READ | PROT_WRITE))
 		return true;
-	window_free(w);
+	window_unmake(w);
 	return false;
 }
 
@@ -213,11 +224,10 @@ void window_empty(struct bt *bt, struct bt_window *w)
 		forget_page(s, w, w->list[i]);
 	w->nlist = w->nlocal = 0;
 	window_tables_forget(w);
-	for (unsigned i = 0; w->wide && i < WIDE_SLOTS; i++)
+	for (unsigned i = 0; w->wide && i < slots(w); i++)
 		if (w->owner[i])
-			mmap(slot_at(w, i), WIDE_SLOT, PROT_NONE, MAP_PRIVATE |
+			mmap(wide_slot_at(w, i), WIDE_SLOT, PROT_NONE, MAP_PRIVATE |
 			     MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	memset(w->owner, 0, sizeof(w->owner));
 	if (!w->wide)
 		mmap(w->base, WINDOW_LEN + GUARD, PROT_NONE, MAP_PRIVATE |
 		     MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
@@ -270,31 +280,57 @@ static uint64_t space_of(const struct x86_cpu *c)
 	       (uint64_t)!!(c->cr4 & X86_CR4_PAE) << 33;
 }
 
-static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
+/* Is w's half of the address space, or its size, what this mode needs? */
+static bool fits(const struct bt_window *w, const struct bt_vcpu *b)
 {
-	struct bt_window_set *s = bt->windows;
-	struct bt_window *w = &s->w[1], *old = w;
+	return w->wide == !!(b->mode & BT_M_LONG) && w->high == !!(b->mode & BT_M_HIGH);
+}
+
+/* The window of this mode, or that a new one would take the place of. */
+static struct bt_window *window_find(struct bt_window_set *s, const struct bt_vcpu *b)
+{
+	struct bt_window *w, *old = &s->w[WIN_USER];
 	uint64_t space = space_of(&b->v->cpu);
 
 	if (!(b->mode & BT_M_USER))
-		return &s->w[0];
-	for (unsigned i = 1; i < BT_WINDOWS; i++) {
+		return &s->w[(b->mode & (BT_M_LONG | BT_M_HIGH)) == BT_M_LONG ? WIN_KERNEL_LOW :
+									    WIN_KERNEL];
+	for (unsigned i = WIN_USER; i < BT_WINDOWS; i++) {
 		w = &s->w[i];
 		if (w->base && w->space == space)
 			return w;
 		if (w->used < old->used)
 			old = w;
 	}
-	window_empty(bt, old);
-	if (old->wide != !!(b->mode & BT_M_LONG)) {
-		window_free(old);
-		old->wide = b->mode & BT_M_LONG;
-	}
-	old->space = space;
-	old->user = true;
-	old->stale = false;
-	bt->stats.windows++;
 	return old;
+}
+
+/* Does w, as it was found, stand for this mode? */
+static bool stands(const struct bt_window *w, const struct bt_vcpu *b)
+{
+	bool shared = !(b->mode & BT_M_USER) && (w->high || !w->wide);
+
+	return w->base && fits(w, b) && (shared || w->space == space_of(&b->v->cpu));
+}
+
+static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
+{
+	struct bt_window *w = window_find(bt->windows, b);
+
+	if (stands(w, b))
+		return w;
+	window_empty(bt, w);
+	if (!fits(w, b)) {
+		window_free(w);
+		w->wide = b->mode & BT_M_LONG;
+		w->high = b->mode & BT_M_HIGH;
+	}
+	wide_forget(w);
+	w->space = space_of(&b->v->cpu);
+	w->user = b->mode & BT_M_USER;
+	w->stale = false;
+	bt->stats.windows += w->user;
+	return w;
 }
 
 uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
@@ -302,23 +338,23 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 	struct bt_window_set *s = bt->windows;
 	struct bt_window *w;
 
+	b->wide_mask = UINT64_MAX;
 	if (!s)
 		return 0;
 	if (b->v->cpu.long_mode && !(b->mode & BT_M_LONG))
 		return (uintptr_t)s->none;
-	w = b->mode & BT_M_LONG ? NULL : &s->w[0];
-	if (b->mode & BT_M_USER) {
+	w = window_find(s, b);
+	if (!stands(w, b) || (w->wide && !wide_ready(bt, b->v, w)))
 		w = NULL;
-		for (unsigned i = 1; i < BT_WINDOWS && !w; i++)
-			if (s->w[i].base && s->w[i].space == space_of(&b->v->cpu))
-				w = &s->w[i];
-	}
 	/* All of the kernel's is looked at, page by page: where that costs more than a
 	 * fault it waits for one. */
 	if (w && w->stale && (w->user || w->nlist <= CHECK_FEW))
 		window_check(bt, b, w);
-	if (w && w->base && !w->stale)
-		return (uintptr_t)w->base;
+	if (w && !w->stale) {
+		if (w->wide)
+			b->wide_mask = wide_mask(w);
+		return window_gs(w);
+	}
 	return b->mode & BT_M_LONG ? WIDE_NONE : (uintptr_t)s->none;
 }
 
@@ -377,6 +413,13 @@ static unsigned map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
 	return hi - lo;
 }
 
+static uint32_t page_after(struct bt *bt, struct vcpu *v, const struct bt_window *w,
+			   const struct x86_walk_mem *m, uint32_t gpage)
+{
+	gpage = w->wide ? gpage + 1 : (gpage + 1) & (GPAGES - 1);
+	return window_page_now(bt, v, w, m, gpage);
+}
+
 /* Page gpage of w faulted, in an access to gva. */
 static enum window_result mend(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
 			       uint32_t gpage, uint64_t gva, bool write)
@@ -387,9 +430,9 @@ static enum window_result mend(struct bt *bt, struct bt_vcpu *b, struct bt_windo
 	uint64_t gpa;
 	uint32_t pte;
 
-	/* It may go on in the next page, and fault there: D is not to be set yet. */
+	/* It may go on in the next page, and fault there: A and D are not to be set yet. */
 	if (write && (gva & ~PAGE_MASK) > PAGE_SIZE - 64 &&
-	    !(window_page_now(bt, v, w, &m, gpage) & WIN_WRITE))
+	    !(window_page_now(bt, v, w, &m, gpage) & page_after(bt, v, w, &m, gpage) & WIN_WRITE))
 		return WINDOW_STEP;
 	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R,
 		     w->user ? TLB_USER : TLB_KERNEL, &gpa) != X86_OK)
@@ -403,11 +446,13 @@ static enum window_result mend(struct bt *bt, struct bt_vcpu *b, struct bt_windo
 			window_empty(bt, w);
 			return WINDOW_STEP;
 		}
-	} else if (v->hot[H_GSBASE] == (uint64_t)(uintptr_t)w->base) {
+	} else if (v->hot[H_GSBASE] == window_gs(w)) {
 		return WINDOW_STEP;	/* mapped and yet it faulted: not ours to mend */
 	}
-	/* It may have been the empty window that faulted. */
-	v->hot[H_GSBASE] = (uint64_t)(uintptr_t)w->base;
+	/* It may have been the empty window that faulted: the address is folded anew. */
+	if (w->wide && (v->hot[H_GSBASE] != window_gs(w) || b->wide_mask != wide_mask(w)))
+		return WINDOW_OTHER;
+	v->hot[H_GSBASE] = window_gs(w);
 	return n < 4 ? WINDOW_RETRY_FEW : WINDOW_RETRY;
 }
 
@@ -417,7 +462,7 @@ static struct bt_window *to_mend(struct bt *bt, struct bt_vcpu *b)
 	struct bt_window_set *s = bt->windows;
 	struct bt_window *w = window_pick(bt, b);
 
-	if (!window_make(w))
+	if (w->wide ? !wide_ready(bt, b->v, w) : !window_make(w))
 		return NULL;
 	w->used = ++s->clock;
 	if (w->stale)
@@ -439,50 +484,33 @@ enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 	return mend(bt, b, w, (uint32_t)(gva >> PAGE_SHIFT), gva, write);
 }
 
-static unsigned slot_of(uint64_t gva)
-{
-	return (gva >> 39 & 1) | (gva >> 44 & 6);
-}
-
-/* Page of a wide window; false: the slot is another entry's, or it is at its ends. */
-static bool wide_page(const struct bt_window *w, uint64_t gva, uint32_t *gpage)
-{
-	unsigned slot = slot_of(gva), page = gva >> PAGE_SHIFT & (WIDE_GPAGES - 1);
-
-	*gpage = slot << 27 | page;
-	return gva < 1ull << 47 && w->owner[slot] == (gva >> 39) + 1 &&
-	       page - WIDE_EDGE < WIDE_GPAGES - 2 * WIDE_EDGE;
-}
-
 enum window_result window_fault_wide(struct bt *bt, struct bt_vcpu *b, uint64_t ea,
 				     const uint8_t *addr, bool write)
 {
+	uint64_t folded = b->mode & BT_M_HIGH ? ea | ~b->wide_mask : ea & b->wide_mask;
 	/* Part of the access may lie in the next page. */
-	uint64_t more = (uint64_t)(uintptr_t)addr - (b->v->hot[H_GSBASE] + (ea & WIDE_MASK));
+	uint64_t more = (uint64_t)(uintptr_t)addr - b->v->hot[H_GSBASE] - folded;
 	uint64_t gva = ea + more;
 	struct bt_window *w;
 	uint32_t gpage;
 
-	if (more >= 64 || gva >= 1ull << 47 || !(w = to_mend(bt, b)))
+	if (window_none(b))	/* it may be for another reason, too, that it faults */
+		return to_mend(bt, b) ? WINDOW_OTHER : WINDOW_STEP;
+	if (more >= 64 || !(w = to_mend(bt, b)))
 		return WINDOW_STEP;
-	if (!w->owner[slot_of(gva)])
-		w->owner[slot_of(gva)] = (uint16_t)((gva >> 39) + 1);
 	return wide_page(w, gva, &gpage) ? mend(bt, b, w, gpage, gva, write) : WINDOW_STEP;
 }
 
 bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint64_t gva, bool write)
 {
-	const struct bt_window_set *s = bt->windows;
 	uint32_t need = WIN_PRESENT | (write ? WIN_WRITE : 0), page = (uint32_t)gva >> PAGE_SHIFT;
+	const struct bt_window *w;
 
-	for (unsigned i = 0; s && i < BT_WINDOWS; i++) {
-		const struct bt_window *w = &s->w[i];
-
-		if (w->base && (b->mode & BT_M_USER ? w->user && w->space == space_of(&b->v->cpu) : !i))
-			return (!w->wide || wide_page(w, gva, &page)) &&
-			       (w->pte[page] & need) == need;
-	}
-	return false;
+	if (!bt->windows)
+		return false;
+	w = window_find(bt->windows, b);
+	return stands(w, b) && (!w->wide || wide_page(w, gva, &page)) &&
+	       (w->pte[page] & need) == need;
 }
 
 static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint32_t g)
@@ -510,9 +538,8 @@ void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what)
 		uint32_t g = (uint32_t)gva >> PAGE_SHIFT;
 
 		/* User pages of other CR3s are compared when they are next used. */
-		flush_page(bt, v, &s->w[0], g);
-		for (unsigned i = 1; i < BT_WINDOWS; i++)
-			if (s->w[i].space == space_of(&v->cpu) &&
+		for (unsigned i = 0; i < BT_WINDOWS; i++)
+			if ((i == WIN_KERNEL || s->w[i].space == space_of(&v->cpu)) &&
 			    (!s->w[i].wide || wide_page(&s->w[i], gva, &g)))
 				flush_page(bt, v, &s->w[i], g);
 		return;

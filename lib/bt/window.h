@@ -11,11 +11,8 @@
  * mapped until the guest flushes it: at INVLPG the page; after MOV CR3 a user
  * window is compared with the page tables before it is next used.
  *
- * 64-bit user code has wide windows: eight slots of 512 GiB, for the PML4 entries of
- * the user's half.  Three bits of the address tell which slot (WIDE_MASK keeps them and
- * bits 0-38; an address of the other half, or none, keeps what makes it fault).  Two
- * entries that want one slot: it belongs to the first, the other's pages are never
- * mapped.  What is in no slot's first and last MiB cannot straddle its ends.
+ * 64-bit code has wide windows, each for one half of the address space: up to 32 slots
+ * of 512 GiB, for the PML4 entries of that half that lead anywhere; see winwide.c.
  *
  * The kernel window (CPL 0, and paging off) holds supervisor pages only; a user
  * window holds user pages of one CR3.  So no access can reach what its
@@ -28,7 +25,10 @@
 #include "bt/unit.h"
 #include "x86/walk.h"
 
-#define BT_WINDOWS 9		/* 0: the kernel's */
+#define BT_WINDOWS	10
+#define WIN_KERNEL	0	/* the kernel's; of 64-bit code the upper half */
+#define WIN_KERNEL_LOW	1	/* the lower half of 64-bit code at CPL 0 */
+#define WIN_USER	2	/* the first of the users' */
 
 /* A leaf page table behind pages of a user window, as it was when they were
  * mapped: comparing it is far cheaper than walking for every page. */
@@ -41,17 +41,23 @@ struct win_table {
 
 #define WIN_TABLES_MAX 64
 
-#define WIDE_SLOTS	8
-#define WIDE_MASK	0xffffe0ffffffffffull	/* bits 0-39, 45, 46, 47-63 */
-/* A base under which nothing can be reached from user mode. */
+#define WIDE_BITS_MAX	5
+#define WIDE_SLOTS_MAX	(1u << WIDE_BITS_MAX)
+#define WIDE_HALF	256u		/* PML4 entries */
+/* A base under which nothing can be reached. */
 #define WIDE_NONE	0xffff800000000000ull
+#define WIDE_NO_ROOT	UINT64_MAX
 
 #define WIN_LOCAL_MAX 64
 
 struct bt_window {
 	uint8_t *base;		/* NULL: not made yet */
-	bool wide;
-	uint16_t owner[WIDE_SLOTS];	/* PML4 entry of a slot + 1; 0: none yet */
+	bool wide, high;
+	uint8_t bits;			/* wide: which of bits 39-46 tell slots apart */
+	uint16_t owner[WIDE_SLOTS_MAX];	/* PML4 entry of a slot, in its half, + 1; 0: none */
+	uint64_t root;			/* of the PML4 that was looked at, or WIDE_NO_ROOT */
+	uint64_t pml4[WIDE_HALF];	/* what stood there, without A */
+	uint64_t leads[WIDE_HALF / 64];	/* bitmap: entries that lead anywhere */
 	uint64_t space;		/* of a user window: see space_of() */
 	uint64_t used;		/* for LRU */
 	bool user, stale;	/* stale: compare with the page tables before use */
@@ -87,19 +93,27 @@ struct bt_window_set {
 int windows_new(struct bt *bt, struct err *e);
 void windows_free(struct bt *bt);
 
-/* The GS base for this vCPU's current mode.  A user window that the guest has
- * flushed is brought up to date. */
+/* The GS base for this vCPU's current mode; b->wide_mask is set.  A user window
+ * that the guest has flushed is brought up to date. */
 uint64_t window_base(struct bt *bt, struct bt_vcpu *b);
 
-enum window_result { WINDOW_RETRY, WINDOW_RETRY_FEW, WINDOW_STEP };
+enum window_result { WINDOW_RETRY, WINDOW_RETRY_FEW, WINDOW_STEP, WINDOW_OTHER };
 /* A hidden fault at host address addr: map and say RETRY (FEW:
  * only a page or three could be), or have the
- * interpreter execute the instruction (guest fault, device, told writes). */
+ * interpreter execute the instruction (guest fault, device, told writes).  OTHER: that,
+ * too, because base or mask are others now. */
 enum window_result window_fault(struct bt *bt, struct bt_vcpu *b,
 				const uint8_t *addr, bool write);
 /* The same for 64-bit code, whose access began at linear address ea. */
 enum window_result window_fault_wide(struct bt *bt, struct bt_vcpu *b, uint64_t ea,
 				     const uint8_t *addr, bool write);
+
+/* 64-bit code: its mode has no window as yet, and all accesses fault, with whatever
+ * address. */
+static inline bool window_none(const struct bt_vcpu *b)
+{
+	return b->wide_mask == UINT64_MAX;
+}
 
 /* Is gva mapped for the current mode, for such an access? */
 bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint64_t gva, bool write);
@@ -108,7 +122,34 @@ void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what);
 /* This page of the memfd is to be told of writes: read-only everywhere. */
 void window_protect(struct bt *bt, uint64_t page);
 
-/* --- between window.c and wincheck.c ---------------------------------------------- */
+/* A page with MEM_PF_PT was written. */
+void windows_told(struct bt *bt, uint64_t gpa);
+
+/* --- between window.c, winwide.c and wincheck.c ------------------------------------- */
+
+/* What of an address a wide window goes by, and the GS base of a window. */
+static inline uint64_t wide_mask(const struct bt_window *w)
+{
+	return 0xffff807fffffffffull | (uint64_t)w->bits << 39;
+}
+
+static inline uint64_t window_gs(const struct bt_window *w)
+{
+	return (uint64_t)(uintptr_t)w->base + (w->high ? ~(-1ull << 47 | ~wide_mask(w)) + 1 : 0);
+}
+
+/* The slot of PML4 entry i of its half; where slot n begins. */
+unsigned wide_slot(const struct bt_window *w, unsigned i);
+uint8_t *wide_slot_at(const struct bt_window *w, unsigned slot);
+/* Page of a wide window; false: it is never mapped. */
+bool wide_page(const struct bt_window *w, uint64_t gva, uint32_t *gpage);
+/* Make w fit the current PML4.  false: there is no such window. */
+bool wide_ready(struct bt *bt, const struct vcpu *v, struct bt_window *w);
+/* w is for another address space from now on. */
+void wide_forget(struct bt_window *w);
+bool window_make(struct bt_window *w);
+/* Give back its address space; it is empty. */
+void window_unmake(struct bt_window *w);
 
 /* What the page tables say of a guest page now: its pte, 0 if it may not be mapped. */
 uint32_t window_page_now(struct bt *bt, struct vcpu *v, const struct bt_window *w,
@@ -118,8 +159,12 @@ static inline uint64_t window_gva(const struct bt_window *w, uint32_t gpage)
 {
 	uint64_t in_slot = (uint64_t)(gpage & ((1u << 27) - 1)) << 12;
 
-	return w->wide ? (uint64_t)(w->owner[gpage >> 27] - 1) << 39 | in_slot :
-			 (uint64_t)gpage << 12;
+	uint64_t entry;
+
+	if (!w->wide)
+		return (uint64_t)gpage << 12;
+	entry = w->owner[gpage >> 27] - 1u;
+	return (w->high ? 0xffff800000000000ull : 0) | entry << 39 | in_slot;
 }
 
 /* Is what is mapped still right?  Fewer rights than the tables give are a later

@@ -13,10 +13,6 @@
 #include "bt_diff64_code.h"
 
 #define STEPS_MAX	40000u
-#define PML4		0x4000u
-#define PDPT		0x5000u
-#define PD		0x6000u
-#define PT		0x7000u
 #define SELF_PAGE	0x1f0000u
 
 static struct rig bt, oracle;
@@ -74,6 +70,12 @@ static void tables(uint8_t *low)
 	le64_put(low + PDPT + 8 * 511, PD | 7);
 	le64_put(low + PD + 8 * 511, PT | 7);
 	le64_put(low + PT + 8 * 511, (RIG_MEM - 4096) | 7);
+	for (uint32_t i = 0; i < 512; i++)
+		le64_put(low + PML4_KERNEL + 8 * i, le64_get(low + PML4 + 8 * i) & ~4ull);
+	le64_put(low + PDPT_OTHER + 8, PD_OTHER | 7);
+	le64_put(low + PD_OTHER, PT_OTHER | 7);
+	for (uint32_t i = 0; i < RIG_MEM >> 12; i++)
+		le64_put(low + PT_OTHER + 8 * i, (i ^ 1) << 12 | 7);
 }
 
 static void cpu_make(struct x86_cpu *c)
@@ -83,7 +85,7 @@ static void cpu_make(struct x86_cpu *c)
 	c->cr4 |= X86_CR4_PAE;
 	c->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
 	c->long_mode = true;
-	c->cr3 = PML4;
+	c->cr3 = now.cr3;
 	c->seg[X86_CS].attr = (c->seg[X86_CS].attr & ~X86_SEG_DB) | X86_SEG_L;
 	c->idtr.limit = 256 * 16 - 1;
 	c->seg[X86_GS] = c->seg[X86_FS];
@@ -96,6 +98,7 @@ static void case_make(struct x86_cpu *c)
 	struct native_state st;
 
 	now.cpl = below(2) ? 3 : 0;
+	now.cr3 = now.cpl || below(4) == 0 ? PML4 : PML4_KERNEL;
 	now.at = view() + RIG_CODE + (below(2) ? 0xf00 + below(0x100) : below(0x1000));
 	code_make();
 	cpu_make(c);
@@ -352,6 +355,7 @@ static void fixed_case(uint64_t at, const char *code, unsigned len, uint64_t rsp
 	enum vcpu_exit ex;
 
 	now.cpl = 3;
+	now.cr3 = PML4;
 	now.at = at;
 	now.len = len;
 	memcpy(now.code, code, now.len);

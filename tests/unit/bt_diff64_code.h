@@ -14,8 +14,18 @@
 
 #define CODE_MAX	900u
 
-/* The same memory stands at each of these; windows hold the last two. */
-static const uint64_t views[] = { 0, 0xffff888000000000, 0x7f0040000000, 0x550040000000 };
+/* Page tables, in 64-bit mode. */
+#define PML4		0x4000u
+#define PDPT		0x5000u
+#define PD		0x6000u
+#define PT		0x7000u
+#define PML4_KERNEL	0x8000u		/* the same, but all pages are the supervisor's */
+#define PDPT_OTHER	0x9000u		/* by which every page is its neighbour */
+#define PD_OTHER	0xa000u
+#define PT_OTHER	0xb000u
+
+/* The same memory stands at each of these; windows hold all but the first. */
+static const uint64_t views[] = { 0, 0xffff888040000000, 0x7f0040000000, 0x550040000000 };
 
 static struct {
 	const struct x86_model *model;
@@ -26,6 +36,7 @@ static struct {
 	struct { unsigned at, insn; bool abs; } fix[64];	/* rel32, or address in imm64 */
 	unsigned nfix;
 	unsigned cpl;
+	uint32_t cr3;
 } now;
 
 static void put8(unsigned b)
@@ -303,6 +314,24 @@ static void put_usual(void)
 	}
 }
 
+/* An entry of the PML4 that led nowhere begins to: what is read there is not what other
+ * addresses of the same slot of a window show. */
+static void put_entry(void)
+{
+	static const uint16_t at[] = { 1, 2, 64, 128, 169, 171, 253, 256, 272, 274, 402, 510 };
+	uint64_t n = at[below(sizeof(at) / sizeof(at[0]))];
+
+	put_usual();
+	mov_ri(X86_R15, (below(2) ? views[2] : 0) + now.cr3 + 8 * n);
+	mov_ri(X86_RAX, PDPT_OTHER | 0x27);	/* A: it may be written again */
+	put8(0x49), put8(0x89), put8(0x07);		/* mov [r15], rax */
+	mov_ri(X86_R15, (n >= 256 ? 0xffff000000000000 : 0) | n << 39 | 0x40000000 |
+	       (RIG_DATA + (rnd() & 0xfff8)));
+	put8(0x49), put8(0x8b), put8(0x07);		/* mov rax, [r15] */
+	if (below(2))
+		put8(0x49), put8(0x01), put8(0x07);	/* add [r15], rax */
+}
+
 static void code_make(void)
 {
 	unsigned n = 1 + below(below(4) ? 12 : 30), loops = below(6) ? 0 : below(3) ? 3 : 500;
@@ -327,6 +356,10 @@ static void code_make(void)
 		case 5:
 			if (!below(4)) {
 				put_patch();
+				break;
+			}
+			if (!below(4)) {
+				put_entry();
 				break;
 			}
 			/* fall through */

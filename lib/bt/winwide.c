@@ -1,0 +1,230 @@
+/*
+ * Wide windows: half of a 64-bit address space, 128 TiB, in up to 32 slots of 512 GiB.
+ *
+ * An address is folded before it is used: bits 0-38 stay, and so do bits 47-63, so that
+ * one of the other half, or one that is not canonical, faults by itself.  Of bits 39-46,
+ * which number the PML4's entries of a half, as few are kept as tell the entries apart
+ * that lead anywhere.  For entries 0, 170 and 255 that is, with bits 39 and 40,
+ *
+ *	0000003fabcdef12 -> base + 003fabcdef12		slot 0
+ *	0000555500401000 -> base + 010000000000 + 155500401000 & 7fffffffff	slot 2
+ *	00007ffc12345678 -> base + 018000000000 + ...	slot 3
+ *
+ * In the upper half bits 47-63 are ones, and the dropped ones are made so, too; the GS
+ * base is the end of the window, and what is added to it is negative.  (Base + 2^47
+ * would be no GS base.)
+ *
+ * Entries that lead nowhere share slots with others: an access there, which should
+ * fault, may reach what the same guest may reach by another address.  So it must be
+ * known when one begins to lead somewhere: the PML4, and such tables as it points to
+ * that are empty, are traced (MEM_PF_PT).  If its slot is taken then, the window is made
+ * anew, with other bits.  Entries 0 and 255 of a half always count: null pointers, and
+ * the stack or the kernel.
+ *
+ * What is in the first and last MiB of a slot is never mapped: no access that is mapped
+ * straddles a slot's end.
+ */
+#include "bt/window.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define ADDR		0xffffffffff000ull
+#define ACCESSED	0x20ull
+#define WIDE_GPAGES	(1u << 27)	/* of a slot */
+#define WIDE_EDGE	256u		/* pages at its ends that are never mapped */
+
+unsigned wide_slot(const struct bt_window *w, unsigned i)
+{
+	unsigned slot = 0, n = 0;
+
+	for (unsigned bit = 0; bit < 8; bit++)
+		if (w->bits >> bit & 1)
+			slot |= (i >> bit & 1) << n++;
+	return slot;
+}
+
+uint8_t *wide_slot_at(const struct bt_window *w, unsigned slot)
+{
+	uint64_t at = 0;
+
+	for (unsigned bit = 0; bit < 8; bit++)
+		if (w->bits >> bit & 1) {
+			at |= (uint64_t)(slot & 1) << (39 + bit);
+			slot >>= 1;
+		}
+	return w->base + at;
+}
+
+bool wide_page(const struct bt_window *w, uint64_t gva, uint32_t *gpage)
+{
+	unsigned i = gva >> 39 & (WIDE_HALF - 1), page = gva >> PAGE_SHIFT & (WIDE_GPAGES - 1);
+	unsigned slot = wide_slot(w, i);
+
+	*gpage = slot << 27 | page;
+	return gva >> 47 == (w->high ? 0x1ffff : 0) && w->owner[slot] == i + 1 &&
+	       page - WIDE_EDGE < WIDE_GPAGES - 2 * WIDE_EDGE;
+}
+
+static bool leads(const struct bt_window *w, unsigned i)
+{
+	return w->leads[i / 64] >> i % 64 & 1;
+}
+
+/* Every entry that leads anywhere is given its slot.  false: two want the same. */
+static bool slots_give(struct bt_window *w)
+{
+	memset(w->owner, 0, sizeof(w->owner));
+	for (unsigned i = 0; i < WIDE_HALF; i++) {
+		uint16_t *owner = &w->owner[wide_slot(w, i)];
+
+		if (!leads(w, i) && i != 0 && i != WIDE_HALF - 1)
+			continue;
+		if (*owner)
+			return false;
+		*owner = (uint16_t)(i + 1);
+	}
+	return true;
+}
+
+/* The fewest bits that will do, with slots that this process can have. */
+static bool slots_choose(struct bt_window *w)
+{
+	for (int n = 1; n <= WIDE_BITS_MAX; n++)
+		for (unsigned bits = 1; bits < WIDE_HALF; bits++) {
+			w->bits = (uint8_t)bits;
+			if (__builtin_popcount(bits) == n && slots_give(w) && window_make(w))
+				return true;
+		}
+	return false;
+}
+
+/* Stores to the page at gpa are told from now on. */
+static bool trace(struct bt *bt, uint64_t gpa)
+{
+	struct mem *m = bt->vm->mem;
+	uint64_t off = mem_off(m, gpa), page = off >> PAGE_SHIFT;
+
+	if (off == UINT64_MAX)
+		return false;
+	if (m->pflags[page] & MEM_PF_PT)
+		return true;
+	atomic_fetch_or(&m->pflags[page], MEM_PF_PT);
+	for (unsigned i = 0; i < bt->vm->ncpus; i++)
+		tlb_protect_hva(&bt->vm->vcpu[i]->tlb, m->hva + (page << PAGE_SHIFT));
+	window_protect(bt, page);
+	return true;
+}
+
+/* Has the table that e points to any entry?  Else it is traced. */
+static bool entry_leads(struct bt *bt, uint64_t e)
+{
+	const uint8_t *t;
+	uint64_t p;
+
+	if (!(e & 1) || !trace(bt, e & ADDR))
+		return false;		/* no table: nothing can be mapped there */
+	t = mem_ptr(bt->vm->mem, e & ADDR, PAGE_SIZE);
+	for (unsigned i = 0; t && i < PAGE_SIZE; i += 8) {
+		memcpy(&p, t + i, 8);
+		if (p & 1)
+			return true;
+	}
+	return false;
+}
+
+/* Look at the PML4 at root, where it differs from what is known. */
+static bool look(struct bt *bt, struct bt_window *w, uint64_t root)
+{
+	const uint8_t *t = mem_ptr(bt->vm->mem, root, PAGE_SIZE);
+	bool more = false;
+
+	w->root = root;
+	if (!t || !trace(bt, root))
+		return false;
+	for (unsigned i = 0; i < WIDE_HALF; i++) {
+		uint64_t e;
+
+		memcpy(&e, t + (w->high ? WIDE_HALF + i : i) * 8, 8);
+		e &= ~ACCESSED;
+		if (w->pml4[i] == e)
+			continue;
+		w->pml4[i] = e;
+		if (leads(w, i) || !entry_leads(bt, e))
+			continue;
+		w->leads[i / 64] |= 1ull << i % 64;
+		more = true;
+	}
+	if (w->base && (!more || slots_give(w)))
+		return true;
+	window_empty(bt, w);
+	window_unmake(w);
+	return slots_choose(w);
+}
+
+bool wide_ready(struct bt *bt, const struct vcpu *v, struct bt_window *w)
+{
+	uint64_t root = v->cpu.cr3 & ADDR;
+
+	return w->root == root ? w->base != NULL : look(bt, w, root);
+}
+
+void wide_forget(struct bt_window *w)
+{
+	w->root = WIDE_NO_ROOT;
+	memset(w->pml4, 0, sizeof(w->pml4));
+	memset(w->leads, 0, sizeof(w->leads));
+	if (w->wide && w->base)
+		slots_give(w);
+}
+
+static bool root_in_use(const struct bt *bt, uint64_t root)
+{
+	for (unsigned i = 0; i < bt->vm->ncpus; i++)
+		if ((bt->vm->vcpu[i]->cpu.cr3 & ADDR) == root)
+			return true;
+	return false;
+}
+
+/* The page at gpa, which w went by, was written.  false: it does not. */
+static bool told(struct bt *bt, struct bt_window *w, uint64_t gpa)
+{
+	bool concerned = w->root == gpa;
+
+	for (unsigned i = 0; i < WIDE_HALF; i++)
+		if (w->pml4[i] & 1 && (w->pml4[i] & ADDR) == gpa && !leads(w, i)) {
+			w->pml4[i] = 0;
+			concerned = true;
+		}
+	if (!concerned)
+		return false;
+	if (root_in_use(bt, w->root)) {
+		look(bt, w, w->root);
+		return true;
+	}
+	/* Most likely it is no table any more. */
+	window_empty(bt, w);
+	wide_forget(w);
+	w->space = 0;
+	return false;
+}
+
+void windows_told(struct bt *bt, uint64_t gpa)
+{
+	bool concerned = false;
+
+	for (unsigned i = 0; bt->windows && i < BT_WINDOWS; i++) {
+		struct bt_window *w = &bt->windows->w[i];
+
+		if (w->wide && w->root != WIDE_NO_ROOT)
+			concerned |= told(bt, w, gpa);
+	}
+	if (!concerned)
+		atomic_fetch_and(&bt->vm->mem->pflags[mem_off(bt->vm->mem, gpa) >> PAGE_SHIFT],
+				 (uint8_t)~MEM_PF_PT);
+	for (unsigned i = 0; i < bt->vm->ncpus; i++) {
+		struct bt_vcpu *b = bt->vm->vcpu[i]->engine;
+
+		b->leave = true;
+	}
+}
