@@ -76,6 +76,14 @@ guest() {
 	guest smc
 }
 
+@test "icalls: indirect jumps with other targets, other code, other mappings" {
+	guest icalls
+	run_guest bt "$GUESTS/icalls.rom" --stats
+	for what in icache_entries icaches_closed exits_icache; do
+		grep "^$what " "$BATS_TEST_TMPDIR/err" | grep -v " 0$"
+	done
+}
+
 @test "strings: faults in the middle, directions, wrap-around, limits" {
 	guest strings
 }
@@ -174,6 +182,7 @@ kvm_guest() {
 @test "kvm: exceptions" { kvm_guest exceptions all; }
 @test "kvm: paging" { kvm_guest paging all; }
 @test "kvm: self-modifying code" { kvm_guest smc all; }
+@test "kvm: indirect jumps" { kvm_guest icalls all; }
 @test "kvm: string instructions" { kvm_guest strings all; }
 @test "kvm: sensitive instructions" { kvm_guest sensitive all; }
 @test "kvm: segments" { kvm_guest segments all; }

@@ -318,8 +318,11 @@ void gen_stubs(struct gen *g)
 /* The rel32 of a link is patched while it may run: keep it inside 8 bytes. */
 static void align_slot(struct gen *g, unsigned opcode_len)
 {
-	while (((uintptr_t)g->e.p + opcode_len) % 8 > 4)
-		e8(&g->e, 0x90);
+	static const uint8_t nop[4][3] = { { 0 }, { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 } };
+	unsigned off = ((uintptr_t)g->e.p + opcode_len) % 8;
+
+	if (off > 4)
+		ebytes(&g->e, nop[8 - off], 8 - off);
 }
 
 static bool may_link(const struct gen *g, uint32_t eip)
@@ -332,11 +335,12 @@ static bool may_link(const struct gen *g, uint32_t eip)
 }
 
 /* A slot (rel32 at `at`) for a direct jump, with its stub behind the code. */
-static void add_link(struct gen *g, uint8_t *at, uint32_t eip)
+static struct bt_link *add_link(struct gen *g, uint8_t *at, uint32_t eip)
 {
 	struct bt_link *l = &g->u->link[g->u->nlinks++];
 
 	*l = (struct bt_link){ .from = g->u, .slot = at, .eip = eip };
+	return l;
 }
 
 /* RET came here for eip, or for another EIP with the same low byte: go on for eip.
@@ -367,6 +371,8 @@ void gen_link_stubs(struct gen *g)
 		struct bt_link *l = &g->u->link[i];
 		uint8_t *other = NULL;
 
+		if (l->compared)
+			continue;
 		l->stub = emit_here(e);
 		emit_close32(e, l->slot);
 		if (l->returns) {
@@ -483,6 +489,57 @@ void gen_exit_lookup(struct gen *g)
 	jmp_hot(e, H_EXIT);
 }
 
+/* One entry of an inline cache. */
+static void icache_entry(struct gen *g)
+{
+	struct emit *e = &g->e;
+	struct bt_link *l;
+	uint8_t *compared, *next;
+
+	align_slot(g, 3);
+	e8(e, 0x41), e8(e, 0x8d), e8(e, 0x88);	/* lea ecx, [r8 + disp32] */
+	e32(e, 0);
+	compared = e->p - 4;
+	next = emit_loop(e);
+	emit_mov_rr(e, X86_RCX, X86_R10);
+	align_slot(g, 1);
+	l = add_link(g, emit_jmp_open(e), 0);
+	l->compared = compared;
+	emit_close8(e, next);
+}
+
+void gen_exit_icache(struct gen *g)
+{
+	struct emit *e = &g->e;
+	struct bt_icache *c = &g->u->icache;
+	unsigned first = g->u->nlinks;
+
+	if (g->bt->verify || g->u->plain) {
+		gen_exit_lookup(g);
+		return;
+	}
+	gen_need_host(g);
+	begin_exit(g);
+	emit_mov_rr(e, X86_R10, X86_RCX);
+	for (unsigned i = 0; i < BT_ICACHE; i++)
+		icache_entry(g);
+	emit_mov_rr(e, X86_RCX, X86_R10);
+	align_slot(g, 1);
+	c->miss = emit_jmp_open(e);
+	c->lookup = emit_here(e);
+	gen_exit_lookup(g);
+	/* the first target of all of them, for any eip */
+	emit_close32(e, c->miss);
+	for (unsigned i = first; i < g->u->nlinks; i++) {
+		g->u->link[i].stub = emit_here(e);
+		emit_close32(e, g->u->link[i].slot);
+	}
+	e8(e, 0x49), e8(e, 0xb9);	/* mov r9, imm64 */
+	e64(e, (uint64_t)(uintptr_t)g->u);
+	emit_mov_ri(e, X86_R10, BT_EXIT_ICACHE);
+	jmp_hot(e, H_EXIT);
+}
+
 void gen_exit_return(struct gen *g)
 {
 	struct emit *e = &g->e;
@@ -506,8 +563,7 @@ void gen_returns(struct gen *g)
 	align_slot(g, 3);
 	e8(e, 0x4c), e8(e, 0x8d), e8(e, 0x0d);	/* lea r9, [rip + slot] */
 	e32(e, 0);
-	add_link(g, e->p - 4, g->next);
-	g->u->link[g->u->nlinks - 1].returns = true;
+	add_link(g, e->p - 4, g->next)->returns = true;
 	emit_load(e, X86_R10, H_RETURNS_W * 8, EMIT_64);
 	emit_rm(e, 0x89, X86_R9, X86_R10, X86_NOREG, 0,
 		(int32_t)(g->next % BT_RETURNS * 8), EMIT_64);

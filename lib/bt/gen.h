@@ -96,6 +96,7 @@ void gen_exit_jcc(struct gen *g, unsigned cond, uint32_t taken, uint32_t next);
  * is open.  Returns true. */
 bool gen_exit_pair(struct gen *g, uint8_t *taken8, uint32_t taken, uint32_t next);
 void gen_exit_lookup(struct gen *g);			/* r8d = eip */
+void gen_exit_icache(struct gen *g);			/* r8d = eip */
 void gen_exit_return(struct gen *g);			/* r8d = eip */
 /* CALL: predict its return (unit.h). */
 void gen_returns(struct gen *g);
@@ -132,8 +133,9 @@ bool gen_branch(struct gen *g);
  * b          whose mode and CS it is for
  * form       BT_SOFT or BT_WINDOW
  * soft       instructions (bit by index) that must be soft
+ * plain      its indirect jump has no use for an inline cache
  * Returns    the unit, inserted; NULL when no memory
  */
 struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
-			     uint64_t eip, enum bt_form form, uint64_t soft);
+			     uint64_t eip, enum bt_form form, uint64_t soft, bool plain);
 #endif

@@ -108,7 +108,7 @@ static bool gen_jump(struct gen *g, uint32_t target)
 		gen_exit_jump(g, target);
 	} else {
 		emit_rr(&g->e, 0x89, X86_R13, X86_R8, EMIT_32);
-		gen_exit_lookup(g);
+		gen_exit_icache(g);
 		gen_link_stubs(g);
 	}
 	return true;

@@ -80,7 +80,8 @@
 #define BT_EXIT_FAULT	7	/* signal at eip; arg = signal site */
 #define BT_EXIT_LOOP	8	/* run the string instruction at eip in C */
 #define BT_EXIT_RAISE	9	/* the exception in v->cpu.exc is to be delivered */
-#define BT_EXIT_KINDS	10
+#define BT_EXIT_ICACHE	10	/* indirect jump new to its inline cache: arg = struct bt_unit * */
+#define BT_EXIT_KINDS	11
 
 /* what bt_tlb_miss_c() is told */
 #define BT_MISS_WRITE	1

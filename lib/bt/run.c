@@ -32,12 +32,12 @@ static void protect_code(struct bt *bt, uint64_t gpa)
 }
 
 static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint64_t eip,
-				 enum bt_form form, uint64_t soft)
+				 enum bt_form form, uint64_t soft, bool plain)
 {
 	struct bt_unit *u;
 
 	protect_code(b->bt, gpa);
-	u = bt_translate(b->bt, b, gpa, eip, form, soft);
+	u = bt_translate(b->bt, b, gpa, eip, form, soft, plain);
 	if (u && u->gpa2)
 		protect_code(b->bt, u->gpa2);
 	trace_line(b->bt->vm, TRACE_UNITS, "unit %08llx gpa %llx mode %x %s: %u bytes -> %u\n",
@@ -78,7 +78,7 @@ static struct bt_unit *find_unit(struct bt_vcpu *b)
 		if (!b->verify && unit_patched(b->bt, gpa))
 			return NULL;
 		u = translate(b, gpa, eip, bt_can_window(b) && !b->bt->want_mixed ?
-			      BT_WINDOW : BT_SOFT, 0);
+			      BT_WINDOW : BT_SOFT, 0, false);
 	}
 	return u;
 }
@@ -91,21 +91,45 @@ static bool page_is_global(const struct bt_vcpu *b, uint64_t eip)
 	return t->e[TLB_KERNEL][i].xtag == (eip & PAGE_MASK) && t->global[TLB_KERNEL][i];
 }
 
-/* Link l to u if nothing can make that stale unnoticed; see unit.h. */
+/* May from lead to u without anything making that stale unnoticed?  See unit.h. */
+enum linkable { LINK_NONE, LINK_NEAR, LINK_FAR };
+
+static enum linkable linkable(struct bt_vcpu *b, const struct bt_unit *from,
+			      const struct bt_unit *u)
+{
+	if ((unit_same_page(from, u->eip) && !u->gpa2 && !from->gpa2 &&
+	     !((u->gpa ^ from->gpa) >> PAGE_SHIFT)) || !(b->mode & BT_M_PAGING))
+		return LINK_NEAR;
+	if (!(b->mode & (BT_M_USER | BT_M_SEG)) && page_is_global(b, u->eip) &&
+	    (!u->gpa2 || page_is_global(b, (u->eip | 0xfff) + 1)))
+		return LINK_FAR;
+	return LINK_NONE;
+}
+
 static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
 {
-	bool same = unit_same_page(l->from, u->eip) && !u->gpa2 &&
-		    !((u->gpa ^ l->from->gpa) >> PAGE_SHIFT) && !l->from->gpa2;
+	enum linkable how;
 
 	if (b->verify || l->to || l->from->dead || u->mode != l->from->mode)
 		return;
-	if (same || !(b->mode & BT_M_PAGING))
-		link_set(b->bt, l, u, false);
-	else if (!(b->mode & (BT_M_USER | BT_M_SEG)) && page_is_global(b, u->eip) &&
-		 (!u->gpa2 || page_is_global(b, (u->eip | 0xfff) + 1)))
-		link_set(b->bt, l, u, true);
-	else
+	how = linkable(b, l->from, u);
+	if (how == LINK_NONE)
 		link_refuse(b->bt, l);
+	else
+		link_set(b->bt, l, u, how == LINK_FAR);
+}
+
+/* The indirect jump of from went to u, which its inline cache does not know. */
+static void icache_fill(struct bt_vcpu *b, struct bt_unit *from, struct bt_unit *u)
+{
+	enum linkable how;
+
+	if (from->dead || u->mode != from->mode)
+		return;
+	how = linkable(b, from, u);
+	if (how == LINK_NONE ? ++from->icache.tries == BT_ICACHE_TRIES :
+			       !icache_link(b->bt, from, u, how == LINK_FAR))
+		icache_close(b->bt, from);
 }
 
 static void jcache_add(struct bt_vcpu *b, const struct bt_unit *u)
@@ -123,11 +147,12 @@ static struct bt_unit *retranslate(struct bt_vcpu *b, struct bt_unit *u,
 				   enum bt_form form, uint64_t soft)
 {
 	uint64_t gpa = u->gpa, eip = u->eip;
+	bool plain = u->plain || (u->icache.tries == BT_ICACHE_TRIES && !u->icache.filled);
 
 	if (u->dead || u->mode != b->mode || u->limit != b->cs_limit)
 		return NULL;
 	unit_drop(b->bt, u);
-	return translate(b, gpa, eip, form, soft);
+	return translate(b, gpa, eip, form, soft, plain);
 }
 
 static void promote(struct bt_vcpu *b)
@@ -189,6 +214,7 @@ static void trace_exit(struct bt_vcpu *b, unsigned reason)
 		[BT_EXIT_STEP] = "step", [BT_EXIT_REQ] = "request",
 		[BT_EXIT_STI] = "sti", [BT_EXIT_HOT] = "hot",
 		[BT_EXIT_FAULT] = "fault", [BT_EXIT_RAISE] = "exception",
+		[BT_EXIT_ICACHE] = "icache",
 	};
 
 	trace_line(b->bt->vm, TRACE_EXITS, "exit %08llx %s\n",
@@ -226,6 +252,7 @@ again:
 		trace_exit(b, reason);
 		switch (reason) {
 		case BT_EXIT_LINK:
+		case BT_EXIT_ICACHE:
 			if (v->hot[H_KICK])
 				return INTERP_OK;
 			evictions = b->bt->stats.evictions;
@@ -233,8 +260,12 @@ again:
 			if (!u)
 				return step(b);
 			/* Making u may have recycled the arena of the link's unit. */
-			if (evictions == b->bt->stats.evictions)
+			if (evictions != b->bt->stats.evictions)
+				;
+			else if (reason == BT_EXIT_LINK)
 				try_link(b, (void *)(uintptr_t)v->hot[H_ARG], u);
+			else
+				icache_fill(b, (void *)(uintptr_t)v->hot[H_ARG], u);
 			code = u->entry_lookup;
 			goto again;
 		case BT_EXIT_LOOKUP:

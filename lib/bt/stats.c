@@ -54,8 +54,11 @@ void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
 	put(ptr, "steps_patched", s->patched);
 	put(ptr, "arena_evictions", s->evictions);
 	put(ptr, "links", s->links);
+	put(ptr, "icache_entries", s->icache_entries);
+	put(ptr, "icaches_closed", s->icaches_closed);
 	put(ptr, "exits_link", v.exits[BT_EXIT_LINK]);
 	put(ptr, "exits_lookup", v.exits[BT_EXIT_LOOKUP]);
+	put(ptr, "exits_icache", v.exits[BT_EXIT_ICACHE]);
 	put(ptr, "exits_step", v.exits[BT_EXIT_STEP]);
 	put(ptr, "exits_request", v.exits[BT_EXIT_REQ]);
 	put(ptr, "exits_sti", v.exits[BT_EXIT_STI]);

@@ -321,8 +321,28 @@ static unsigned pure_insns(const struct bt_unit *u)
 	return u->nsites ? u->site[u->nsites - 1].index + 1u : 0;
 }
 
+static unsigned links_of(const struct decoded *d)
+{
+	const struct x86_insn *last = &d->in[d->n ? d->n - 1 : 0];
+
+	return d->n && (last->how == X86_HOW_JUMP_IND || last->how == X86_HOW_CALL_IND) ?
+	       BT_LINKS_MAX : 2;
+}
+
+static struct bt_unit *unit_new(unsigned sites, unsigned links)
+{
+	size_t align = _Alignof(struct bt_link), at;
+	struct bt_unit *u;
+
+	at = (sizeof(*u) + sites * sizeof(u->site[0]) + align - 1) / align * align;
+	u = calloc(1, at + links * sizeof(u->link[0]));
+	if (u)
+		u->link = (void *)((char *)u + at);
+	return u;
+}
+
 struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
-			     uint64_t eip, enum bt_form form, uint64_t soft)
+			     uint64_t eip, enum bt_form form, uint64_t soft, bool plain)
 {
 	const uint8_t *page = mem_ptr(bt->vm->mem, gpa, PAGE_SIZE - (gpa & ~PAGE_MASK));
 	struct decoded d;
@@ -332,10 +352,11 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 	if (!page)
 		return NULL;
 	decode_unit(&d, b, page, gpa, eip);
-	u = calloc(1, sizeof(*u) + sizeof(u->site[0]) * (GEN_SITES * d.n + 2));
+	u = unit_new(GEN_SITES * d.n + 2, links_of(&d));
 	if (!u)
 		return NULL;
 	*u = (struct bt_unit){
+		.link = u->link, .plain = plain,
 		.gpa = gpa, .eip = eip, .mode = b->mode, .limit = b->cs_limit, .form = (uint8_t)form,
 		.soft = soft, .gpa2 = d.gpa2 & PAGE_MASK,
 	};

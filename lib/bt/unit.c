@@ -60,13 +60,12 @@ static void page_remove(struct bt *bt, struct bt_unit *u, unsigned i, uint64_t g
 }
 
 /* The slot may be executed meanwhile: one aligned store (emitted so). */
-static void slot_patch(struct bt *bt, const struct bt_link *l,
-		       const uint8_t *target)
+static void slot_patch(struct bt *bt, uint8_t *slot, const uint8_t *target)
 {
-	const uint8_t *exec = l->slot - bt->tc.len;
+	const uint8_t *exec = slot - bt->tc.len;
 	int32_t rel = (int32_t)(target - (exec + 4));
 
-	__atomic_store_n((int32_t *)l->slot, rel, __ATOMIC_RELEASE);
+	__atomic_store_n((int32_t *)slot, rel, __ATOMIC_RELEASE);
 }
 
 static uint32_t far_page(const struct bt_link *l)
@@ -91,7 +90,7 @@ void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far)
 		if (to->gpa2)
 			bt->far_pages[(p + 1) % (1u << 20) / 64] |= 1ull << (p + 1) % 64;
 	}
-		slot_patch(bt, l, l->returns ? to->entry_return :
+	slot_patch(bt, l->slot, l->returns ? to->entry_return :
 		   to->fpu && l->from->fpu ? to->entry_fpu : to->entry);
 	bt->stats.links++;
 }
@@ -99,7 +98,7 @@ void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far)
 void link_refuse(struct bt *bt, struct bt_link *l)
 {
 	if (l->lookup)
-		slot_patch(bt, l, l->lookup);
+		slot_patch(bt, l->slot, l->lookup);
 }
 
 void link_clear(struct bt *bt, struct bt_link *l)
@@ -108,7 +107,7 @@ void link_clear(struct bt *bt, struct bt_link *l)
 
 	if (!l->to)
 		return;
-	slot_patch(bt, l, l->stub);
+	slot_patch(bt, l->slot, l->stub);
 	for (p = &l->to->incoming; *p != l; p = &(*p)->next_in)
 		;
 	*p = l->next_in;
@@ -130,6 +129,35 @@ void link_clear_far(struct bt *bt)
 		bt->far_pages[(p + 1) % (1u << 20) / 64] = 0;
 		link_clear(bt, bt->far_links);
 	}
+}
+
+bool icache_link(struct bt *bt, struct bt_unit *u, struct bt_unit *to, bool far)
+{
+	struct bt_link *l, *end = u->link + u->nlinks;
+
+	for (l = u->link; l < end; l++)
+		if (l->compared && (!l->filled || l->eip == to->eip))
+			break;
+	if (l == end)
+		return false;
+	if (!l->to) {
+		l->eip = to->eip;
+		link_set(bt, l, to, far);
+	}
+	if (!l->filled) {
+		l->filled = true;
+		u->icache.filled++;
+		bt->stats.icache_entries++;
+		__atomic_store_n((int32_t *)l->compared, (int32_t)(1 - (uint32_t)l->eip),
+				 __ATOMIC_RELEASE);
+	}
+	return true;
+}
+
+void icache_close(struct bt *bt, struct bt_unit *u)
+{
+	slot_patch(bt, u->icache.miss, u->icache.lookup);
+	bt->stats.icaches_closed++;
 }
 
 static void jcaches_forget(struct bt *bt, const struct bt_unit *u)

@@ -62,6 +62,10 @@ struct bt_link {
 	const uint8_t *lookup;		/* where it leads when it cannot be linked; or NULL */
 	uint64_t eip;			/* the target's */
 	bool returns;			/* the slot is an LEA's: "Returns" below */
+	/* "Inline caches" below: the displacement that compares eip, writable mapping;
+	 * it was filled, and eip stays what it is. */
+	uint8_t *compared;
+	bool filled;
 	struct bt_link *next_in;	/* of to->incoming */
 	struct bt_link *next_far, **prev_far;	/* bt->far_links, prev NULL: not in */
 };
@@ -103,6 +107,32 @@ struct bt_pageref {
 	struct bt_pageref *next;
 };
 
+/*
+ * Inline caches of 32-bit code.  An indirect JMP or CALL compares where it goes with
+ * where it went before, and has a link for each of those:
+ *
+ *	mov r10,rcx
+ *	lea ecx,[r8-eip0+1]; loop next; mov rcx,r10; jmp slot0
+ *	next: ... slot1, slot2, slot3
+ *	mov rcx,r10; jmp miss		leaves to have the next one filled; when all
+ *	miss: the jump cache		are, or none can be, leads behind itself
+ *
+ * A slot and a compared value are each inside 8 aligned bytes.  The value is written
+ * once, after the slot; from then on the slot leads to code for that EIP, or, unlinked,
+ * out to be linked again.  So whoever sees the value sees code for it.  Until then it is
+ * anything, for the slot's first target takes any EIP.  The links are made and undone
+ * as those of direct jumps.
+ */
+#define BT_ICACHE	4
+#define BT_ICACHE_TRIES	2	/* so many targets that cannot be linked: no more */
+#define BT_LINKS_MAX	(BT_ICACHE + 1)	/* of a unit: those and a return */
+
+struct bt_icache {
+	uint8_t *miss;			/* NULL: none */
+	const uint8_t *lookup;		/* where that leads when it leaves no more */
+	uint8_t filled, tries;
+};
+
 struct bt_unit {
 	uint64_t gpa, eip;
 	uint32_t mode;
@@ -114,6 +144,7 @@ struct bt_unit {
 	bool dead, fpu;
 	uint8_t tries;		/* how often soft sites became windows again */
 	bool looks_up;		/* an exit goes through the jump or return cache */
+	bool plain;		/* its indirect jump is to have no inline cache */
 	uint64_t gpa2;		/* page of the second part when crossing, else 0 */
 	const uint8_t *code;	/* executable mapping */
 	uint32_t code_len;
@@ -126,8 +157,9 @@ struct bt_unit {
 	uint64_t called;		/* the instructions that are callouts */
 	uint8_t ninsns, npure;
 	uint32_t runs;			/* --verify: how often it was entered */
-	struct bt_link link[2];
+	struct bt_link *link;		/* behind the sites */
 	unsigned nlinks;
+	struct bt_icache icache;
 	struct bt_link *incoming;
 	struct bt_unit *hash_next;
 	struct bt_pageref page[2];
@@ -191,6 +223,7 @@ struct bt_jcache {
 /* Counted by the whole VM, in struct bt. */
 struct bt_stats {
 	uint64_t units, insns, host_bytes, guest_bytes, drops, promoted, softened, retried, patched;
+	uint64_t icache_entries, icaches_closed;
 	uint64_t links, evictions;
 	uint64_t window_fills, windows, window_drops, window_checks;
 };
@@ -306,6 +339,10 @@ void link_clear(struct bt *bt, struct bt_link *l);
 /* It cannot be linked: by the jump cache from now on. */
 void link_refuse(struct bt *bt, struct bt_link *l);
 void link_clear_far(struct bt *bt);
+/* Have u's inline cache lead to `to` from now on; false: all of it is used up. */
+bool icache_link(struct bt *bt, struct bt_unit *u, struct bt_unit *to, bool far);
+/* It leads where it does, the rest is for the jump cache. */
+void icache_close(struct bt *bt, struct bt_unit *u);
 
 /*
  * What an entry for eip holds in a mode.  Bits 48-63 of a RIP are all equal (what looks

@@ -85,7 +85,7 @@ int main(int argc, char **argv)
 		fill(&f, rig_at(&r, at), 300);
 		b->mode = random_mode(&f);
 		u = bt_translate(bt, b, at, at, fuzz_below(&f, 2) ? BT_SOFT : BT_WINDOW,
-				 fuzz_below(&f, 2) ? fuzz_next(&f) : 0);
+				 fuzz_below(&f, 2) ? fuzz_next(&f) : 0, fuzz_below(&f, 8) == 0);
 		if (!u)
 			continue;
 		check_unit(bt, u);

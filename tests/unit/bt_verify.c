@@ -89,7 +89,7 @@ int main(void)
 	b = bt.v->engine;
 	bt_mode_set(b);
 	check(vcpu_fetch_gpa(bt.v, RIG_CODE, &gpa) == X86_OK, "no code");
-	unit = bt_translate(b->bt, b, gpa, RIG_CODE, BT_SOFT, 0);
+	unit = bt_translate(b->bt, b, gpa, RIG_CODE, BT_SOFT, 0, false);
 	check(unit->npure == 8 && unit->called, "the unit: %u instructions", unit->npure);
 	one(NOTHING, false);
 	one(LEFT_EARLY, false);
