@@ -176,6 +176,18 @@ kvm_guest() {
 	same interp kvm
 }
 
+@test "smp: four processors: INIT, SIPI, IPIs, x2APIC, LOCK, x86-TSO, patched code" {
+	run_guest interp "$GUESTS/smp.rom" --cpus 4
+}
+
+@test "kvm: four processors" {
+	local can
+	can=$(kvm_can)
+	[ "$can" != none ] || skip "no usable /dev/kvm"
+	[ "$can" = all ] || run_guest kvm "$GUESTS/smp_emulated.rom" --cpus 4
+	[ "$can" != all ] || run_guest kvm "$GUESTS/smp.rom" --cpus 4
+}
+
 @test "kvm: real mode" { kvm_guest real; }
 @test "kvm: 64-bit integers" { kvm_guest integers64; }
 @test "kvm: long mode" { kvm_guest long all; }

@@ -126,6 +126,7 @@ static int kvm_vm_create(struct vm *vm, struct err *e)
 		goto out;
 	}
 	k->run_size = (size_t)size;
+	vm->model.x2apic = false;	/* its MSRs would need KVM's own local APIC */
 	k->have_nmi = ioctl(k->sys_fd, KVM_CHECK_EXTENSION, KVM_CAP_USER_NMI) > 0;
 	rc = kvm_set_slots(vm, e);
 	if (!rc)

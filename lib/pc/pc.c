@@ -77,6 +77,7 @@ static int make_vm(struct pc *pc, struct err *e)
 		return e->code;
 	vm->model.long_mode = true;
 	vm->model.smap = true;
+	vm->model.x2apic = true;
 	vm->model.level = pc->cfg.cpu_level;
 	vm->model.cpus = vm->ncpus;
 	vm->model.tsc_hz = tsc_host_hz();

@@ -5,7 +5,7 @@ GUEST_B := $(BUILD)/tests/guest
 GUESTS := $(patsubst tests/guest/%.S,$(GUEST_B)/%,$(sort $(wildcard tests/guest/*.S)))
 GUEST_AS = $(CC) -m32 -c -Itests/guest -Itests/guest/rt
 
-$(GUEST_B)/%.o: tests/guest/%.S $(GUEST_RT)/guest.inc
+$(GUEST_B)/%.o: tests/guest/%.S $(wildcard $(GUEST_RT)/*.inc)
 	@mkdir -p $(@D)
 	$(call say,AS,$<)$(GUEST_AS) -o $@ $<
 
