@@ -54,21 +54,21 @@ void emit_mov_imm(struct emit *e, unsigned reg, uint64_t imm)
 	}
 }
 
-/* pext, pdep r15, r15, fs:[T_MASK] = VEX.LZ.F3, F2.0F38.W1 F5 */
-static void put_pext(struct emit *e, unsigned byte2)
+/* pext, pdep r15, src, fs:[T_MASK] = VEX.LZ.F3 (pp 2), F2 (pp 3).0F38.W1 F5 */
+static void put_pext(struct emit *e, unsigned src, unsigned pp)
 {
 	e8(e, 0x64);
-	e8(e, 0xc4), e8(e, 0x62), e8(e, (uint8_t)byte2), e8(e, 0xf5);
+	e8(e, 0xc4), e8(e, 0x62), e8(e, (uint8_t)(0x80 | (~src & 15) << 3 | pp)), e8(e, 0xf5);
 	e8(e, 0x3c), e8(e, 0x25);
 	e32(e, (uint32_t)(bt_tls_offset() + T_MASK));
 }
 
-void emit_fold(struct emit *e, bool high)
+void emit_fold(struct emit *e, unsigned reg, bool high)
 {
 	if (high)
 		emit_rr(e, 0xf7, 2, X86_R15, EMIT_64);	/* not r15 */
-	put_pext(e, 0x82);
-	put_pext(e, 0x83);
+	put_pext(e, reg, 2);
+	put_pext(e, X86_R15, 3);
 	if (high)
 		emit_rr(e, 0xf7, 2, X86_R15, EMIT_64);
 }
@@ -109,7 +109,7 @@ static void put_legacy(struct emit *e, const struct x86_insn *in, bool b)
 }
 
 void emit_guest64(struct emit *e, const struct x86_insn *in, const uint8_t *bytes,
-		  unsigned base, bool gs)
+		  unsigned base, int32_t disp, bool gs)
 {
 	bool b = base & 8, moffs = !in->has_modrm;
 	unsigned opcode = in->opcode, reg = moffs ? 0 : in->modrm >> 3 & 7;
@@ -125,7 +125,15 @@ void emit_guest64(struct emit *e, const struct x86_insn *in, const uint8_t *byte
 	if (moffs)	/* a0-a3: mov al/rax, moffs is 88-8b in its general form */
 		opcode = 0x88 | (opcode & 1) | (opcode & 2 ? 0 : 2);
 	e8(e, (uint8_t)opcode);
-	e8(e, (uint8_t)(reg << 3 | (base & 7)));
+	if (!disp) {
+		e8(e, (uint8_t)(reg << 3 | (base & 7)));
+	} else if (disp == (int8_t)disp) {
+		e8(e, (uint8_t)(0x40 | reg << 3 | (base & 7)));
+		e8(e, (uint8_t)disp);
+	} else {
+		e8(e, (uint8_t)(0x80 | reg << 3 | (base & 7)));
+		e32(e, (uint32_t)disp);
+	}
 	if (!moffs)
 		ebytes(e, bytes + in->imm_off, in->imm_len);
 }

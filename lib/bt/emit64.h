@@ -22,16 +22,16 @@ void emit_tls_jmp(struct emit *e, int32_t off);
 /* reg = imm, in the shortest form; the flags stay. */
 void emit_mov_imm(struct emit *e, unsigned reg, uint64_t imm);
 
-/* r15 = what of it T_MASK keeps, the rest 0, or 1 (high); the flags stay. */
-void emit_fold(struct emit *e, bool high);
+/* r15 = what T_MASK keeps of reg, the rest 0, or 1 (high: reg is r15); the flags stay. */
+void emit_fold(struct emit *e, unsigned reg, bool high);
 
 /* alu (emit_alu_ri) r64, simm32 */
 void emit_alu64_ri(struct emit *e, unsigned alu, unsigned reg, int32_t imm);
 
 /*
- * A guest instruction with its memory operand at [base], or gs:[base]: the bytes
+ * A guest instruction with its memory operand at [base + disp], or in gs: the bytes
  * around it stay.  base is not R12, R13, RSP or RBP; with AH..BH it has no REX.
  */
 void emit_guest64(struct emit *e, const struct x86_insn *in, const uint8_t *bytes,
-		  unsigned base, bool gs);
+		  unsigned base, int32_t disp, bool gs);
 #endif

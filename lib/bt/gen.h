@@ -32,6 +32,14 @@ struct gen_stub {
 	bool saved, rcx_in_r9;
 };
 
+/* 64-bit code in a window: R15 is the folded address of base + index * 2^scale + disp,
+ * as these registers are now. */
+struct gen_fold {
+	bool valid;
+	uint8_t base, index, scale;
+	int64_t disp;
+};
+
 struct gen {
 	struct emit e;
 	struct bt *bt;
@@ -45,6 +53,8 @@ struct gen {
 	bool soft;		/* the current instruction uses soft access */
 	struct bt_site ea;	/* 64-bit: the address at hand, as sites say it */
 	bool ea_known;		/* it can be said so */
+	struct gen_fold fold;	/* 64-bit: what R15 holds */
+	int32_t off;		/* 64-bit: the access at hand is at [R15 + off] */
 	bool fs_ok, gs_ok;	/* checked in this unit */
 	bool ended;		/* the exit sequence was emitted */
 	enum gen_flags flags;

@@ -4,6 +4,7 @@
 
 #include "bt/emit64.h"
 #include "bt/layout64.h"
+#include "bt/window.h"
 
 
 void gen64_site(struct gen *g, unsigned borrowed)
@@ -18,15 +19,22 @@ void gen64_site(struct gen *g, unsigned borrowed)
 
 /* --- addresses -------------------------------------------------------------------- */
 
+/* Say where in's operand is. */
+static void note_ea(struct gen *g, const struct x86_insn *in)
+{
+	int64_t disp = in->disp + (in->base == X86_RIP ? (int64_t)(g->next - g->u->eip) : 0);
+
+	g->ea = (struct bt_site){ .ea_base = in->base, .ea_index = in->index, .ea_scale = in->scale,
+				  .ea_seg = in->seg, .ea32 = in->adsize != 8, .disp = (int32_t)disp };
+	g->ea_known = disp == (int32_t)disp;
+}
+
 void gen64_ea(struct gen *g, const struct x86_insn *in)
 {
 	struct emit *e = &g->e;
 	unsigned w = in->adsize == 8 ? EMIT_64 : EMIT_32;
-	int64_t disp = in->disp + (in->base == X86_RIP ? (int64_t)(g->next - g->u->eip) : 0);
 
-	g->ea = (struct bt_site){ .ea_base = in->base, .ea_index = in->index, .ea_scale = in->scale,
-				  .ea_seg = in->seg, .ea32 = !w, .disp = (int32_t)disp };
-	g->ea_known = disp == (int32_t)disp;
+	gen64_fold_lost(g);
 	if (in->base == X86_RIP) {
 		uint64_t ea = g->next + (uint64_t)in->disp;
 
@@ -85,8 +93,8 @@ bool gen64_in_window(const struct gen *g)
 	return !g->soft && g->ea_known;
 }
 
-/* The access at r15 goes through the window: a fault is to find its address. */
-static void fold(struct gen *g)
+/* An access through the window: a fault is to find its address. */
+static void window_site(struct gen *g)
 {
 	struct bt_unit *u = g->u;
 	struct bt_site *s;
@@ -99,17 +107,78 @@ static void fold(struct gen *g)
 	s->ea_seg = g->ea.ea_seg;
 	s->ea32 = g->ea.ea32;
 	s->disp = g->ea.disp;
-	emit_fold(&g->e, g->mode & BT_M_HIGH);
+}
+
+/* An instruction may go some bytes further. */
+static bool is_near(int64_t disp)
+{
+	return disp > -(WIDE_EDGE - 4096) && disp < WIDE_EDGE - 4096;
+}
+
+/* R15 becomes what in's address is folded to, but for a displacement. */
+static void fold_at(struct gen *g, const struct x86_insn *in, int64_t disp)
+{
+	bool high = g->mode & BT_M_HIGH;
+	struct gen_fold f = { .valid = true, .base = in->base, .index = in->index,
+			      .scale = in->scale, .disp = disp };
+
+	if (in->base >= X86_RIP || in->index != X86_NOREG || !is_near(disp)) {
+		gen64_ea(g, in);
+		emit_fold(&g->e, X86_R15, high);
+	} else {
+		f.disp = 0;
+		if (in->base == X86_R15)
+			emit_tls_load(&g->e, X86_R15, T_R15);
+		else if (high)
+			emit_mov_rr(&g->e, X86_R15, in->base);
+		emit_fold(&g->e, high ? X86_R15 : in->base, high);
+	}
+	g->fold = f;
+}
+
+static void window_access(struct gen *g, const struct x86_insn *in)
+{
+	bool plain = in->adsize == 8 && in->seg != X86_FS && in->seg != X86_GS;
+	int64_t disp = in->disp;
+
+	window_site(g);
+	g->off = 0;
+	if (!plain) {
+		gen64_ea(g, in);
+		emit_fold(&g->e, X86_R15, g->mode & BT_M_HIGH);
+		return;
+	}
+	if (in->base == X86_RIP)
+		disp += (int64_t)g->next;
+	/* The distance wraps as the address does. */
+	if (!g->fold.valid || g->fold.base != in->base || g->fold.index != in->index ||
+	    (in->index != X86_NOREG && g->fold.scale != in->scale) ||
+	    !is_near((int64_t)((uint64_t)disp - (uint64_t)g->fold.disp)))
+		fold_at(g, in, disp);
+	g->off = (int32_t)((uint64_t)disp - (uint64_t)g->fold.disp);
+}
+
+void gen64_fold_moved(struct gen *g, unsigned reg, int64_t n)
+{
+	if (g->fold.index == reg)
+		g->fold.valid = false;
+	else if (g->fold.base == reg)
+		g->fold.disp = (int64_t)((uint64_t)g->fold.disp - (uint64_t)n);
 }
 
 void gen64_mem(struct gen *g, unsigned op, unsigned reg, int32_t disp, unsigned w)
 {
-	if (gen64_in_window(g))
+	bool window = gen64_in_window(g);
+
+	if (window)
 		e8(&g->e, 0x65);
-	emit_rm(&g->e, op, reg, X86_R15, X86_NOREG, 0, disp, w);
+	emit_rm(&g->e, op, reg, X86_R15, X86_NOREG, 0, disp + (window ? g->off : 0), w);
+	if (reg == X86_R15 && op == 0x8b)
+		gen64_fold_lost(g);
 }
 
-void gen64_check(struct gen *g, unsigned size, bool write)
+/* r15, a linear address, becomes the host address of size bytes there. */
+static void soft_check(struct gen *g, unsigned size, bool write)
 {
 	struct emit *e = &g->e;
 	unsigned align = g->in->aligned ? size - 1 : 0;
@@ -117,10 +186,6 @@ void gen64_check(struct gen *g, unsigned size, bool write)
 	int32_t tag = tag_off(write);
 	const uint8_t *retry;
 
-	if (gen64_in_window(g)) {
-		fold(g);
-		return;
-	}
 	flags_away(e);
 	retry = emit_here(e);
 	emit_rr(e, 0x89, X86_R15, X86_RAX, EMIT_32);
@@ -135,6 +200,17 @@ void gen64_check(struct gen *g, unsigned size, bool write)
 	emit_rm(e, 0x03, X86_R15, X86_RAX, X86_NOREG, 0,
 		(int32_t)offsetof(struct tlb_entry, addend), EMIT_64);
 	flags_back(e);
+}
+
+void gen64_access(struct gen *g, const struct x86_insn *in, unsigned size, bool write)
+{
+	note_ea(g, in);
+	if (gen64_in_window(g)) {
+		window_access(g, in);
+		return;
+	}
+	gen64_ea(g, in);
+	soft_check(g, size, write);
 }
 
 void gen64_check_target(struct gen *g)
@@ -153,11 +229,10 @@ void gen64_check_target(struct gen *g)
 
 void gen64_at(struct gen *g, unsigned reg, int32_t disp, unsigned size, bool write)
 {
-	g->ea = (struct bt_site){ .ea_base = (uint8_t)reg, .ea_index = X86_NOREG, .ea_seg = X86_SS,
-				  .disp = disp };
-	g->ea_known = true;
-	emit_lea(&g->e, X86_R15, reg, X86_NOREG, 0, disp, EMIT_64);
-	gen64_check(g, size, write);
+	struct x86_insn in = { .base = (uint8_t)reg, .index = X86_NOREG, .adsize = 8,
+			       .seg = X86_SS, .disp = disp };
+
+	gen64_access(g, &in, size, write);
 }
 
 /* --- the frame of a unit ------------------------------------------------------------- */
@@ -263,6 +338,7 @@ void gen64_callout(struct gen *g, const struct bt_callout *c)
 	struct emit *e = &g->e;
 	uint8_t *cont;
 
+	gen64_fold_lost(g);
 	e8(e, 0x49), e8(e, 0xbf);		/* mov r15, imm64 */
 	e64(e, (uint64_t)(uintptr_t)c);
 	emit_tls_store(e, T_ARG, X86_R15);

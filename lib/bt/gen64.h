@@ -14,6 +14,12 @@
  *	flags, rax back
  *	op [r15]
  *
+ * A window's: pext r15,base,[mask]; pdep r15,r15,[mask]; op gs:[r15 + disp].  What follows
+ * and is near, by the same registers, uses the same R15 (struct gen_fold), also when
+ * constants were added to them meanwhile:
+ *
+ *	push rbx; mov rax,[rsp+24]	one fold
+ *
  * An instruction that also names R15, or AH to BH, borrows another register for the
  * address while it executes; its site says which.
  */
@@ -25,20 +31,24 @@ bool gen64_branch(struct gen *g);
 
 /* r15 = linear address of in's memory operand. */
 void gen64_ea(struct gen *g, const struct x86_insn *in);
-/* r15, a linear address, becomes what gen64_mem() takes for size bytes there: the host
- * address, or in a window the offset in it. */
-void gen64_check(struct gen *g, unsigned size, bool write);
-/* op reg, [r15 + disp], as emit_rm() */
+/* Make in's memory operand, of size bytes, what gen64_mem() takes: r15 is its host
+ * address, or in a window r15 + g->off the offset in it. */
+void gen64_access(struct gen *g, const struct x86_insn *in, unsigned size, bool write);
+/* op reg, [the access + disp], as emit_rm() */
 void gen64_mem(struct gen *g, unsigned op, unsigned reg, int32_t disp, unsigned w);
 bool gen64_in_window(const struct gen *g);
 /* The interpreter executes the instruction if r15, where it jumps, is not canonical. */
 void gen64_check_target(struct gen *g);
-/* gen64_check() for [reg + disp]. */
+/* gen64_access() for [reg + disp]. */
 void gen64_at(struct gen *g, unsigned reg, int32_t disp, unsigned size, bool write);
 
 /* Another site, behind what was changed so far; borrowed: a register of the guest's
  * that is at T_TMP meanwhile, or X86_NOREG. */
 void gen64_site(struct gen *g, unsigned borrowed);
+
+/* R15 was changed; n was added to reg. */
+static inline void gen64_fold_lost(struct gen *g) { g->fold.valid = false; }
+void gen64_fold_moved(struct gen *g, unsigned reg, int64_t n);
 
 /* What stands at the start and the end of a unit. */
 void gen64_entry(struct gen *g, bool count);

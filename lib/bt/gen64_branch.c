@@ -21,6 +21,7 @@ static void push_next(struct gen *g)
 		e32(e, (uint32_t)(next >> 32));
 	}
 	emit_lea(e, X86_RSP, X86_RSP, X86_NOREG, 0, -8, EMIT_64);
+	gen64_fold_lost(g);
 }
 
 static bool indirect(struct gen *g)
@@ -31,8 +32,7 @@ static bool indirect(struct gen *g)
 	if (in->opsize != 8)
 		return false;
 	if (in->o[0].kind == X86_O_MEM) {
-		gen64_ea(g, in);
-		gen64_check(g, 8, false);
+		gen64_access(g, in, 8, false);
 		gen64_mem(g, 0x8b, X86_R15, 0, EMIT_64);
 	} else if (in->o[0].kind != X86_O_GPR) {
 		return false;

@@ -70,21 +70,24 @@ static void same_at_r15(struct gen *g)
 {
 	const struct x86_insn *in = g->in;
 	struct emit *e = &g->e;
-	bool r15 = names_reg(in, X86_R15);
+	bool r15 = names_reg(in, X86_R15), window = gen64_in_window(g);
+	int32_t off = window ? g->off : 0;
 	unsigned t;
 
 	if (!r15 && !names_high_byte(in)) {
 		gen64_site(g, X86_NOREG);
-		emit_guest64(e, in, g->bytes, X86_R15, gen64_in_window(g));
+		emit_guest64(e, in, g->bytes, X86_R15, off, window);
 		return;
 	}
 	t = spare_reg(in);
 	emit_tls_store(e, T_TMP, t);
 	emit_mov_rr(e, t, X86_R15);
-	if (r15)
+	if (r15) {
 		emit_tls_load(e, X86_R15, T_R15);
+		gen64_fold_lost(g);
+	}
 	gen64_site(g, t);
-	emit_guest64(e, in, g->bytes, t, gen64_in_window(g));
+	emit_guest64(e, in, g->bytes, t, off, window);
 	if (writes_r15(in))
 		emit_tls_store(e, T_R15, X86_R15);
 	emit_tls_load(e, t, T_TMP);
@@ -95,8 +98,10 @@ static void same_reg(struct gen *g)
 	const struct x86_insn *in = g->in;
 	struct emit *e = &g->e;
 
-	if (names_reg(in, X86_R15))
+	if (names_reg(in, X86_R15)) {
 		emit_tls_load(e, X86_R15, T_R15);
+		gen64_fold_lost(g);
+	}
 	ebytes(e, g->bytes, in->len);
 	if (writes_r15(in))
 		emit_tls_store(e, T_R15, X86_R15);
@@ -166,8 +171,7 @@ static bool same(struct gen *g)
 	if (!m->size || in->vsib || is_bit_string(in) ||
 	    (in->op == X86_MOVSXD && in->opsize == 2))	/* reads more than its size says */
 		return false;
-	gen64_ea(g, in);
-	gen64_check(g, m->size, m->access & X86_A_W);
+	gen64_access(g, in, m->size, m->access & X86_A_W);
 	same_at_r15(g);
 	return true;
 }
@@ -177,6 +181,7 @@ static bool same(struct gen *g)
 static void add_rsp(struct gen *g, int32_t n)
 {
 	emit_lea(&g->e, X86_RSP, X86_RSP, X86_NOREG, 0, n, EMIT_64);
+	gen64_fold_moved(g, X86_RSP, n);
 }
 
 /* mov [r15], reg of the guest's */
@@ -200,8 +205,7 @@ static void push_mem(struct gen *g)
 {
 	struct emit *e = &g->e;
 
-	gen64_ea(g, g->in);
-	gen64_check(g, 8, false);
+	gen64_access(g, g->in, 8, false);
 	gen64_mem(g, 0x8b, X86_R15, 0, EMIT_64);
 	emit_tls_store(e, T_TMP, X86_RDI);
 	emit_mov_rr(e, X86_RDI, X86_R15);
@@ -275,6 +279,7 @@ static bool stack(struct gen *g)
 static void set_if(struct gen *g, uint32_t value)
 {
 	emit_tls_load(&g->e, X86_R15, T_VCPU);
+	gen64_fold_lost(g);
 	emit_store_imm32(&g->e, HOT(H_IF), value);
 }
 
@@ -314,7 +319,72 @@ static bool special(struct gen *g)
 	return false;
 }
 
-bool gen64_one(struct gen *g)
+/* --- what R15 still holds ------------------------------------------------------------ */
+
+/* The instruction changes no registers but those it names. */
+static bool only_named(const struct x86_insn *in)
+{
+	switch (in->op) {
+	case X86_MOV: case X86_MOVZX: case X86_MOVSX: case X86_MOVSXD: case X86_LEA:
+	case X86_ADD: case X86_ADC: case X86_SUB: case X86_SBB: case X86_AND: case X86_OR:
+	case X86_XOR: case X86_CMP: case X86_TEST: case X86_INC: case X86_DEC: case X86_NEG:
+	case X86_NOT: case X86_SHL: case X86_SHR: case X86_SAR: case X86_ROL: case X86_ROR:
+	case X86_SETCC: case X86_CMOVCC: case X86_BT: case X86_PUSH: case X86_POP:
+	case X86_MOVUPS: case X86_MOVAPS: case X86_MOVDQA: case X86_MOVDQU:
+		return true;
+	}
+	return is_hint(in);
+}
+
+/* It adds a constant to a register: which, or X86_NOREG. */
+static unsigned adds_const(const struct x86_insn *in, int64_t *n)
+{
+	const struct x86_operand *o = in->o;
+
+	if (!in->nops || o[0].kind != X86_O_GPR || o[0].size != 8)
+		return X86_NOREG;
+	switch (in->op) {
+	case X86_ADD: case X86_SUB:
+		*n = in->op == X86_ADD ? in->imm : -in->imm;
+		return o[1].kind == X86_O_IMM ? o[0].reg : X86_NOREG;
+	case X86_INC: case X86_DEC:
+		*n = in->op == X86_INC ? 1 : -1;
+		return o[0].reg;
+	case X86_LEA:
+		*n = in->disp;
+		return in->base == o[0].reg && in->index == X86_NOREG && in->adsize == 8 ?
+			o[0].reg : X86_NOREG;
+	}
+	return X86_NOREG;
+}
+
+static void fold_after(struct gen *g)
+{
+	const struct x86_insn *in = g->in;
+	struct gen_fold *f = &g->fold;
+	int64_t n;
+	unsigned reg;
+
+	if (!f->valid)
+		return;
+	reg = adds_const(in, &n);
+	if (reg != X86_NOREG) {
+		gen64_fold_moved(g, reg, n);
+		return;
+	}
+	for (unsigned i = 0; i < in->nops; i++) {
+		const struct x86_operand *o = &in->o[i];
+
+		if (o->kind == X86_O_GPR && o->access & X86_A_W &&
+		    (o->reg == f->base || o->reg == f->index))
+			f->valid = false;
+	}
+	if ((names_high_byte(in) || !only_named(in)) &&
+	    (f->base <= X86_RBX || f->index <= X86_RBX))
+		f->valid = false;
+}
+
+static bool one(struct gen *g)
 {
 	if (g->in->op == X86_CLD || g->in->op == X86_STD || g->in->op == X86_PAUSE)
 		return special(g);
@@ -331,4 +401,12 @@ bool gen64_one(struct gen *g)
 	default:
 		return false;
 	}
+}
+
+bool gen64_one(struct gen *g)
+{
+	if (!one(g))
+		return false;
+	fold_after(g);
+	return true;
 }

@@ -12,7 +12,6 @@
 #define WINDOW_LEN	(4ull << 30)
 #define GUARD		(1ull << 20)
 #define GPAGES		(1u << 20)
-#define WIDE_SLOT	(1ull << 39)
 #define WIDE_GPAGES	(1u << 27)		/* of a slot */
 #define RUN_MAX		16u		/* pages mapped at one fault */
 #define CHECK_FEW	48u		/* pages that are walked in the time of a fault */
@@ -54,20 +53,15 @@ static uint8_t *page_at(const struct bt_window *w, uint32_t gpage)
 	return w->base + ((uint64_t)gpage << PAGE_SHIFT);
 }
 
-static unsigned slots(const struct bt_window *w)
-{
-	return 1u << __builtin_popcount(w->bits);
-}
-
 static size_t pte_len(const struct bt_window *w)
 {
-	return (w->wide ? (size_t)WIDE_GPAGES * slots(w) : GPAGES) * sizeof(uint32_t);
+	return (w->wide ? (size_t)WIDE_GPAGES * wide_slots(w) : GPAGES) * sizeof(uint32_t);
 }
 
 void window_unmake(struct bt_window *w)
 {
-	for (unsigned i = 0; w->base && w->wide && i < slots(w); i++)
-		munmap(wide_slot_at(w, i), WIDE_SLOT);
+	if (w->base && w->wide)
+		wide_release(w, wide_slots(w));
 	if (w->base && !w->wide)
 		munmap(w->base, WINDOW_LEN + GUARD);
 	if (w->pte)
@@ -95,48 +89,21 @@ void windows_free(struct bt *bt)
 		window_free(&s->w[i]);
 	if (s->none)
 		munmap(s->none, WINDOW_LEN + GUARD);
+	wide_guards_free(s);
 	free(s->rmap);
 	free(s->rmap_head);
 	free(s);
 	bt->windows = NULL;
 }
 
-/* The slots of a wide window at this base, or none. */
-static bool slots_reserve(struct bt_window *w, uint8_t *base)
-{
-	unsigned i;
-
-	w->base = base;
-	for (i = 0; i < slots(w); i++) {
-		uint8_t *at = wide_slot_at(w, i);
-		uint8_t *p = mmap(at, WIDE_SLOT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
-				  MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-
-		if (p == at)
-			continue;
-		if (p != MAP_FAILED)
-			munmap(p, WIDE_SLOT);
-		break;
-	}
-	if (i == slots(w))
-		return true;
-	while (i--)
-		munmap(wide_slot_at(w, i), WIDE_SLOT);
-	w->base = NULL;
-	return false;
-}
-
-bool window_make(struct bt_window *w)
+bool window_make(struct bt_window_set *s, struct bt_window *w)
 {
 	if (w->base)
 		return true;
 	if (!w->wide)
 		w->base = reserve(WINDOW_LEN + GUARD);
-	/* The base's bits are none of those that tell slots apart; an end at 2^47 would
-	 * be no GS base. */
-	for (uint64_t i = 1; w->wide && i < WIDE_HALF && !w->base; i++)
-		if (!(i & w->bits) && (i | w->bits) != WIDE_HALF - 1)
-			slots_reserve(w, (uint8_t *)(uintptr_t)(i << 39));
+	if (w->wide)
+		wide_reserve(s, w);
 	if (!w->base)
 		return false;
 	w->pte = (uint32_t *)reserve(pte_len(w));
@@ -224,10 +191,8 @@ void window_empty(struct bt *bt, struct bt_window *w)
 		forget_page(s, w, w->list[i]);
 	w->nlist = w->nlocal = 0;
 	window_tables_forget(w);
-	for (unsigned i = 0; w->wide && i < slots(w); i++)
-		if (w->owner[i])
-			mmap(wide_slot_at(w, i), WIDE_SLOT, PROT_NONE, MAP_PRIVATE |
-			     MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	if (w->wide)
+		wide_clear(w);
 	if (!w->wide)
 		mmap(w->base, WINDOW_LEN + GUARD, PROT_NONE, MAP_PRIVATE |
 		     MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
@@ -462,7 +427,7 @@ static struct bt_window *to_mend(struct bt *bt, struct bt_vcpu *b)
 	struct bt_window_set *s = bt->windows;
 	struct bt_window *w = window_pick(bt, b);
 
-	if (w->wide ? !wide_ready(bt, b->v, w) : !window_make(w))
+	if (w->wide ? !wide_ready(bt, b->v, w) : !window_make(bt->windows, w))
 		return NULL;
 	w->used = ++s->clock;
 	if (w->stale)

@@ -11,7 +11,7 @@
  * mapped until the guest flushes it: at INVLPG the page; after MOV CR3 a user
  * window is compared with the page tables before it is next used.
  *
- * 64-bit code has wide windows, each for one half of the address space: up to 32 slots
+ * 64-bit code has wide windows, each for one half of the address space: up to 64 slots
  * of 512 GiB, for the PML4 entries of that half that lead anywhere; see winwide.c.
  *
  * The kernel window (CPL 0, and paging off) holds supervisor pages only; a user
@@ -41,18 +41,22 @@ struct win_table {
 
 #define WIN_TABLES_MAX 64
 
-#define WIDE_BITS_MAX	5
+#define WIDE_BITS_MAX	6
 #define WIDE_SLOTS_MAX	(1u << WIDE_BITS_MAX)
 #define WIDE_HALF	256u		/* PML4 entries */
 /* A base under which nothing can be reached. */
 #define WIDE_NONE	0xffff800000000000ull
 #define WIDE_NO_ROOT	UINT64_MAX
+/* Around the ends of a slot, on both sides, nothing is mapped: so far an access may be
+ * off the address that was folded. */
+#define WIDE_EDGE	(1ll << 20)
 
 #define WIN_LOCAL_MAX 64
 
 struct bt_window {
 	uint8_t *base;		/* NULL: not made yet */
 	bool wide, high;
+	bool hopeless;			/* no bits will do, or there was no room */
 	uint8_t bits;			/* wide: which of bits 39-46 tell slots apart */
 	uint16_t owner[WIDE_SLOTS_MAX];	/* PML4 entry of a slot, in its half, + 1; 0: none */
 	uint64_t root;			/* of the PML4 that was looked at, or WIDE_NO_ROOT */
@@ -80,6 +84,9 @@ struct bt_window {
 struct bt_window_set {
 	struct bt_window w[BT_WINDOWS];
 	uint8_t *none;		/* an empty window: every access faults */
+	/* Around multiples of 512 GiB of this process nothing else is mapped: 1; 2: there
+	 * is; 0: it was not tried. */
+	uint8_t guard[WIDE_HALF + 1];
 	uint64_t clock;
 	struct rmap {		/* who maps a page of the memfd */
 		uint32_t gpage, next;
@@ -141,13 +148,20 @@ static inline uint64_t window_gs(const struct bt_window *w)
 /* The slot of PML4 entry i of its half; where slot n begins. */
 unsigned wide_slot(const struct bt_window *w, unsigned i);
 uint8_t *wide_slot_at(const struct bt_window *w, unsigned slot);
+unsigned wide_slots(const struct bt_window *w);
+/* Give w->base to a wide window if there is room; give n of its slots back; make it
+ * empty. */
+void wide_reserve(struct bt_window_set *s, struct bt_window *w);
+void wide_release(const struct bt_window *w, unsigned n);
+void wide_clear(const struct bt_window *w);
+void wide_guards_free(struct bt_window_set *s);
 /* Page of a wide window; false: it is never mapped. */
 bool wide_page(const struct bt_window *w, uint64_t gva, uint32_t *gpage);
 /* Make w fit the current PML4.  false: there is no such window. */
 bool wide_ready(struct bt *bt, const struct vcpu *v, struct bt_window *w);
 /* w is for another address space from now on. */
 void wide_forget(struct bt_window *w);
-bool window_make(struct bt_window *w);
+bool window_make(struct bt_window_set *s, struct bt_window *w);
 /* Give back its address space; it is empty. */
 void window_unmake(struct bt_window *w);
 

@@ -1,5 +1,5 @@
 /*
- * Wide windows: half of a 64-bit address space, 128 TiB, in up to 32 slots of 512 GiB.
+ * Wide windows: half of a 64-bit address space, 128 TiB, in up to 64 slots of 512 GiB.
  *
  * An address is folded before it is used: bits 0-38 stay, and so do bits 47-63, so that
  * one of the other half, or one that is not canonical, faults by itself.  Of bits 39-46,
@@ -18,11 +18,11 @@
  * fault, may reach what the same guest may reach by another address.  So it must be
  * known when one begins to lead somewhere: the PML4, and such tables as it points to
  * that are empty, are traced (MEM_PF_PT).  If its slot is taken then, the window is made
- * anew, with other bits.  Entries 0 and 255 of a half always count: null pointers, and
- * the stack or the kernel.
+ * anew, with other bits.  Entry 0 of the lower half always counts, for null pointers.
  *
- * What is in the first and last MiB of a slot is never mapped: no access that is mapped
- * straddles a slot's end.
+ * What is in the first and last MiB of a slot is never mapped, and nothing else of this
+ * process lies in the MiB around it: no access straddles a slot's end, and [r15 + disp]
+ * may be used for other displacements than the one that was folded.
  */
 #include "bt/window.h"
 
@@ -32,7 +32,8 @@
 #define ADDR		0xffffffffff000ull
 #define ACCESSED	0x20ull
 #define WIDE_GPAGES	(1u << 27)	/* of a slot */
-#define WIDE_EDGE	256u		/* pages at its ends that are never mapped */
+#define EDGE_PAGES	((unsigned)(WIDE_EDGE >> PAGE_SHIFT))
+#define SLOT		(1ull << 39)
 
 unsigned wide_slot(const struct bt_window *w, unsigned i)
 {
@@ -56,6 +57,84 @@ uint8_t *wide_slot_at(const struct bt_window *w, unsigned slot)
 	return w->base + at;
 }
 
+unsigned wide_slots(const struct bt_window *w)
+{
+	return 1u << __builtin_popcount(w->bits);
+}
+
+static bool reserve_at(uint8_t *at, uint64_t len)
+{
+	uint8_t *p = mmap(at, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+			  MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (p != at && p != MAP_FAILED)
+		munmap(p, len);
+	return p == at;
+}
+
+/* Is there nothing of others around n * 512 GiB? */
+static bool guarded(struct bt_window_set *s, unsigned n)
+{
+	if (!s->guard[n])
+		s->guard[n] = reserve_at((uint8_t *)(n * SLOT - WIDE_EDGE), 2 * WIDE_EDGE) ? 1 : 2;
+	return s->guard[n] == 1;
+}
+
+void wide_guards_free(struct bt_window_set *s)
+{
+	for (unsigned n = 0; n <= WIDE_HALF; n++)
+		if (s->guard[n] == 1)
+			munmap((uint8_t *)(n * SLOT - WIDE_EDGE), 2 * WIDE_EDGE);
+}
+
+void wide_release(const struct bt_window *w, unsigned n)
+{
+	while (n--)
+		munmap(wide_slot_at(w, n) + WIDE_EDGE, SLOT - 2 * WIDE_EDGE);
+}
+
+void wide_clear(const struct bt_window *w)
+{
+	for (unsigned i = 0; i < wide_slots(w); i++)
+		if (w->owner[i])
+			mmap(wide_slot_at(w, i) + WIDE_EDGE, SLOT - 2 * WIDE_EDGE, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+/* All slots of a wide window at this base, or none. */
+static bool reserve_all(struct bt_window_set *s, struct bt_window *w)
+{
+	unsigned i;
+
+	for (i = 0; i < wide_slots(w); i++) {
+		uint8_t *at = wide_slot_at(w, i);
+		unsigned n = (unsigned)((uintptr_t)at / SLOT);
+
+		if (!guarded(s, n) || !guarded(s, n + 1) ||
+		    !reserve_at(at + WIDE_EDGE, SLOT - 2 * WIDE_EDGE))
+			break;
+	}
+	if (i == wide_slots(w))
+		return true;
+	wide_release(w, i);
+	return false;
+}
+
+/* The base's bits are none of those that tell slots apart.  The first slot of the
+ * process and the last are not used: it has mappings there, and an end at 2^47 would be
+ * no GS base. */
+void wide_reserve(struct bt_window_set *s, struct bt_window *w)
+{
+	for (uint64_t i = 1; i < WIDE_HALF; i++) {
+		if (i & w->bits || (i | w->bits) == WIDE_HALF - 1)
+			continue;
+		w->base = (uint8_t *)(i * SLOT);
+		if (reserve_all(s, w))
+			return;
+	}
+	w->base = NULL;
+}
+
 bool wide_page(const struct bt_window *w, uint64_t gva, uint32_t *gpage)
 {
 	unsigned i = gva >> 39 & (WIDE_HALF - 1), page = gva >> PAGE_SHIFT & (WIDE_GPAGES - 1);
@@ -63,7 +142,12 @@ bool wide_page(const struct bt_window *w, uint64_t gva, uint32_t *gpage)
 
 	*gpage = slot << 27 | page;
 	return gva >> 47 == (w->high ? 0x1ffff : 0) && w->owner[slot] == i + 1 &&
-	       page - WIDE_EDGE < WIDE_GPAGES - 2 * WIDE_EDGE;
+	       page - EDGE_PAGES < WIDE_GPAGES - 2 * EDGE_PAGES;
+}
+
+static void leads_note(struct bt_window *w, unsigned i)
+{
+	w->leads[i / 64] |= 1ull << i % 64;
 }
 
 static bool leads(const struct bt_window *w, unsigned i)
@@ -78,7 +162,7 @@ static bool slots_give(struct bt_window *w)
 	for (unsigned i = 0; i < WIDE_HALF; i++) {
 		uint16_t *owner = &w->owner[wide_slot(w, i)];
 
-		if (!leads(w, i) && i != 0 && i != WIDE_HALF - 1)
+		if (!leads(w, i) && (i || w->high))
 			continue;
 		if (*owner)
 			return false;
@@ -88,12 +172,12 @@ static bool slots_give(struct bt_window *w)
 }
 
 /* The fewest bits that will do, with slots that this process can have. */
-static bool slots_choose(struct bt_window *w)
+static bool slots_choose(struct bt_window_set *s, struct bt_window *w)
 {
 	for (int n = 1; n <= WIDE_BITS_MAX; n++)
 		for (unsigned bits = 1; bits < WIDE_HALF; bits++) {
 			w->bits = (uint8_t)bits;
-			if (__builtin_popcount(bits) == n && slots_give(w) && window_make(w))
+			if (__builtin_popcount(bits) == n && slots_give(w) && window_make(s, w))
 				return true;
 		}
 	return false;
@@ -133,6 +217,15 @@ static bool entry_leads(struct bt *bt, uint64_t e)
 	return false;
 }
 
+/* What led somewhere under another root, or once, may do so no more. */
+static void leads_renew(struct bt *bt, struct bt_window *w)
+{
+	memset(w->leads, 0, sizeof(w->leads));
+	for (unsigned i = 0; i < WIDE_HALF; i++)
+		if (entry_leads(bt, w->pml4[i]))
+			leads_note(w, i);
+}
+
 /* Look at the PML4 at root, where it differs from what is known. */
 static bool look(struct bt *bt, struct bt_window *w, uint64_t root)
 {
@@ -152,14 +245,18 @@ static bool look(struct bt *bt, struct bt_window *w, uint64_t root)
 		w->pml4[i] = e;
 		if (leads(w, i) || !entry_leads(bt, e))
 			continue;
-		w->leads[i / 64] |= 1ull << i % 64;
+		leads_note(w, i);
 		more = true;
 	}
 	if (w->base && (!more || slots_give(w)))
 		return true;
+	if (w->hopeless && !more)
+		return false;
 	window_empty(bt, w);
 	window_unmake(w);
-	return slots_choose(w);
+	leads_renew(bt, w);
+	w->hopeless = !slots_choose(bt->windows, w);
+	return !w->hopeless;
 }
 
 bool wide_ready(struct bt *bt, const struct vcpu *v, struct bt_window *w)
@@ -172,6 +269,7 @@ bool wide_ready(struct bt *bt, const struct vcpu *v, struct bt_window *w)
 void wide_forget(struct bt_window *w)
 {
 	w->root = WIDE_NO_ROOT;
+	w->hopeless = false;
 	memset(w->pml4, 0, sizeof(w->pml4));
 	memset(w->leads, 0, sizeof(w->leads));
 	if (w->wide && w->base)
