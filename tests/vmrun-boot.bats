@@ -8,26 +8,29 @@ setup_file() {
 	tests/guest/mkinitramfs "$BATS_FILE_TMPDIR/initramfs.gz"
 }
 
-# boots FLAVOUR ENGINE SECONDS WHAT: WHAT, smoke or selftest, passes and the guest
-# powers off.
+# boots FLAVOUR ENGINE SECONDS WHAT [CPUS]: WHAT, smoke or selftest, passes and the
+# guest powers off, having seen so many processors.
 boots() {
 	local log=$BATS_TEST_TMPDIR/console
 	guest "$1"
 	LIMIT=$(($3 + 10)) vmrun run --kernel "$guest" --initrd "$BATS_FILE_TMPDIR/initramfs.gz" \
 		--append "console=ttyS0 panic=1 ring1=$4" --no-reboot --accel "$2" --timeout "$3" \
-		>"$log" || { echo "exit $?"; tail -n 30 "$log"; return 1; }
+		--cpus "${5-1}" >"$log" || { echo "exit $?"; tail -n 30 "$log"; return 1; }
 	tr -d '\r' <"$log" >"$log.text"
 	tail -n 30 "$log.text"
 	grep -qx 'RING1 GUEST UP' "$log.text"
 	[ "$4" != selftest ] || grep -qx 'RING1 SELFTEST OK' "$log.text"
 	grep -q 'Hypervisor detected: VMware' "$log.text"
 	grep -q 'reboot: Power down' "$log.text"
+	[ "${5-1}" = 1 ] || grep -q "smp: Brought up 1 node, $5 CPUs" "$log.text"
 }
 
 @test "686 under the translator runs the self-test" { boots 686 bt 120 selftest; }
 @test "686-pae under the translator runs the self-test" { boots 686-pae bt 120 selftest; }
 @test "amd64 under the translator runs the self-test" { boots amd64 bt 200 selftest; }
 @test "amd64 under the interpreter comes up" { boots amd64 interp 300 smoke; }
+
+@test "686 on two processors under the interpreter comes up" { boots 686 interp 300 smoke 2; }
 
 # No ACPI, no APIC: the 8254 ticks, and the reset goes through the BIOS' entry.
 @test "686 without ACPI and APICs comes up and resets" {

@@ -219,6 +219,33 @@ crash() {
 	crash bt
 }
 
+# ends ENGINE: what another processor than the first one does ends the machine
+ends() {
+	WANT=1 run_guest "$1" "$GUESTS/smp_end.rom" --cpus 2
+	grep -q 'triple fault' "$BATS_TEST_TMPDIR/err"
+	grep -qx 'cpu 0:' "$BATS_TEST_TMPDIR/err"
+	grep -qx 'cpu 1, shut down:' "$BATS_TEST_TMPDIR/err"
+	[ "$(grep -c '^eax ' "$BATS_TEST_TMPDIR/err")" = 2 ]
+	grep -q 'ud2' "$BATS_TEST_TMPDIR/err"
+	WANT=$((0x55 << 1 | 1)) run_guest "$1" "$GUESTS/smp_end.rom" --cpus 3
+	WANT=0 run_guest "$1" "$GUESTS/smp_end.rom" --cpus 4
+	# With all of them busy or asleep: the time, a signal.
+	WANT=124 run_guest "$1" "$GUESTS/smp_end.rom" --cpus 1 --timeout 0.3
+	"$VMRUN" run --bios "$GUESTS/smp_end.rom" --cpus 8 --accel "$1" --serial none -v \
+		</dev/null 2>"$BATS_TEST_TMPDIR/err" &
+	local pid=$!
+	while ! grep -q accel: "$BATS_TEST_TMPDIR/err"; do kill -0 $pid; done
+	kill -TERM $pid
+	wait $pid
+}
+
+@test "smp: the machine ends by what any of its processors does" { ends interp; }
+
+@test "kvm: the machine ends by what any of its processors does" {
+	[ "$(kvm_can)" != none ] || skip "no usable /dev/kvm"
+	ends kvm
+}
+
 @test "kvm: a triple fault" {
 	[ "$(kvm_can)" != none ] || skip "no usable /dev/kvm"
 	crash kvm

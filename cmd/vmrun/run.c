@@ -198,6 +198,7 @@ static void print_stats(struct pc *pc, bool json, uint64_t run_ns)
 	struct stats_out s = { .json = json };
 
 	put_stat(&s, "run_ns", run_ns);
+	pc_stats(pc, put_stat, &s);
 	if (vm->engine->print_stats)
 		vm->engine->print_stats(vm, put_stat, &s);
 	if (json)

@@ -303,7 +303,7 @@ static bool service_requests(struct vcpu *v, enum vcpu_exit *ex)
 		*ex = VCPU_EXIT_STOP;
 		return true;
 	}
-	if (req & (VCPU_REQ_TIMER | VCPU_REQ_INIT | VCPU_REQ_SIPI)) {
+	if (req & VCPU_REQ_CALLER) {
 		*ex = VCPU_EXIT_REQ;
 		return true;
 	}

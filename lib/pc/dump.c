@@ -1,4 +1,4 @@
-/* The state of vCPU 0 as text, for crash reports. */
+/* The state of the vCPUs as text, for crash reports. */
 #include "pc/machine.h"
 
 #include <inttypes.h>
@@ -87,9 +87,17 @@ static void dump_code(const struct vcpu *v, FILE *out)
 
 void pc_dump(struct pc *pc, FILE *out)
 {
-	const struct vcpu *v = pc->vm.vcpu[0];
+	for (unsigned i = 0; i < pc->vm.ncpus; i++) {
+		const struct vcpu *v = pc->vm.vcpu[i];
 
-	dump_gprs(&v->cpu, out);
-	dump_system(&v->cpu, out);
-	dump_code(v, out);
+		if (pc->vm.ncpus > 1)
+			fprintf(out, "cpu %u%s%s:\n", i, pc->thread[i].wait_sipi ? ", not started" : "",
+				pc->thread[i].exit == VCPU_EXIT_SHUTDOWN ? ", shut down" :
+				pc->thread[i].exit == VCPU_EXIT_ERROR ? ", failed" : "");
+		if (pc->thread[i].wait_sipi)
+			continue;
+		dump_gprs(&v->cpu, out);
+		dump_system(&v->cpu, out);
+		dump_code(v, out);
+	}
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "pc/boot.h"
 #include "pc/chardev.h"
+#include "pc/cosched.h"
 #include "pc/multiboot.h"
 #include "pc/pc.h"
 #include "pc/wait.h"
@@ -33,6 +34,10 @@ struct pc_thread {
 	timer_t timer;		/* kicks the thread */
 	bool have_timer;
 	unsigned poll_ns;	/* how long it polls before it sleeps */
+	clockid_t cpu_clock;	/* of the thread */
+	uint64_t cpu_ns;	/* of it used by run() and what belongs to it, so far */
+	_Atomic uint64_t halted_ns, halted_since;	/* 0: it is not */
+	uint64_t costop_ns, run_ns;	/* stopped for others; all in all */
 	enum vcpu_exit exit;	/* why it parked */
 };
 
@@ -70,6 +75,9 @@ struct pc {
 	struct pc_thread thread[VM_CPUS_MAX];
 	_Atomic unsigned running;	/* vCPUs that are neither halted nor parked */
 	unsigned host_cpus;		/* that we may use */
+	struct cosched cosched;
+	_Atomic bool cosched_on;	/* samples are being taken */
+	uint64_t cosched_until;		/* as long as there is no need to look again */
 	bool vm_created;
 	struct err err;
 };

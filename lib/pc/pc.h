@@ -77,7 +77,12 @@ void pc_stop(struct pc *pc);
 void pc_console_leave(struct pc *pc);
 void pc_console_take(struct pc *pc);
 
-/* Registers and disassembly of vCPU 0, for crash reports. */
+/* Time of each vCPU, in nanoseconds, after pc_run(): halted; ready, but the host ran
+ * others; stopped because it was ahead of others; and how far behind it was at most. */
+void pc_stats(struct pc *pc, void (*put)(void *ptr, const char *name, uint64_t value),
+	      void *ptr);
+
+/* Registers and disassembly of each vCPU, for crash reports. */
 void pc_dump(struct pc *pc, FILE *out);
 
 /* The path of the terminal of --serial pty, else NULL. */

@@ -139,24 +139,106 @@ static void check_output(struct pc *pc)
 	pc->said_trace = trace;
 }
 
+/* --- co-scheduling -------------------------------------------------------------- */
+
+#define COSCHED_LIMIT_NS	3000000u	/* the skew at which leaders stop */
+#define COSCHED_PERIOD_NS	2000000u
+#define COSCHED_LINGER_NS	100000000u	/* how long one vCPU alone is looked at */
+
+static struct cosched_sample cosched_sample(struct pc_thread *t, uint64_t now)
+{
+	struct cosched_sample s = { .progress_ns = atomic_load(&t->halted_ns) };
+	uint64_t since = atomic_load(&t->halted_since);
+	struct timespec ts;
+
+	clock_gettime(t->cpu_clock, &ts);
+	s.progress_ns += (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+	s.idle = since;
+	if (since && now > since)
+		s.progress_ns += now - since;
+	return s;
+}
+
+static void cosched_apply(struct pc *pc, unsigned stop)
+{
+	for (unsigned i = 0; i < pc->vm.ncpus; i++) {
+		struct vcpu *v = pc->vm.vcpu[i];
+		bool is = atomic_load(&v->req) & VCPU_REQ_COSTOP;
+
+		if (stop >> i & 1 && !is)
+			vcpu_request(v, VCPU_REQ_COSTOP);
+		else if (!(stop >> i & 1) && is)
+			vcpu_withdraw(v, VCPU_REQ_COSTOP);
+	}
+}
+
+/* Compare the vCPUs while there are several to compare.  Returns when next, of
+ * clock_ns(); a vCPU that is no longer alone wakes the main loop before that. */
+static uint64_t cosched_tick(struct pc *pc, uint64_t now)
+{
+	struct cosched_sample s[VM_CPUS_MAX];
+
+	if (pc->vm.ncpus == 1)
+		return UINT64_MAX;
+	if (atomic_load(&pc->running) > 1)
+		pc->cosched_until = now + COSCHED_LINGER_NS;
+	if (now >= pc->cosched_until) {
+		atomic_store(&pc->cosched_on, false);
+		cosched_restart(&pc->cosched);
+		cosched_apply(pc, 0);
+		if (atomic_load(&pc->running) <= 1)
+			return UINT64_MAX;
+	}
+	atomic_store(&pc->cosched_on, true);
+	for (unsigned i = 0; i < pc->vm.ncpus; i++)
+		s[i] = cosched_sample(&pc->thread[i], now);
+	cosched_apply(pc, cosched_step(&pc->cosched, s, pc->vm.ncpus, COSCHED_LIMIT_NS));
+	return now + COSCHED_PERIOD_NS;
+}
+
+void pc_stats(struct pc *pc, void (*put)(void *ptr, const char *name, uint64_t value), void *ptr)
+{
+	for (unsigned i = 0; i < pc->vm.ncpus; i++) {
+		const struct pc_thread *t = &pc->thread[i];
+		uint64_t used = t->cpu_ns + t->halted_ns + t->costop_ns;
+		const struct {
+			const char *name;
+			uint64_t value;
+		} row[] = {
+			{ "halted_ns", t->halted_ns },
+			{ "ready_ns", t->run_ns > used ? t->run_ns - used : 0 },
+			{ "costop_ns", t->costop_ns },
+			{ "skew_max_ns", pc->cosched.skew_max_ns[i] },
+		};
+		char name[32];
+
+		for (unsigned k = 0; k < sizeof(row) / sizeof(row[0]); k++) {
+			snprintf(name, sizeof(name), "cpu%u_%s", i, row[k].name);
+			put(ptr, name, row[k].value);
+		}
+	}
+}
+
 /* Serve the console until a vCPU parks, the machine is to stop, or it is time.
  * Returns true on timeout. */
 static bool main_loop(struct pc *pc, uint64_t deadline_ns)
 {
 	struct pollfd p[1 + CHARDEV_POLLFDS];
 	struct timespec ts;
-	uint64_t now, count;
+	uint64_t now, next, count;
 	ssize_t n;
 
 	while (!atomic_load(&pc->stop) && !any_parked(pc)) {
 		now = clock_ns();
 		if (now >= deadline_ns)
 			return true;
-		ts = to_timespec(deadline_ns - now);
+		next = cosched_tick(pc, now);
+		next = next < deadline_ns ? next : deadline_ns;
+		ts = to_timespec(next - now);
 		p[0] = (struct pollfd){ .fd = pc->wake_fd, .events = POLLIN };
 		chardev_poll(pc->serial, p + 1);
 		if (ppoll(p, 1 + CHARDEV_POLLFDS,
-			  deadline_ns == UINT64_MAX ? NULL : &ts, NULL) <= 0)
+			  next == UINT64_MAX ? NULL : &ts, NULL) <= 0)
 			continue;
 		n = read(pc->wake_fd, &count, sizeof(count));
 		(void)n;	/* EAGAIN: it was another descriptor */
@@ -204,6 +286,7 @@ static enum pc_end run_to_end(struct pc *pc, int *code, struct err *e)
 
 	do {
 		pc_reset(pc);
+		cosched_restart(&pc->cosched);
 		release(pc, PC_RUN);
 		timeout = main_loop(pc, pc->wait.deadline_ns);
 		vm_stop(&pc->vm);

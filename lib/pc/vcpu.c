@@ -160,6 +160,21 @@ static void futex_sleep(struct vcpu *v, uint32_t mask, uint64_t until_ns)
 	atomic_store(&v->sleeping, false);
 }
 
+/* The lead is too long: sleep until the main loop takes the request back. */
+static void vcpu_costop(struct pc_thread *t)
+{
+	struct vcpu *v = t->v;
+	uint32_t req, others = VCPU_REQ_STOP | (VCPU_REQ_CALLER & ~VCPU_REQ_COSTOP);
+	uint64_t from = clock_ns();
+	long rc = 0;
+
+	atomic_store(&v->sleeping, true);
+	while ((req = atomic_load(&v->req)) & VCPU_REQ_COSTOP && !(req & others) && rc == 0)
+		rc = syscall(SYS_futex, &v->req, FUTEX_WAIT_PRIVATE, req, NULL, NULL, 0);
+	atomic_store(&v->sleeping, false);
+	t->costop_ns += clock_ns() - from;
+}
+
 /* Halted: sleep until someone requests something or a timer is due. */
 static void vcpu_sleep(struct pc_thread *t)
 {
@@ -216,7 +231,8 @@ static void vcpu_sipi(struct pc_thread *t)
 static void serve_requests(struct pc_thread *t)
 {
 	struct vcpu *v = t->v;
-	uint32_t req = atomic_fetch_and(&v->req, ~(uint32_t)VCPU_REQ_CALLER);
+	uint32_t mine = VCPU_REQ_CALLER & ~VCPU_REQ_COSTOP;
+	uint32_t req = atomic_fetch_and(&v->req, ~mine);
 
 	if (req & VCPU_REQ_TIMER)
 		run_timers(v);
@@ -224,35 +240,64 @@ static void serve_requests(struct pc_thread *t)
 		vcpu_init(t);
 	if (req & VCPU_REQ_SIPI)
 		vcpu_sipi(t);
+	if (req & VCPU_REQ_COSTOP)
+		vcpu_costop(t);
 }
 
 /* --- the thread ----------------------------------------------------------------------- */
+
+/* One of several that are not halted: the main loop compares their progress. */
+static void run_begin(struct pc *pc)
+{
+	if (atomic_fetch_add(&pc->running, 1) > 0 && !atomic_load(&pc->cosched_on))
+		run_wake(pc);
+}
+
+static void vcpu_halt(struct pc_thread *t)
+{
+	uint64_t from = clock_ns();
+
+	atomic_store(&t->halted_since, from);
+	atomic_fetch_sub(&t->pc->running, 1);
+	vcpu_sleep(t);
+	run_begin(t->pc);
+	atomic_fetch_add(&t->halted_ns, clock_ns() - from);
+	atomic_store(&t->halted_since, 0);
+}
+
+static uint64_t thread_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+}
 
 /* Run guest code until something ends it. */
 static enum vcpu_exit vcpu_run(struct pc_thread *t)
 {
 	struct vcpu *v = t->v;
+	uint64_t cpu = thread_ns(), from = clock_ns();
 	enum vcpu_exit ex;
 
 	v->vm->engine->sync_in(v);
-	atomic_fetch_add(&t->pc->running, 1);
+	run_begin(t->pc);
 	for (;;) {
 		if (t->wait_sipi)
 			ex = atomic_load(&v->req) & VCPU_REQ_STOP ?
 				VCPU_EXIT_STOP : VCPU_EXIT_HLT;
 		else
 			ex = v->vm->engine->run(v);
-		if (ex == VCPU_EXIT_HLT) {
-			atomic_fetch_sub(&t->pc->running, 1);
-			vcpu_sleep(t);
-			atomic_fetch_add(&t->pc->running, 1);
-		} else if (ex != VCPU_EXIT_REQ) {
+		if (ex == VCPU_EXIT_HLT)
+			vcpu_halt(t);
+		else if (ex != VCPU_EXIT_REQ)
 			break;
-		}
 		serve_requests(t);
 	}
 	atomic_fetch_sub(&t->pc->running, 1);
 	v->vm->engine->sync_out(v);
+	t->cpu_ns += thread_ns() - cpu;
+	t->run_ns += clock_ns() - from;
 	return ex;
 }
 
@@ -283,6 +328,7 @@ static int vcpu_create(struct pc_thread *t)
 		return rc;
 	t->created = true;
 	t->poll_ns = POLL_MIN_NS;
+	pthread_getcpuclockid(pthread_self(), &t->cpu_clock);
 	rc = make_timer(t, &v->err);
 	sigemptyset(&kick);
 	sigaddset(&kick, VCPU_KICK_SIGNAL);

@@ -25,6 +25,13 @@ void vcpu_request(struct vcpu *v, uint32_t bits)
 		engine->kick(v);
 }
 
+void vcpu_withdraw(struct vcpu *v, uint32_t bits)
+{
+	atomic_fetch_and(&v->req, ~bits);
+	if (atomic_load(&v->sleeping))
+		futex_wake_all(&v->req);
+}
+
 /* --- barriers and told pages ----------------------------------------------------- */
 
 int vm_barrier_init(struct err *e)

@@ -157,6 +157,8 @@ struct vm {
 
 /* Set request bits and kick the vCPU if it runs.  Any thread, async-signal-safe. */
 void vcpu_request(struct vcpu *v, uint32_t bits);
+/* Take requests back; a vCPU that sleeps looks again. */
+void vcpu_withdraw(struct vcpu *v, uint32_t bits);
 
 /* The queue whose timers fire on v's thread. */
 static inline struct timerq *vcpu_timers(struct vcpu *v)

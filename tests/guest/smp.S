@@ -160,9 +160,8 @@ logical:
 	setbe	%al
 	movzbl	%al, %eax
 	check	"lowest.any", %eax, $1
-	movl	$3000, %ecx
-3:	pause
-	loop	3b
+	everywhere busy_none		/* what is on its way arrives before that ends */
+	everywhere busy_none
 	call	smp_forget
 	everywhere cluster
 	ipi	0x4800+IPI, 0x13
