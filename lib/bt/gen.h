@@ -53,7 +53,8 @@ struct gen {
 	bool soft;		/* the current instruction uses soft access */
 	struct bt_site ea;	/* 64-bit: the address at hand, as sites say it */
 	bool ea_known;		/* it can be said so */
-	struct gen_fold fold;	/* 64-bit: what R15 holds */
+	struct gen_fold fold;	/* 64-bit: what R15 holds, ... */
+	bool guest_r15;		/* ... or it is the guest's, which is at T_R15, too */
 	int32_t off;		/* 64-bit: the access at hand is at [R15 + off] */
 	bool fs_ok, gs_ok;	/* checked in this unit */
 	bool ended;		/* the exit sequence was emitted */

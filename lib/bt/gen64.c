@@ -19,6 +19,13 @@ void gen64_site(struct gen *g, unsigned borrowed)
 
 /* --- addresses -------------------------------------------------------------------- */
 
+void gen64_r15_load(struct gen *g)
+{
+	if (!g->guest_r15)
+		emit_tls_load(&g->e, X86_R15, T_R15);
+	gen64_r15_loaded(g);
+}
+
 /* Say where in's operand is. */
 static void note_ea(struct gen *g, const struct x86_insn *in)
 {
@@ -34,7 +41,9 @@ void gen64_ea(struct gen *g, const struct x86_insn *in)
 	struct emit *e = &g->e;
 	unsigned w = in->adsize == 8 ? EMIT_64 : EMIT_32;
 
-	gen64_fold_lost(g);
+	if (in->base == X86_R15 || in->index == X86_R15)
+		gen64_r15_load(g);
+	gen64_r15_lost(g);
 	if (in->base == X86_RIP) {
 		uint64_t ea = g->next + (uint64_t)in->disp;
 
@@ -42,8 +51,6 @@ void gen64_ea(struct gen *g, const struct x86_insn *in)
 	} else if (in->base == X86_NOREG && in->index == X86_NOREG) {
 		emit_mov_imm(e, X86_R15, w ? (uint64_t)in->disp : (uint32_t)in->disp);
 	} else {
-		if (in->base == X86_R15 || in->index == X86_R15)
-			emit_tls_load(e, X86_R15, T_R15);
 		emit_lea(e, X86_R15, in->base, in->index, in->scale, (int32_t)in->disp, w);
 	}
 	if (in->seg == X86_FS || in->seg == X86_GS) {
@@ -128,9 +135,10 @@ static void fold_at(struct gen *g, const struct x86_insn *in, int64_t disp)
 	} else {
 		f.disp = 0;
 		if (in->base == X86_R15)
-			emit_tls_load(&g->e, X86_R15, T_R15);
+			gen64_r15_load(g);
 		else if (high)
 			emit_mov_rr(&g->e, X86_R15, in->base);
+		gen64_r15_lost(g);
 		emit_fold(&g->e, high ? X86_R15 : in->base, high);
 	}
 	g->fold = f;
@@ -174,7 +182,7 @@ void gen64_mem(struct gen *g, unsigned op, unsigned reg, int32_t disp, unsigned 
 		e8(&g->e, 0x65);
 	emit_rm(&g->e, op, reg, X86_R15, X86_NOREG, 0, disp + (window ? g->off : 0), w);
 	if (reg == X86_R15 && op == 0x8b)
-		gen64_fold_lost(g);
+		gen64_r15_lost(g);
 }
 
 /* r15, a linear address, becomes the host address of size bytes there. */
@@ -338,7 +346,7 @@ void gen64_callout(struct gen *g, const struct bt_callout *c)
 	struct emit *e = &g->e;
 	uint8_t *cont;
 
-	gen64_fold_lost(g);
+	gen64_r15_lost(g);
 	e8(e, 0x49), e8(e, 0xbf);		/* mov r15, imm64 */
 	e64(e, (uint64_t)(uintptr_t)c);
 	emit_tls_store(e, T_ARG, X86_R15);

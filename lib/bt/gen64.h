@@ -46,8 +46,21 @@ void gen64_at(struct gen *g, unsigned reg, int32_t disp, unsigned size, bool wri
  * that is at T_TMP meanwhile, or X86_NOREG. */
 void gen64_site(struct gen *g, unsigned borrowed);
 
-/* R15 was changed; n was added to reg. */
-static inline void gen64_fold_lost(struct gen *g) { g->fold.valid = false; }
+/* R15 was changed. */
+static inline void gen64_r15_lost(struct gen *g)
+{
+	g->fold.valid = g->guest_r15 = false;
+}
+
+/* R15 = the guest's; it is, and at T_R15 it is, too. */
+void gen64_r15_load(struct gen *g);
+static inline void gen64_r15_loaded(struct gen *g)
+{
+	g->fold.valid = false;
+	g->guest_r15 = true;
+}
+
+/* n was added to reg. */
 void gen64_fold_moved(struct gen *g, unsigned reg, int64_t n);
 
 /* What stands at the start and the end of a unit. */

@@ -21,7 +21,7 @@ static void push_next(struct gen *g)
 		e32(e, (uint32_t)(next >> 32));
 	}
 	emit_lea(e, X86_RSP, X86_RSP, X86_NOREG, 0, -8, EMIT_64);
-	gen64_fold_lost(g);
+	gen64_r15_lost(g);
 }
 
 static bool indirect(struct gen *g)

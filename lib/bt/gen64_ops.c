@@ -82,10 +82,8 @@ static void same_at_r15(struct gen *g)
 	t = spare_reg(in);
 	emit_tls_store(e, T_TMP, t);
 	emit_mov_rr(e, t, X86_R15);
-	if (r15) {
-		emit_tls_load(e, X86_R15, T_R15);
-		gen64_fold_lost(g);
-	}
+	if (r15)
+		gen64_r15_load(g);
 	gen64_site(g, t);
 	emit_guest64(e, in, g->bytes, t, off, window);
 	if (writes_r15(in))
@@ -98,10 +96,8 @@ static void same_reg(struct gen *g)
 	const struct x86_insn *in = g->in;
 	struct emit *e = &g->e;
 
-	if (names_reg(in, X86_R15)) {
-		emit_tls_load(e, X86_R15, T_R15);
-		gen64_fold_lost(g);
-	}
+	if (names_reg(in, X86_R15))
+		gen64_r15_load(g);
 	ebytes(e, g->bytes, in->len);
 	if (writes_r15(in))
 		emit_tls_store(e, T_R15, X86_R15);
@@ -129,6 +125,7 @@ static void lea(struct gen *g)
 		if (in.opsize == 4)
 			emit_rr(&g->e, 0x89, X86_R15, X86_R15, EMIT_32);
 		emit_tls_store(&g->e, T_R15, X86_R15);
+		gen64_r15_loaded(g);
 	} else {
 		emit_rr(&g->e, 0x89, X86_R15, reg, in.opsize == 8 ? EMIT_64 : EMIT_32);
 	}
@@ -248,8 +245,10 @@ static bool pop(struct gen *g)
 		return false;
 	gen64_at(g, X86_RSP, 0, 8, false);
 	gen64_mem(g, 0x8b, reg, 0, EMIT_64);
-	if (reg == X86_R15)
+	if (reg == X86_R15) {
 		emit_tls_store(&g->e, T_R15, X86_R15);
+		gen64_r15_loaded(g);
+	}
 	if (reg != X86_RSP)
 		add_rsp(g, 8);
 	return true;
@@ -279,7 +278,7 @@ static bool stack(struct gen *g)
 static void set_if(struct gen *g, uint32_t value)
 {
 	emit_tls_load(&g->e, X86_R15, T_VCPU);
-	gen64_fold_lost(g);
+	gen64_r15_lost(g);
 	emit_store_imm32(&g->e, HOT(H_IF), value);
 }
 
