@@ -41,6 +41,7 @@ static void sync_in(struct bt_vcpu *b)
 	*bt_tls_word(T_FSBASE) = v->cpu.seg[X86_FS].base;
 	*bt_tls_word(T_GSBASE) = v->cpu.seg[X86_GS].base;
 	*bt_tls_word(T_MASK) = b->wide_mask;
+	*bt_tls_word(T_NMASK) = ~b->wide_mask;
 }
 
 static bool canonical(uint64_t a)
@@ -187,5 +188,5 @@ const void *bt64_leave_at(struct bt_unit *u, const struct bt_site *s, uint64_t *
 	*borrowed = *bt_tls_word(T_TMP);
 	*bt_tls_word(T_SITE) = (uint32_t)BT_EXIT_FAULT << TS_REASON | s->guest;
 	*bt_tls_word(T_UNIT) = (uintptr_t)u;
-	return bt64_exit;
+	return s->fix ? (const void *)(u->code + s->fix) : bt64_exit;
 }

@@ -73,6 +73,12 @@ void emit_fold(struct emit *e, unsigned reg, bool high)
 		emit_rr(e, 0xf7, 2, X86_R15, EMIT_64);
 }
 
+void emit_fold_flags(struct emit *e, bool high)
+{
+	/* or, and r15, fs:[] */
+	emit_tls(e, high ? 0x0b : 0x23, X86_R15, high ? T_NMASK : T_MASK, EMIT_64);
+}
+
 void emit_alu64_ri(struct emit *e, unsigned alu, unsigned reg, int32_t imm)
 {
 	emit_rr(e, 0x81, alu, reg, EMIT_64);

@@ -25,6 +25,9 @@ void emit_mov_imm(struct emit *e, unsigned reg, uint64_t imm);
 /* r15 = what T_MASK keeps of reg, the rest 0, or 1 (high: reg is r15); the flags stay. */
 void emit_fold(struct emit *e, unsigned reg, bool high);
 
+/* The same of r15, which takes the flags. */
+void emit_fold_flags(struct emit *e, bool high);
+
 /* alu (emit_alu_ri) r64, simm32 */
 void emit_alu64_ri(struct emit *e, unsigned alu, unsigned reg, int32_t imm);
 

@@ -40,6 +40,17 @@ struct gen_fold {
 	int64_t disp;
 };
 
+/* 64-bit: how the flags can be had again, see gen64_flags.c. */
+struct gen_recipe {
+	uint8_t kind, reg, other, w;
+	int32_t imm;
+	const uint8_t *bytes;
+	uint8_t len;
+	uint16_t regs;		/* bitmap: these must stay */
+};
+
+#define GEN_RECIPES 24
+
 struct gen {
 	struct emit e;
 	struct bt *bt;
@@ -54,6 +65,10 @@ struct gen {
 	struct bt_site ea;	/* 64-bit: the address at hand, as sites say it */
 	bool ea_known;		/* it can be said so */
 	struct gen_fold fold;	/* 64-bit: what R15 holds, ... */
+	struct gen_recipe recipe[GEN_RECIPES];
+	uint8_t nrecipes;
+	uint8_t recipe_now;	/* of the flags as they are: number + 1; 0: none */
+	bool flags_lost;	/* the host's are not the guest's */
 	bool guest_r15;		/* ... or it is the guest's, which is at T_R15, too */
 	int32_t off;		/* 64-bit: the access at hand is at [R15 + off] */
 	bool fs_ok, gs_ok;	/* checked in this unit */

@@ -122,24 +122,38 @@ static bool is_near(int64_t disp)
 	return disp > -(WIDE_EDGE - 4096) && disp < WIDE_EDGE - 4096;
 }
 
+static void fold(struct gen *g, unsigned reg)
+{
+	bool high = g->mode & BT_M_HIGH, lose = gen64_flags_may_go(g);
+
+	if (reg != X86_R15 && (high || lose)) {
+		emit_mov_rr(&g->e, X86_R15, reg);
+		reg = X86_R15;
+	}
+	if (!lose) {
+		emit_fold(&g->e, reg, high);
+		return;
+	}
+	emit_fold_flags(&g->e, high);
+	g->flags_lost = true;
+	g->u->site[g->u->nsites - 1].fix = g->recipe_now;
+}
+
 /* R15 becomes what in's address is folded to, but for a displacement. */
 static void fold_at(struct gen *g, const struct x86_insn *in, int64_t disp)
 {
-	bool high = g->mode & BT_M_HIGH;
 	struct gen_fold f = { .valid = true, .base = in->base, .index = in->index,
 			      .scale = in->scale, .disp = disp };
 
 	if (in->base >= X86_RIP || in->index != X86_NOREG || !is_near(disp)) {
 		gen64_ea(g, in);
-		emit_fold(&g->e, X86_R15, high);
+		fold(g, X86_R15);
 	} else {
 		f.disp = 0;
 		if (in->base == X86_R15)
 			gen64_r15_load(g);
-		else if (high)
-			emit_mov_rr(&g->e, X86_R15, in->base);
 		gen64_r15_lost(g);
-		emit_fold(&g->e, high ? X86_R15 : in->base, high);
+		fold(g, in->base);
 	}
 	g->fold = f;
 }
@@ -153,7 +167,7 @@ static void window_access(struct gen *g, const struct x86_insn *in)
 	g->off = 0;
 	if (!plain) {
 		gen64_ea(g, in);
-		emit_fold(&g->e, X86_R15, g->mode & BT_M_HIGH);
+		fold(g, X86_R15);
 		return;
 	}
 	if (in->base == X86_RIP)
@@ -217,6 +231,7 @@ void gen64_access(struct gen *g, const struct x86_insn *in, unsigned size, bool 
 		window_access(g, in);
 		return;
 	}
+	gen64_flags_fix(g);
 	gen64_ea(g, in);
 	soft_check(g, size, write);
 }
@@ -316,6 +331,7 @@ void gen64_stubs(struct gen *g)
 	struct emit *e = &g->e;
 	const uint8_t *common = NULL;
 
+	gen64_flags_stubs(g);
 	for (unsigned i = 0; i < g->nstubs; i++) {
 		struct gen_stub *s = &g->stub[i];
 
@@ -346,6 +362,8 @@ void gen64_callout(struct gen *g, const struct bt_callout *c)
 	struct emit *e = &g->e;
 	uint8_t *cont;
 
+	gen64_flags_fix(g);
+	gen64_flags_forget(g);
 	gen64_r15_lost(g);
 	e8(e, 0x49), e8(e, 0xbf);		/* mov r15, imm64 */
 	e64(e, (uint64_t)(uintptr_t)c);
@@ -427,6 +445,7 @@ void gen64_jump_to(struct gen *g, uint64_t rip)
 
 void gen64_exit_jump(struct gen *g, uint64_t rip)
 {
+	gen64_flags_fix(g);
 	gen64_begin_exit(g);
 	gen64_jump_to(g, rip);
 	link_stubs(g);
@@ -505,6 +524,7 @@ void gen64_exit_lookup(struct gen *g, bool any)
 
 void gen64_exit_step(struct gen *g, uint64_t rip)
 {
+	gen64_flags_fix(g);
 	gen64_begin_exit(g);
 	gen64_leave(g, BT_EXIT_STEP, (unsigned)(rip - g->u->eip));
 }

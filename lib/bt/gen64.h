@@ -14,7 +14,7 @@
  *	flags, rax back
  *	op [r15]
  *
- * A window's: pext r15,base,[mask]; pdep r15,r15,[mask]; op gs:[r15 + disp].  What follows
+ * A window's, where the flags may not be lost (gen64_flags.c): pext r15,base,[mask]; pdep r15,r15,[mask]; op gs:[r15 + disp].  What follows
  * and is near, by the same registers, uses the same R15 (struct gen_fold), also when
  * constants were added to them meanwhile:
  *
@@ -59,6 +59,22 @@ static inline void gen64_r15_loaded(struct gen *g)
 	g->fold.valid = false;
 	g->guest_r15 = true;
 }
+
+/* May the current instruction lose the flags?  Make them right again.  Before and after
+ * an instruction; how they can be had again is not known any more. */
+bool gen64_flags_may_go(const struct gen *g);
+void gen64_flags_fix(struct gen *g);
+void gen64_flags_before(struct gen *g);
+void gen64_flags_after(struct gen *g);
+void gen64_flags_stubs(struct gen *g);
+static inline void gen64_flags_forget(struct gen *g)
+{
+	g->flags_lost = false;
+	g->recipe_now = 0;
+}
+
+/* The instruction changes no registers but those it names. */
+bool gen64_only_named(const struct x86_insn *in);
 
 /* n was added to reg. */
 void gen64_fold_moved(struct gen *g, unsigned reg, int64_t n);

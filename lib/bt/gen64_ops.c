@@ -320,8 +320,7 @@ static bool special(struct gen *g)
 
 /* --- what R15 still holds ------------------------------------------------------------ */
 
-/* The instruction changes no registers but those it names. */
-static bool only_named(const struct x86_insn *in)
+bool gen64_only_named(const struct x86_insn *in)
 {
 	switch (in->op) {
 	case X86_MOV: case X86_MOVZX: case X86_MOVSX: case X86_MOVSXD: case X86_LEA:
@@ -378,7 +377,7 @@ static void fold_after(struct gen *g)
 		    (o->reg == f->base || o->reg == f->index))
 			f->valid = false;
 	}
-	if ((names_high_byte(in) || !only_named(in)) &&
+	if ((names_high_byte(in) || !gen64_only_named(in)) &&
 	    (f->base <= X86_RBX || f->index <= X86_RBX))
 		f->valid = false;
 }
@@ -404,8 +403,16 @@ static bool one(struct gen *g)
 
 bool gen64_one(struct gen *g)
 {
-	if (!one(g))
+	uint8_t recipe = g->recipe_now;
+	bool lost = g->flags_lost;
+
+	gen64_flags_before(g);
+	if (!one(g)) {	/* what was emitted is undone */
+		g->flags_lost = lost;
+		g->recipe_now = recipe;
 		return false;
+	}
 	fold_after(g);
+	gen64_flags_after(g);
 	return true;
 }

@@ -42,6 +42,7 @@
 #define T_CALLOUT	160
 #define T_DX		168
 #define T_MASK		176	/* the window's: wide_mask() */
+#define T_NMASK		184	/* ~T_MASK */
 #define T_SIZE		192
 
 /* T_SITE at an exit: reason << 24 | an offset or a number in bits 0-15; at a TLB

@@ -84,6 +84,9 @@ struct bt_site {
 	 * where X86_RIP stands for the unit's own address. */
 	uint8_t ea_base, ea_index, ea_scale, ea_seg;
 	bool ea32;
+	/* 64-bit: where a fault leaves by, for the flags are lost; an offset in the unit,
+	 * 0: they are not.  While it is generated: recipe_now. */
+	uint16_t fix;
 	int32_t disp;
 };
 

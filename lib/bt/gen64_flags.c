@@ -1,0 +1,181 @@
+/*
+ * Flags of 64-bit code that can be had again.
+ *
+ * Folding an address by AND or OR is one instruction on the way to a load, by PEXT and
+ * PDEP two of three cycles each; but it takes the flags.  Where an instruction that set
+ * all of them can be repeated from registers that still hold what it took or made, they
+ * may be lost for a while:
+ *
+ *	cmp rax,rbx			recipe: cmp rax,rbx
+ *	mov rcx,[rdx]			mov r15,rdx; and r15,[mask]; mov rcx,gs:[r15]
+ *	jb target			cmp rax,rbx; jb target
+ *
+ * They are made again before whatever reads or keeps some of them, before C is called,
+ * where the unit is left, and before the registers of the recipe change.  A site at
+ * which they are lost has a stub, by which a fault leaves.
+ */
+#include "bt/gen64.h"
+
+#include "bt/emit64.h"
+#include "bt/layout64.h"
+
+enum { REPEAT, TEST, ADD, SUB };
+
+static uint32_t operand_regs(const struct x86_operand *o)
+{
+	return o->kind == X86_O_GPR || o->kind == X86_O_GPRH ? 1u << o->reg : 0;
+}
+
+/* Registers that in may write. */
+static uint32_t written(const struct x86_insn *in)
+{
+	uint32_t regs = 0;
+
+	for (unsigned i = 0; i < in->nops; i++)
+		if (in->o[i].access & X86_A_W)
+			regs |= operand_regs(&in->o[i]);
+	if (in->how == X86_HOW_STACK)
+		regs |= 1u << X86_RSP | 1u << X86_RBP;
+	if (!gen64_only_named(in))
+		regs |= 1u << X86_RAX | 1u << X86_RCX | 1u << X86_RDX | 1u << X86_RBX;
+	return regs;
+}
+
+static bool kills_all(const struct x86_insn *in)
+{
+	return !(X86_FL_ARITH & ~x86_flags_killed(in));
+}
+
+/* May the flags be lost while in executes? */
+static bool may_lose(const struct gen *g, const struct x86_insn *in)
+{
+	if ((in->how != X86_HOW_SAME && in->how != X86_HOW_STACK) || x86_flags_read(in))
+		return false;
+	return kills_all(in) ||
+	       (!x86_flags_changed(in) && !(written(in) & g->recipe[g->recipe_now - 1].regs));
+}
+
+bool gen64_flags_may_go(const struct gen *g)
+{
+	return g->recipe_now && may_lose(g, g->in);
+}
+
+static void repeat(struct gen *g, const struct gen_recipe *r)
+{
+	struct emit *e = &g->e;
+	bool add = r->kind == ADD;
+
+	if (r->kind == REPEAT) {
+		ebytes(e, r->bytes, r->len);
+		return;
+	}
+	if (r->kind == TEST) {
+		emit_rr(e, 0x85, r->reg, r->reg, r->w);
+		return;
+	}
+	gen64_r15_lost(g);
+	if (r->other == X86_NOREG) {
+		emit_lea(e, X86_R15, r->reg, X86_NOREG, 0, add ? -r->imm : r->imm, r->w);
+		if (r->w == EMIT_64)
+			emit_alu64_ri(e, add ? 0 : 5, X86_R15, r->imm);
+		else
+			emit_alu_ri(e, add ? 0 : 5, X86_R15, (uint32_t)r->imm);
+		return;
+	}
+	emit_rr(e, 0x89, r->reg, X86_R15, r->w);
+	emit_rr(e, add ? 0x29 : 0x01, r->other, X86_R15, r->w);
+	emit_rr(e, add ? 0x01 : 0x29, r->other, X86_R15, r->w);
+}
+
+void gen64_flags_fix(struct gen *g)
+{
+	if (g->flags_lost)
+		repeat(g, &g->recipe[g->recipe_now - 1]);
+	g->flags_lost = false;
+}
+
+void gen64_flags_before(struct gen *g)
+{
+	if (!g->flags_lost)
+		return;
+	if (may_lose(g, g->in))
+		g->u->site[g->u->nsites - 1].fix = g->recipe_now;
+	else
+		gen64_flags_fix(g);
+}
+
+/* How in's flags can be had again.  false: not at all. */
+static bool recipe_make(const struct gen *g, struct gen_recipe *r)
+{
+	const struct x86_insn *in = g->in;
+	const struct x86_operand *o = in->o;
+	bool imm = in->nops > 1 && o[1].kind == X86_O_IMM;
+
+	*r = (struct gen_recipe){ .other = X86_NOREG };
+	if (in->nops < 2)
+		return false;
+	r->regs = (uint16_t)(operand_regs(&o[0]) | operand_regs(&o[1]));
+	r->reg = o[0].reg;
+	r->w = o[0].size == 8 ? EMIT_64 : EMIT_32;
+	if (!operand_regs(&o[0]) || r->regs >> X86_R15)
+		return false;
+	switch (in->op) {
+	case X86_CMP: case X86_TEST:
+		r->kind = REPEAT;
+		r->bytes = g->bytes;
+		r->len = in->len;
+		return imm || o[1].kind == X86_O_GPR;
+	case X86_AND: case X86_OR: case X86_XOR:
+		r->kind = TEST;
+		r->regs = (uint16_t)operand_regs(&o[0]);
+		return o[0].kind == X86_O_GPR && o[0].size >= 4;
+	case X86_ADD: case X86_SUB:
+		r->kind = in->op == X86_ADD ? ADD : SUB;
+		r->imm = (int32_t)in->imm;
+		if (o[0].kind != X86_O_GPR || o[0].size < 4)
+			return false;
+		if (imm)
+			return r->imm != INT32_MIN;
+		r->other = o[1].reg;
+		return o[1].kind == X86_O_GPR && o[1].reg != o[0].reg;
+	}
+	return false;
+}
+
+void gen64_flags_after(struct gen *g)
+{
+	const struct x86_insn *in = g->in;
+	struct gen_recipe r;
+
+	if (in->how != X86_HOW_SAME && in->how != X86_HOW_STACK) {
+		gen64_flags_forget(g);
+	} else if (kills_all(in)) {
+		gen64_flags_forget(g);
+		if (g->nrecipes < GEN_RECIPES && recipe_make(g, &r)) {
+			g->recipe[g->nrecipes++] = r;
+			g->recipe_now = g->nrecipes;
+		}
+	} else if (x86_flags_changed(in) ||
+		   (g->recipe_now && written(in) & g->recipe[g->recipe_now - 1].regs)) {
+		gen64_flags_forget(g);
+	}
+}
+
+void gen64_flags_stubs(struct gen *g)
+{
+	uint16_t at[GEN_RECIPES + 1] = { 0 };
+	struct emit *e = &g->e;
+
+	for (unsigned i = 0; i < g->u->nsites; i++) {
+		struct bt_site *s = &g->u->site[i];
+
+		if (!s->fix)
+			continue;
+		if (!at[s->fix]) {
+			at[s->fix] = (uint16_t)(e->p - e->start);
+			repeat(g, &g->recipe[s->fix - 1]);
+			emit_tls_jmp(e, T_EXIT);
+		}
+		s->fix = at[s->fix];
+	}
+}
