@@ -180,12 +180,18 @@ kvm_guest() {
 	run_guest interp "$GUESTS/smp.rom" --cpus 4
 }
 
+@test "smp: four processors with paging: LOCK across pages apart, A and D, shoot-downs" {
+	run_guest interp "$GUESTS/smp_paging.rom" --cpus 4
+}
+
 @test "kvm: four processors" {
 	local can
 	can=$(kvm_can)
 	[ "$can" != none ] || skip "no usable /dev/kvm"
 	[ "$can" = all ] || run_guest kvm "$GUESTS/smp_emulated.rom" --cpus 4
-	[ "$can" != all ] || run_guest kvm "$GUESTS/smp.rom" --cpus 4
+	[ "$can" = all ] || return 0
+	run_guest kvm "$GUESTS/smp.rom" --cpus 4
+	run_guest kvm "$GUESTS/smp_paging.rom" --cpus 4
 }
 
 @test "kvm: real mode" { kvm_guest real; }

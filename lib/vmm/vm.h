@@ -112,7 +112,7 @@ struct vcpu {
 	pthread_t thread;
 	void *engine;		/* the engine's own state */
 	void *interp;		/* the interpreter's, whatever the engine: interp.h */
-	uint8_t sipi_vector;
+	_Atomic uint8_t sipi_vector;
 	/* The interrupt controller in front of this vCPU; vm->lock is taken by
 	 * the functions.  ack returns the vector, or -1 when it was spurious. */
 	bool (*intr_pending)(void *ptr);
