@@ -61,6 +61,7 @@ struct gen {
 	const uint8_t *bytes;	/* of the current instruction */
 	const struct x86_insn *in;
 	uint64_t eip, next;	/* of the current instruction and the one behind */
+	unsigned behind;	/* how many instructions of the unit follow it */
 	bool soft;		/* the current instruction uses soft access */
 	struct bt_site ea;	/* 64-bit: the address at hand, as sites say it */
 	bool ea_known;		/* it can be said so */
@@ -69,6 +70,7 @@ struct gen {
 	uint8_t nrecipes;
 	uint8_t recipe_now;	/* of the flags as they are: number + 1; 0: none */
 	bool flags_lost;	/* the host's are not the guest's */
+	bool old_kept;		/* what the current instruction shifts is at T_OLD */
 	bool guest_r15;		/* ... or it is the guest's, which is at T_R15, too */
 	int32_t off;		/* 64-bit: the access at hand is at [R15 + off] */
 	bool fs_ok, gs_ok;	/* checked in this unit */

@@ -19,7 +19,7 @@
 #include "bt/emit64.h"
 #include "bt/layout64.h"
 
-enum { REPEAT, TEST, ADD, SUB };
+enum { REPEAT, TEST, ADD, SUB, SHIFT };
 
 static uint32_t operand_regs(const struct x86_operand *o)
 {
@@ -74,6 +74,12 @@ static void repeat(struct gen *g, const struct gen_recipe *r)
 		return;
 	}
 	gen64_r15_lost(g);
+	if (r->kind == SHIFT) {
+		emit_tls_load(e, X86_R15, T_OLD);
+		emit_rr(e, 0xc1, r->reg, X86_R15, r->w);
+		e8(e, (uint8_t)r->imm);
+		return;
+	}
 	if (r->other == X86_NOREG) {
 		emit_lea(e, X86_R15, r->reg, X86_NOREG, 0, add ? -r->imm : r->imm, r->w);
 		if (r->w == EMIT_64)
@@ -94,14 +100,43 @@ void gen64_flags_fix(struct gen *g)
 	g->flags_lost = false;
 }
 
+/* Is it a shift of a register by a constant? */
+static bool is_shift(const struct x86_insn *in)
+{
+	const struct x86_operand *o = in->o;
+
+	if ((in->op != X86_SHL && in->op != X86_SHR && in->op != X86_SAR) ||
+	    o[0].kind != X86_O_GPR || o[0].reg == X86_R15 || o[0].size < 4)
+		return false;
+	return o[1].kind == X86_O_IMM && in->imm & (o[0].size == 8 ? 63 : 31);
+}
+
+/* Will an access soon want to take the flags? */
+static bool wanted_soon(const struct gen *g)
+{
+	for (unsigned i = 1; i <= 4 && i <= g->behind; i++) {
+		const struct x86_insn *in = &g->in[i];
+
+		if (x86_flags_read(in))
+			return false;
+		if (x86_has_mem(in) && in->how == X86_HOW_SAME)
+			return true;
+		if (x86_flags_changed(in))
+			return false;
+	}
+	return false;
+}
+
 void gen64_flags_before(struct gen *g)
 {
-	if (!g->flags_lost)
-		return;
-	if (may_lose(g, g->in))
+	if (g->flags_lost && may_lose(g, g->in))
 		g->u->site[g->u->nsites - 1].fix = g->recipe_now;
 	else
 		gen64_flags_fix(g);
+	/* Not before that: it may need what is there. */
+	g->old_kept = is_shift(g->in) && !g->soft && wanted_soon(g);
+	if (g->old_kept)
+		emit_tls_store(&g->e, T_OLD, g->in->o[0].reg);
 }
 
 /* How in's flags can be had again.  false: not at all. */
@@ -114,6 +149,13 @@ static bool recipe_make(const struct gen *g, struct gen_recipe *r)
 	*r = (struct gen_recipe){ .other = X86_NOREG };
 	if (in->nops < 2)
 		return false;
+	if (g->old_kept) {
+		r->kind = SHIFT;
+		r->reg = in->op == X86_SHL ? 4 : in->op == X86_SHR ? 5 : 7;
+		r->w = o[0].size == 8 ? EMIT_64 : EMIT_32;
+		r->imm = (int32_t)in->imm;
+		return true;
+	}
 	r->regs = (uint16_t)(operand_regs(&o[0]) | operand_regs(&o[1]));
 	r->reg = o[0].reg;
 	r->w = o[0].size == 8 ? EMIT_64 : EMIT_32;
@@ -149,7 +191,7 @@ void gen64_flags_after(struct gen *g)
 
 	if (in->how != X86_HOW_SAME && in->how != X86_HOW_STACK) {
 		gen64_flags_forget(g);
-	} else if (kills_all(in)) {
+	} else if (kills_all(in) || g->old_kept) {
 		gen64_flags_forget(g);
 		if (g->nrecipes < GEN_RECIPES && recipe_make(g, &r)) {
 			g->recipe[g->nrecipes++] = r;

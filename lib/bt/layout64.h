@@ -43,7 +43,8 @@
 #define T_DX		168
 #define T_MASK		176	/* the window's: wide_mask() */
 #define T_NMASK		184	/* ~T_MASK */
-#define T_SIZE		192
+#define T_OLD		192	/* what a shift was given, for its flags */
+#define T_SIZE		256
 
 /* T_SITE at an exit: reason << 24 | an offset or a number in bits 0-15; at a TLB
  * miss: number of the site << 22 | BT_MISS_* << 14 | offset of the lookup */

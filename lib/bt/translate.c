@@ -243,6 +243,7 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 
 		g->in = &d->in[i];
 		g->bytes = d->bytes + d->off[i];
+		g->behind = d->n - i - 1;
 		g->eip = u->eip + d->off[i];
 		g->next = (u->eip + d->off[i + 1]) & wrap;
 		g->soft = u->form == BT_SOFT || soft >> i & 1;

@@ -279,7 +279,20 @@ static void put_usual(void)
 	unsigned reg = below(16), other = below(16);
 	unsigned rex = 0x48 | (reg >> 3) << 2 | other >> 3;
 
-	switch (below(8)) {
+	switch (below(10)) {
+	case 8:			/* shl, shr, sar reg, n */
+		put8(0x48 | other >> 3), put8(0xc1);
+		put8(0xe0 | below(4) << 3 | (other == 4 ? 0 : other & 7));
+		put8(below(64));
+		break;
+	case 9:			/* mov reg, [place], behind what sets flags */
+		put8(rex), put8(below(2) ? 0x39 : 0x31);
+		put8(0xc0 | (reg & 7) << 3 | (other == 4 ? 0 : other & 7));
+		reg = below(16) & ~5u;
+		mov_ri(reg, place());
+		put8(0x48 | (other >> 3) << 2 | reg >> 3), put8(below(2) ? 0x8b : 0x89);
+		put8((reg & 7) | (other == 4 ? 0 : other & 7) << 3);
+		break;
 	case 0:
 		if (reg >> 3)
 			put8(0x41);
