@@ -73,7 +73,7 @@ static void check_stub(struct gen *g, uint8_t *at, const uint8_t *retry, unsigne
 	};
 }
 
-static void flags_away(struct emit *e)
+void gen64_flags_away(struct emit *e)
 {
 	emit_tls_store(e, T_AX, X86_RAX);
 	e8(e, 0x9f);				/* lahf */
@@ -81,7 +81,7 @@ static void flags_away(struct emit *e)
 	emit_tls(e, 0x89, X86_RAX, T_FL, EMIT_32);
 }
 
-static void flags_back(struct emit *e)
+void gen64_flags_back(struct emit *e)
 {
 	emit_tls(e, 0x8b, X86_RAX, T_FL, EMIT_32);
 	e8(e, 0x04), e8(e, 0x7f);		/* add al, 0x7f */
@@ -208,7 +208,7 @@ static void soft_check(struct gen *g, unsigned size, bool write)
 	int32_t tag = tag_off(write);
 	const uint8_t *retry;
 
-	flags_away(e);
+	gen64_flags_away(e);
 	retry = emit_here(e);
 	emit_rr(e, 0x89, X86_R15, X86_RAX, EMIT_32);
 	emit_rr(e, 0xc1, 5, X86_RAX, EMIT_32), e8(e, 12 - 5);	/* shr eax, 7 */
@@ -221,7 +221,7 @@ static void soft_check(struct gen *g, unsigned size, bool write)
 	emit_rm(e, 0x03, X86_R15, X86_RAX, X86_NOREG, 0, tag, EMIT_64);
 	emit_rm(e, 0x03, X86_R15, X86_RAX, X86_NOREG, 0,
 		(int32_t)offsetof(struct tlb_entry, addend), EMIT_64);
-	flags_back(e);
+	gen64_flags_back(e);
 }
 
 void gen64_access(struct gen *g, const struct x86_insn *in, unsigned size, bool write)
@@ -240,14 +240,14 @@ void gen64_check_target(struct gen *g)
 {
 	struct emit *e = &g->e;
 
-	flags_away(e);
+	gen64_flags_away(e);
 	emit_mov_rr(e, X86_RAX, X86_R15);
 	emit_rr(e, 0xc1, 4, X86_RAX, EMIT_64), e8(e, 16);	/* shl, sar */
 	emit_rr(e, 0xc1, 7, X86_RAX, EMIT_64), e8(e, 16);
 	emit_rr(e, 0x39, X86_R15, X86_RAX, EMIT_64);
 	gen_stub_add(g, emit_jcc(e, 5), NULL, g->eip, BT_EXIT_STEP, 0);
 	g->stub[g->nstubs - 1].saved = true;
-	flags_back(e);
+	gen64_flags_back(e);
 }
 
 void gen64_at(struct gen *g, unsigned reg, int32_t disp, unsigned size, bool write)
@@ -338,7 +338,7 @@ void gen64_stubs(struct gen *g)
 		emit_close32(e, s->at);
 		if (!s->retry) {		/* a test failed */
 			if (s->saved)
-				flags_back(e);
+				gen64_flags_back(e);
 			else
 				emit_tls_load(e, X86_RCX, T_CX);
 			gen64_leave(g, s->reason, (unsigned)(s->eip - g->u->eip));

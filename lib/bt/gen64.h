@@ -28,6 +28,12 @@
 /* One instruction.  false: not done inline. */
 bool gen64_one(struct gen *g);
 bool gen64_branch(struct gen *g);
+bool gen64_inline(struct gen *g);
+
+/* RAX to T_AX, the flags to EAX and T_FL; and back. */
+void gen64_flags_away(struct emit *e);
+void gen64_flags_back(struct emit *e);
+void gen64_add_rsp(struct gen *g, int32_t n);
 
 /* r15 = linear address of in's memory operand. */
 void gen64_ea(struct gen *g, const struct x86_insn *in);

@@ -1,13 +1,8 @@
 /* 64-bit instructions: data, stack, flags. */
 #include "bt/gen64.h"
 
-#include <stddef.h>
-
 #include "bt/emit64.h"
 #include "bt/layout64.h"
-
-#define HOT(n) ((int32_t)(n) * 8)
-#define V_REQ ((int32_t)offsetof(struct vcpu, req))
 
 static const struct x86_operand *mem_operand(const struct x86_insn *in)
 {
@@ -175,7 +170,7 @@ static bool same(struct gen *g)
 
 /* --- stack ------------------------------------------------------------------------ */
 
-static void add_rsp(struct gen *g, int32_t n)
+void gen64_add_rsp(struct gen *g, int32_t n)
 {
 	emit_lea(&g->e, X86_RSP, X86_RSP, X86_NOREG, 0, n, EMIT_64);
 	gen64_fold_moved(g, X86_RSP, n);
@@ -232,7 +227,7 @@ static bool push(struct gen *g)
 	default:
 		return false;
 	}
-	add_rsp(g, -8);
+	gen64_add_rsp(g, -8);
 	return true;
 }
 
@@ -250,7 +245,7 @@ static bool pop(struct gen *g)
 		gen64_r15_loaded(g);
 	}
 	if (reg != X86_RSP)
-		add_rsp(g, 8);
+		gen64_add_rsp(g, 8);
 	return true;
 }
 
@@ -268,51 +263,6 @@ static bool stack(struct gen *g)
 		gen64_mem(g, 0x8b, X86_R15, 0, EMIT_64);
 		emit_lea(&g->e, X86_RSP, X86_RBP, X86_NOREG, 0, 8, EMIT_64);
 		emit_mov_rr(&g->e, X86_RBP, X86_R15);
-		return true;
-	}
-	return false;
-}
-
-/* --- interrupt flag ----------------------------------------------------------------- */
-
-static void set_if(struct gen *g, uint32_t value)
-{
-	emit_tls_load(&g->e, X86_R15, T_VCPU);
-	gen64_r15_lost(g);
-	emit_store_imm32(&g->e, HOT(H_IF), value);
-}
-
-static bool sti(struct gen *g)
-{
-	struct emit *e = &g->e;
-	uint8_t *ok;
-
-	set_if(g, X86_FL_IF);
-	/* Something pending?  Without touching the flags: jrcxz. */
-	emit_tls_store(e, T_CX, X86_RCX);
-	emit_load(e, X86_RCX, V_REQ, EMIT_32);
-	ok = emit_jrcxz(e);
-	gen_stub_add(g, emit_jmp_open(e), NULL, g->next, BT_EXIT_STI, 0);
-	g->stub[g->nstubs - 1].saved = false;
-	emit_close8(e, ok);
-	emit_tls_load(e, X86_RCX, T_CX);
-	return true;
-}
-
-static bool special(struct gen *g)
-{
-	bool kernel = !(g->mode & BT_M_USER);
-
-	switch (g->in->op) {
-	case X86_CLI:
-		if (kernel)
-			set_if(g, 0);
-		return kernel;
-	case X86_STI:
-		return kernel && sti(g);
-	case X86_CLD:
-		return !(g->mode & BT_M_DF);
-	case X86_PAUSE:
 		return true;
 	}
 	return false;
@@ -384,8 +334,10 @@ static void fold_after(struct gen *g)
 
 static bool one(struct gen *g)
 {
-	if (g->in->op == X86_CLD || g->in->op == X86_STD || g->in->op == X86_PAUSE)
-		return special(g);
+	switch (g->in->op) {	/* whatever their class */
+	case X86_CLD: case X86_STD: case X86_PAUSE: case X86_MOV_SEG:
+		return gen64_inline(g);
+	}
 	switch (g->in->how) {
 	case X86_HOW_SAME:
 		return same(g);
@@ -395,7 +347,7 @@ static bool one(struct gen *g)
 	case X86_HOW_CALL_IND:
 		return gen64_branch(g);
 	case X86_HOW_INLINE:
-		return special(g);
+		return gen64_inline(g);
 	default:
 		return false;
 	}
