@@ -235,6 +235,9 @@ ends() {
 	grep -q 'ud2' "$BATS_TEST_TMPDIR/err"
 	WANT=$((0x55 << 1 | 1)) run_guest "$1" "$GUESTS/smp_end.rom" --cpus 3
 	WANT=0 run_guest "$1" "$GUESTS/smp_end.rom" --cpus 4
+	# Resets, one after the other.
+	run -124 timeout 60 "$VMRUN" run --bios "$GUESTS/smp_end.rom" --cpus 4 --accel "$1" \
+		--serial none --timeout 0.5
 	# With all of them busy or asleep: the time, a signal.
 	WANT=124 run_guest "$1" "$GUESTS/smp_end.rom" --cpus 1 --timeout 0.3
 	"$VMRUN" run --bios "$GUESTS/smp_end.rom" --cpus 8 --accel "$1" --serial none -v \

@@ -38,8 +38,8 @@ struct iline {
 
 _Static_assert(sizeof(struct iline) == 64, "a line is a cache line");
 
-#define ICACHE_LINES	(1u << 16)
-#define ICACHE_ALL	(ICACHE_LINES + 4096)	/* a page's lines never wrap */
+#define ICACHE_BITS	16	/* log2 of the lines; vCPUs share them out, */
+#define ICACHE_BITS_MIN	13	/* down to these, so that all take the room of one */
 
 struct simd;
 
@@ -65,7 +65,8 @@ struct interp {
 	uint8_t pauses;			/* PAUSEs executed, modulo 256 */
 	uint8_t dr_hits;		/* data breakpoints met by this instruction */
 
-	struct iline *lines;		/* ICACHE_ALL */
+	uint8_t page_shift;		/* of a page's 32-bit hash: its first line */
+	struct iline *lines;		/* icache_lines() */
 	struct x86_insn *insns;		/* the same */
 	uint8_t (*bytes)[16];		/* the same: the code they stand for */
 	struct iline one;		/* an instruction that is not cached */
@@ -92,7 +93,13 @@ static inline const struct x86_insn *line_insn(struct interp *it,
 }
 
 /* icache.c */
-int icache_create(struct interp *it, struct err *e);
+/* How many there are: a page's never wrap. */
+static inline size_t icache_lines(const struct interp *it)
+{
+	return (1ull << (32 - it->page_shift)) + PAGE_SIZE;
+}
+
+int icache_create(struct interp *it, unsigned ncpus, struct err *e);
 void icache_destroy(struct interp *it);
 /* Make it->lo.. describe the page of cpu.rip.  X86_FAULT with exc set. */
 int icache_enter(struct vcpu *v, struct interp *it);

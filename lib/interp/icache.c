@@ -72,19 +72,24 @@ void interp_vm_destroy(struct vm *vm)
 }
 
 /* Fresh anonymous memory: pages that are never used cost nothing. */
-static void *lazy_map(size_t size)
+static void *lazy_map(const struct interp *it, size_t size)
 {
-	void *p = mmap(NULL, ICACHE_ALL * size, PROT_READ | PROT_WRITE,
+	void *p = mmap(NULL, icache_lines(it) * size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
 
-int icache_create(struct interp *it, struct err *e)
+int icache_create(struct interp *it, unsigned ncpus, struct err *e)
 {
-	it->lines = lazy_map(sizeof(*it->lines));
-	it->insns = lazy_map(sizeof(*it->insns));
-	it->bytes = lazy_map(sizeof(*it->bytes));
+	unsigned bits = ICACHE_BITS;
+
+	for (unsigned n = 1; n < ncpus && bits > ICACHE_BITS_MIN; n *= 2)
+		bits--;
+	it->page_shift = (uint8_t)(32 - bits);
+	it->lines = lazy_map(it, sizeof(*it->lines));
+	it->insns = lazy_map(it, sizeof(*it->insns));
+	it->bytes = lazy_map(it, sizeof(*it->bytes));
 	if (!it->lines || !it->insns || !it->bytes) {
 		icache_destroy(it);
 		return err_set(e, -ENOMEM, "no memory for the decode cache");
@@ -92,17 +97,17 @@ int icache_create(struct interp *it, struct err *e)
 	return 0;
 }
 
-static void lazy_unmap(void *p, size_t size)
+static void lazy_unmap(const struct interp *it, void *p, size_t size)
 {
 	if (p)
-		munmap(p, ICACHE_ALL * size);
+		munmap(p, icache_lines(it) * size);
 }
 
 void icache_destroy(struct interp *it)
 {
-	lazy_unmap(it->lines, sizeof(*it->lines));
-	lazy_unmap(it->insns, sizeof(*it->insns));
-	lazy_unmap(it->bytes, sizeof(*it->bytes));
+	lazy_unmap(it, it->lines, sizeof(*it->lines));
+	lazy_unmap(it, it->insns, sizeof(*it->insns));
+	lazy_unmap(it, it->bytes, sizeof(*it->bytes));
 	it->lines = NULL;
 	it->insns = NULL;
 	it->bytes = NULL;
@@ -203,7 +208,7 @@ int icache_enter(struct vcpu *v, struct interp *it)
 	page = off >> PAGE_SHIFT;
 	off = off == UINT64_MAX ? off : off - back;
 	atomic_store_explicit(&it->off, off, memory_order_relaxed);
-	it->line = it->lines + ((uint32_t)(page * 0x9e3779b1u) >> 16) + (off & 4095);
+	it->line = it->lines + ((uint32_t)(page * 0x9e3779b1u) >> it->page_shift) + (off & 4095);
 	tag_set(v, it, off);
 	return X86_OK;
 }
