@@ -367,6 +367,31 @@ static void deadline(void)
 	test_vm.model.tsc_hz = 0;
 }
 
+/* Each one's timer is due in its own vCPU's queue. */
+static void two_timers(void)
+{
+	fresh();
+	be(1);
+	put(0x3e0, 0xb);
+	put(0x320, 0x41);
+	put(0x380, 1000000);
+	check(cpu1->timers.next_ns == test_ns + 1000000, "the other's queue");
+	check(test_vm.timers.next_ns == UINT64_MAX, "not the devices'");
+	be(0);
+	put(0x3e0, 0xb);
+	put(0x320, 0x40);
+	put(0x380, 500000);
+	check(test_vm.timers.next_ns == test_ns + 500000, "vCPU 0's is the devices'");
+	test_pass(600000);
+	check(take(cpu0) == 0x40 && take(cpu1) == -1, "one");
+	test_pass(600000);
+	check(take(cpu0) == -1 && take(cpu1) == 0x41, "the other");
+	put(0xb0, 0);
+	be(1);
+	put(0xb0, 0);
+	be(0);
+}
+
 static void x2apic(void)
 {
 	static const struct { uint32_t msr; uint64_t val; bool ok; } writes[] = {
@@ -410,6 +435,24 @@ static void x2apic(void)
 	check(msr_write(cpu0, 0x830, 2ull << 32 | 0x4842), "logical");
 	check(take(cpu1) == 0x42 && take(cpu0) == -1, "IPI");
 	check(msr_write(cpu1, 0x80b, 0), "EOI");
+	check(msr_write(cpu0, 0x830, 0x10003ull << 32 | 0x4843), "logical, cluster 1");
+	check(take(cpu1) == -1 && take(cpu0) == -1, "nobody is there");
+	check(msr_write(cpu0, 0x830, 3ull << 32 | 0x4843), "logical, both");
+	check(take(cpu1) == 0x43 && take(cpu0) == 0x43, "IPI");
+	check(msr_write(cpu0, 0x80b, 0) && msr_write(cpu1, 0x80b, 0), "EOI");
+	check(msr_write(cpu0, 0x808, 0x20), "busy");
+	check(msr_write(cpu0, 0x830, 3ull << 32 | 0x4944), "lowest priority");
+	check(take(cpu1) == 0x44 && take(cpu0) == -1, "the other one");
+	check(msr_write(cpu0, 0x808, 0) && msr_write(cpu1, 0x80b, 0), "EOI");
+	check(msr_write(cpu0, 0x830, 1ull << 32 | 0x4400), "NMI");
+	check(taken(cpu1, VCPU_REQ_NMI) && !taken(cpu0, VCPU_REQ_NMI), "to one");
+	check(msr_write(cpu0, 0x830, 0xc4500), "INIT to the others");
+	check(taken(cpu1, VCPU_REQ_INIT) && !taken(cpu0, VCPU_REQ_INIT), "INIT");
+	check(msr_read(cpu1, 0x1b, &ok) == 0xfee00c00 && msr_read(cpu1, 0x80d, &ok) == 2 &&
+	      msr_read(cpu1, 0x80f, &ok) == 0xff, "the mode and the logical id stay");
+	check(msr_write(cpu0, 0x830, 1ull << 32 | 0x4610) && taken(cpu1, VCPU_REQ_SIPI) &&
+	      cpu1->sipi_vector == 0x10, "SIPI");
+	check(msr_write(cpu1, 0x80f, 0x1ff), "enabled again");
 	check(msr_write(cpu0, 0x83f, 0x77) && take(cpu0) == 0x77, "self IPI");
 	check(msr_write(cpu0, 0x80b, 0), "EOI");
 	check(msr_write(cpu0, 0x830, 0xffffffffull << 32 | 0x4088), "broadcast");
@@ -485,6 +528,7 @@ int main(void)
 	pic_wire();
 	timer();
 	deadline();
+	two_timers();
 	x2apic();
 	fuzz();
 	lapics_free(ls);
