@@ -74,7 +74,7 @@ static void walk_fill(const struct x86_cpu *c, const struct walk_state *s,
 	w->writable = s->all & PTE_W;
 	w->exec = s->kind == WALK_32 || !(s->any & PTE_NX);
 	w->dirty = pte & PTE_D;
-	w->accessed = pte & PTE_A;
+	w->accessed = s->all & PTE_A;
 	w->global = (pte & PTE_G) && (c->cr4 & X86_CR4_PGE);
 	w->memtype = (pte & PTE_PWT ? 1 : 0) | (pte & PTE_PCD ? 2 : 0) |
 		(pte & (size > 4096 ? PTE_PAT_LARGE : PTE_PS) ? 4 : 0);

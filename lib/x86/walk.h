@@ -30,7 +30,7 @@ struct x86_walk {
 	bool writable;		/* W in every level (CR0.WP not applied) */
 	bool exec;		/* no NX in any level (SMEP not applied) */
 	bool dirty;		/* D is set in the leaf */
-	bool accessed;		/* A is set in the leaf (before this walk) */
+	bool accessed;		/* A in every level (before this walk) */
 	bool global;
 	uint8_t memtype;	/* PAT index */
 };
