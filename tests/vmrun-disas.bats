@@ -65,7 +65,7 @@ disas() {
 	assert_line --regexp '^00100007  cli +[0-9a-f]{3}  mov r15, '
 	disas '\x48\x8b\x43\x04\xfa' --bits 64 --bt-form window --at 0x2000000
 	assert_line --regexp '^unit 02000000: 6 bytes to [0-9]+, window$'
-	assert_line --regexp ' mov rax, qword ptr gs:\[r15\]$'
+	assert_line --regexp ' mov rax, qword ptr gs:\[r15 \+ 4\]$'
 }
 
 @test "--offset and --length choose a part of the file, or of a pipe" {
