@@ -260,6 +260,11 @@ ends() {
 	crash kvm
 }
 
+@test "bios: a Multiboot kernel may go back to real mode and call the BIOS" {
+	run_guest interp "$GUESTS/bios.elf"
+	run_guest bt "$GUESTS/bios.elf"
+}
+
 @test "a guest started as a Multiboot kernel prints what it prints as a ROM" {
 	run_guest interp "$GUESTS/exceptions.rom"
 	mv "$BATS_TEST_TMPDIR/interp" "$BATS_TEST_TMPDIR/rom"

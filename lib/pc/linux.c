@@ -5,7 +5,6 @@
 
 #include "base/le.h"
 #include "pc/e820.h"
-#include "pc/rmbios.h"
 
 /* Offsets in the file's first sectors and, the same, in the zero page. */
 enum {
@@ -236,7 +235,6 @@ static void load_real_mode(const struct linux_image *li, const struct boot_reque
 	setup[HDR_LOADFLAGS] |= CAN_USE_HEAP;
 	le16_put(setup + HDR_HEAP_END, REAL_HEAP_END - REAL_HEAP_BIAS);
 	mem_write(m, LOWMEM_PARAMS, setup, li->setup_len);
-	rmbios_install(m);
 	boot_real(c, REAL_SEG, REAL_SEG + 0x20, REAL_HEAP_END);
 }
 

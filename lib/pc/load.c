@@ -9,6 +9,7 @@
 #include "pc/dmi.h"
 #include "pc/e820.h"
 #include "pc/mptable.h"
+#include "pc/rmbios.h"
 #include "pc/rom.h"
 
 #define KERNEL_MAX	(512ull << 20)
@@ -138,6 +139,7 @@ static void load_tables(struct pc *pc)
 		boot_mtrrs(&pc->vm.vcpu[i]->cpu);
 	load_bda(m);
 	load_reset_vector(m);
+	rmbios_install(m);
 	mem_write(m, LOWMEM_ACPI, acpi, acpi_build(acpi, LOWMEM_ACPI, cpus));
 	mem_write(m, LOWMEM_BIOS, mp, mptable_build(mp, LOWMEM_BIOS, cpus));
 	mem_write(m, dmi_gpa, dmi, dmi_build(dmi, dmi_gpa, m->ram_size, cpus));

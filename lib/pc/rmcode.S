@@ -1,7 +1,8 @@
 /*
- * The few BIOS calls that the real-mode start of an old Linux kernel makes: it
- * asks for the memory map, sets a keyboard rate, looks at the video mode.
- * Whatever else is called returns with the carry flag set.
+ * The few BIOS calls that the real-mode start of an old Linux kernel makes, or a
+ * Multiboot kernel that goes back to real mode, as Xen does: it asks for the
+ * memory map, sets a keyboard rate, looks at the video mode.  Whatever else is
+ * called returns with the carry flag set.
  *
  * The code is data to us: lib/pc/rmbios.c copies it below 1 MiB and fills in the
  * fields at its start.  Offsets are from rmbios_start, segment registers are the
