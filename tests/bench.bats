@@ -11,19 +11,25 @@ setup_file() {
 bench() { "${BUILD:-build}/bench/$1" "${@:2}"; }
 
 @test "vb's tests give the results that are known beforehand" {
-	run -0 bench vb -t 0.001 sort sha256 crc32 matrix matsse memcpy repmovs call smc
-	# crc32 and sha256 were computed by other programs, fib(22) by hand
-	assert_line --regexp '^vb crc32 [0-9.e+]+ [0-9.e+]+ MB/s 6c709b1f$'
-	assert_line --regexp '^vb sha256 [0-9.e+]+ [0-9.e+]+ MB/s 3ebf4887$'
-	assert_line --regexp '^vb call [0-9.e+]+ [0-9.e+]+ ns 0000452f$'
-	assert_equal "$(grep -E 'matrix|matsse' <<<"$output" | cut -d' ' -f6 | uniq | wc -l)" 1
-	assert_equal "$(grep -E 'memcpy|repmovs' <<<"$output" | cut -d' ' -f6 | uniq | wc -l)" 1
-	assert_equal "${#lines[@]}" 9
+	for vb in vb vb64; do
+		run -0 bench $vb -t 0.001 sort sha256 crc32 matrix matsse matx87 memcpy repmovs call smc
+		# crc32 and sha256 were computed by other programs, fib(22) by hand
+		assert_line --regexp '^vb crc32 [0-9.e+]+ [0-9.e+]+ MB/s 6c709b1f$'
+		assert_line --regexp '^vb sha256 [0-9.e+]+ [0-9.e+]+ MB/s 3ebf4887$'
+		assert_line --regexp '^vb call [0-9.e+]+ [0-9.e+]+ ns 0000452f$'
+		assert_equal "$(grep -E 'vb mat' <<<"$output" | cut -d' ' -f6 | uniq | wc -l)" 1
+		assert_equal "$(grep -E 'memcpy|repmovs' <<<"$output" | cut -d' ' -f6 | uniq | wc -l)" 1
+		assert_equal "${#lines[@]}" 9
+	done
 }
 
-@test "vb's system tests run" {
-	run -0 bench vb -t 0.001 getpid pipe fork exec mmap signal
-	assert_equal "${#lines[@]}" 6
+@test "vb's system tests run, the pair only when it is asked for" {
+	for vb in vb vb64; do
+		run -0 bench $vb -t 0.001 getpid pipe fork exec mmap signal pair
+		assert_equal "${#lines[@]}" 7
+		run bench $vb -t 0.001 -b /nonexistent -d "$BATS_TEST_TMPDIR"
+		refute_line --partial pair
+	done
 }
 
 @test "vb says which test failed" {
@@ -37,6 +43,13 @@ bench() { "${BUILD:-build}/bench/$1" "${@:2}"; }
 	assert_line --index 0 --regexp '^0\.[01][0-9]* 0\.0[0-9]* one$'
 	assert_line --index 1 --regexp '^0\.[3-9][0-9]* 0\.0[0-9]* two$'
 	assert_line --index 2 --regexp '^0\.[3-9][0-9]* 0\.0[0-9]* stamp: exit 3$'
+}
+
+@test "stamp tells how much memory a process had, but for the mappings that do not count" {
+	run -0 bench stamp -m none perl -e '$x = "y" x (40 << 20); select(undef, undef, undef, 0.6)'
+	assert_line --regexp '^[0-9.]+ [0-9.]+ stamp: memory [4-9][0-9]{4}$'
+	run -0 bench stamp -m ring1-ram true
+	assert_line --regexp ' stamp: memory [0-9]{1,4}$'
 }
 
 @test "stamp ends what takes too long, or has said what was waited for" {
@@ -56,13 +69,33 @@ bench() { "${BUILD:-build}/bench/$1" "${@:2}"; }
 		1 tcg boot:686 5 5 s -
 		1 bt boot:686 2 2 s -
 	END
-	run -0 awk -v engine=bt -f tests/bench/table.awk "$BATS_TEST_TMPDIR/samples"
+	run -0 awk -v engine=bt -v nopair='one only' -f tests/bench/table.awk "$BATS_TEST_TMPDIR/samples"
 	assert_line '| sort | ns | 10 | 30 | 12 | **1.20** | 3.00 | 0.40 |'
 	assert_line '| crc32 | MB/s | 400 | 200 | 160 | **2.50** | 2.00 | 1.25 |'
 	assert_line 'goal: nothing slower than TCG: FAIL: crc32 1.25'
 	assert_line "goal: boot:686 in at most half of TCG's time: 0.40 PASS"
 	assert_line 'results are the same everywhere: PASS'
+	assert_line 'goal: two processes on 2 vCPUs: not there: one only'
 	sed -i 's/^1 bt sort 12 12 ns a/1 bt sort 12 12 ns c/' "$BATS_TEST_TMPDIR/samples"
 	run -1 awk -v engine=bt -f tests/bench/table.awk "$BATS_TEST_TMPDIR/samples"
 	assert_line 'results are the same everywhere: FAIL: bt:sort'
+}
+
+@test "memory and the second virtual CPU are judged" {
+	cat >"$BATS_TEST_TMPDIR/samples" <<-END
+		1 native pair:1 20 20 ns a
+		1 native pair:2 10 10 ns a
+		1 bt pair:1 30 30 ns a
+		1 bt pair:2 20 20 ns a
+		2 bt pair:1 36 36 ns a
+		2 bt pair:2 20 20 ns a
+		3 bt pair:1 40 40 ns a
+		3 bt pair:2 20 20 ns a
+		1 bt memory:amd64 40.2 40.2 MiB -
+		1 bt memory:686 31.9 31.9 MiB -
+	END
+	run -0 awk -v engine=bt -v goal=1.40 -f tests/bench/table.awk "$BATS_TEST_TMPDIR/samples"
+	assert_line "goal: memory:amd64: at most 32 MiB beyond the guest's RAM: 40.2 MiB FAIL"
+	assert_line "goal: memory:686: at most 32 MiB beyond the guest's RAM: 31.9 MiB PASS"
+	assert_line 'goal: two processes on 2 vCPUs at least 1.70 times as fast as on 1: 1.80 PASS (native: 2.00)'
 }

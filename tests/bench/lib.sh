@@ -19,13 +19,31 @@ guest()
 	tests/guest/fetch "$1" || die "no $1"
 }
 
-# vb_initramfs FILE: vb as /init, with busybox for its gzip.
+# vb_program FLAVOUR: the benchmark program of that kernel's architecture.
+vb_program()
+{
+	case $1 in
+	amd64) echo "$BUILD/bench/vb64" ;;
+	*) echo "$BUILD/bench/vb" ;;
+	esac
+}
+
+# vb_busybox FLAVOUR: the busybox for its gzip test.
+vb_busybox()
+{
+	case $1 in
+	amd64) guest busybox64 ;;
+	*) guest busybox ;;
+	esac
+}
+
+# vb_initramfs FILE FLAVOUR: vb as /init, with busybox for its gzip.
 vb_initramfs()
 {
 	vi_root=$(mktemp -d)
 	mkdir -p "$vi_root/bin" "$vi_root/proc" "$vi_root/tmp" "$vi_root/dev"
-	cp "$BUILD/bench/vb" "$vi_root/init"
-	cp "$(guest busybox)" "$vi_root/bin/busybox"
+	cp "$(vb_program "$2")" "$vi_root/init"
+	cp "$(vb_busybox "$2")" "$vi_root/bin/busybox"
 	(cd "$vi_root" && find . | cpio -o -H newc -R 0:0 --quiet) | gzip -1 >"$1.tmp" &&
 		mv "$1.tmp" "$1"
 	rm -rf "$vi_root"
@@ -55,6 +73,7 @@ guest_argv()
 
 # guest_boot SECONDS ENGINE KERNEL INITRD APPEND [OPTION...]: run it to its end,
 # with time stamps (see stamp.c), or until UNTIL has appeared on its console.
+# MEASURE_MEMORY=1 adds the most memory that the VMM took beyond the guest's.
 # PERF=FILE records a profile of the VMM there.
 guest_boot()
 {
@@ -71,5 +90,6 @@ guest_boot()
 	set +f
 	IFS=$gb_old
 	"$BUILD/bench/stamp" -t "$gb_limit" ${UNTIL:+-u "$UNTIL"} \
+		${MEASURE_MEMORY:+-m ring1-ram} \
 		${PERF:+perf record -q -e cpu-clock -g -o "$PERF" --} "$@"
 }

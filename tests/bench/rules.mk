@@ -1,11 +1,17 @@
 # The benchmark's programs: vb runs natively and as a guest's init, so it is a
-# static i386 program whatever the rest is built with.
-BENCH := $(BUILD)/bench/vb $(BUILD)/bench/stamp $(BUILD)/bench/decode $(BUILD)/bench/interp
+# static i386 program (vb) and a static amd64 one (vb64), whatever the rest is built with.
+BENCH := $(addprefix $(BUILD)/bench/,vb vb64 stamp decode interp)
+VB_DEPS := $(sort $(wildcard tests/bench/vb*.c)) tests/bench/vb.h
+VB_CC = $(CC) -O2 -static -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow \
+	-Wno-unused-parameter $(if $(WERROR),-Werror)
 
-$(BUILD)/bench/vb: $(sort $(wildcard tests/bench/vb*.c)) tests/bench/vb.h
+$(BUILD)/bench/vb: $(VB_DEPS)
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) -m32 -O2 -static -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow \
-		-Wno-unused-parameter $(if $(WERROR),-Werror) -o $@ $(filter %.c,$^)
+	$(call say,CC,$@)$(VB_CC) -m32 -o $@ $(filter %.c,$^)
+
+$(BUILD)/bench/vb64: $(VB_DEPS)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(VB_CC) -m64 -o $@ $(filter %.c,$^)
 
 $(BUILD)/bench/stamp: tests/bench/stamp.c
 	@mkdir -p $(@D)

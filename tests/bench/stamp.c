@@ -1,7 +1,7 @@
 /*
  * stamp: run a command and put times before the lines that it prints.
  *
- *	stamp [-t SECONDS] [-u TEXT] COMMAND [ARG...]
+ *	stamp [-t SECONDS] [-u TEXT] [-m NAME] COMMAND [ARG...]
  *
  * Each line of the command's standard output becomes
  *	WALL CPU LINE
@@ -10,6 +10,9 @@
  * last line is `WALL CPU stamp: exit CODE` (128 + signal, 124: out of time).
  * With -u, the command is ended by SIGTERM as soon as TEXT (at most
  * 128 characters) has appeared, and CODE is then 0; if it never does, it is not.
+ * With -m, a line `WALL CPU stamp: memory KIB` comes before it: the most that the
+ * process had in memory, looked at five times a second: its share of what is
+ * mapped (PSS), but of mappings whose name has NAME in it, and its page tables.
  * Standard input is open and silent.  Carriage returns are dropped.
  */
 
@@ -86,6 +89,65 @@ static void line_end(double began, clockid_t cpu)
 	line_len = 0;
 }
 
+/* The number behind `key` in a line of /proc, or 0 where it starts otherwise. */
+static long field(const char *text, const char *key)
+{
+	size_t n = strlen(key);
+
+	return strncmp(text, key, n) ? 0 : atol(text + n);
+}
+
+/* Memory of the process in KiB, see -m above; 0 if it has ended. */
+static long memory_kib(pid_t pid, const char *but)
+{
+	char path[64], *text = NULL;
+	size_t size = 0;
+	long sum = 0;
+	bool counts = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+	f = fopen(path, "re");
+	while (f && getline(&text, &size, f) > 0) {
+		/* a mapping begins with its addresses, in hex; keys have capitals */
+		if (strchr("0123456789abcdef", *text))
+			counts = !strstr(text, but);
+		else if (counts)
+			sum += field(text, "Pss:");
+	}
+	if (f)
+		fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f && getline(&text, &size, f) > 0)
+		sum += field(text, "VmPTE:");
+	if (f)
+		fclose(f);
+	free(text);
+	return sum;
+}
+
+/* What -m asks for: whom to look at, and the most seen. */
+static struct {
+	const char *but;	/* NULL: no -m */
+	pid_t pid;
+	double next;
+	long most_kib;
+} mem;
+
+static void memory_look(void)
+{
+	double now = clock_s(CLOCK_MONOTONIC);
+	long kib;
+
+	if (!mem.but || now < mem.next)
+		return;
+	kib = memory_kib(mem.pid, mem.but);
+	if (kib > mem.most_kib)
+		mem.most_kib = kib;
+	mem.next = clock_s(CLOCK_MONOTONIC) + 0.2;
+}
+
 /* Pass lines on until the output ends, has had `until`, or it is late. */
 static enum ending pass_lines(int in, clockid_t cpu, double began, double limit,
 			      const char *until)
@@ -99,7 +161,8 @@ static enum ending pass_lines(int in, clockid_t cpu, double began, double limit,
 
 		if (left <= 0)
 			return LATE;
-		if (poll(&p, 1, left * 1000 + 1) <= 0)
+		memory_look();
+		if (poll(&p, 1, mem.but && left > 0.1 ? 100 : left * 1000 + 1) <= 0)
 			continue;
 		n = read(in, buf, sizeof(buf));
 		if (n <= 0)
@@ -130,6 +193,13 @@ static void stop(pid_t pid, int out, double patience)
 	kill(-pid, SIGKILL);
 }
 
+static void end_line(double began, const struct rusage *use, const char *what, long value)
+{
+	printf("%.4f %.4f stamp: %s %ld\n", clock_s(CLOCK_MONOTONIC) - began,
+	       use->ru_utime.tv_sec + use->ru_stime.tv_sec +
+	       (use->ru_utime.tv_usec + use->ru_stime.tv_usec) * 1e-6, what, value);
+}
+
 int main(int argc, char **argv)
 {
 	const char *until = NULL;
@@ -140,18 +210,21 @@ int main(int argc, char **argv)
 	clockid_t cpu;
 	pid_t pid;
 
-	while ((c = getopt(argc, argv, "+t:u:")) == 't' || c == 'u') {
+	while ((c = getopt(argc, argv, "+t:u:m:")) == 't' || c == 'u' || c == 'm') {
 		if (c == 't')
 			limit = atof(optarg);
-		else
+		else if (c == 'u')
 			until = optarg;
+		else
+			mem.but = optarg;
 	}
 	if (c != -1 || optind >= argc) {
-		fprintf(stderr, "usage: stamp [-t seconds] [-u text] command [arg ...]\n");
+		fprintf(stderr, "usage: stamp [-t seconds] [-u text] [-m name] command [arg ...]\n");
 		return 2;
 	}
 	began = clock_s(CLOCK_MONOTONIC);
 	pid = start(argv + optind, &out);
+	mem.pid = pid;
 	if (clock_getcpuclockid(pid, &cpu) != 0)
 		cpu = CLOCK_MONOTONIC;
 	ending = pass_lines(out, cpu, began, limit, until);
@@ -166,8 +239,8 @@ int main(int argc, char **argv)
 	c = ending == LATE ? 124 : ending == FOUND ? 0 :
 		WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
 		WEXITSTATUS(status) ? WEXITSTATUS(status) : until ? 1 : 0;
-	printf("%.4f %.4f stamp: exit %d\n", clock_s(CLOCK_MONOTONIC) - began,
-	       use.ru_utime.tv_sec + use.ru_stime.tv_sec +
-	       (use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6, c);
+	if (mem.but)
+		end_line(began, &use, "memory", mem.most_kib);
+	end_line(began, &use, "exit", c);
 	return c;
 }

@@ -85,7 +85,7 @@ static void test_run(const struct vb_test *t, double seconds)
 	uint32_t sum;
 	unsigned n = 0;
 
-	if (t->pin) {
+	if (t->how & VB_PIN) {
 		cpu_set_t one;
 
 		CPU_ZERO(&one);
@@ -117,12 +117,12 @@ static void test_run(const struct vb_test *t, double seconds)
 	fflush(stdout);
 }
 
-static bool wanted(const char *name, char *const *names)
+static bool wanted(const struct vb_test *t, char *const *names)
 {
 	if (!*names)
-		return true;
+		return !(t->how & VB_BY_NAME);
 	for (; *names; names++)
-		if (!strcmp(*names, name))
+		if (!strcmp(*names, t->name))
 			return true;
 	return false;
 }
@@ -137,7 +137,7 @@ static bool tests_run(const struct vb_test *t, unsigned n, double seconds,
 		int status = 0;
 		pid_t pid;
 
-		if (!wanted(t->name, names))
+		if (!wanted(t, names))
 			continue;
 		pid = fork();
 		if (pid < 0)

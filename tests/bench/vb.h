@@ -1,8 +1,8 @@
 #ifndef VB_H
 #define VB_H
 /*
- * vb: the benchmark program.  One static i386 binary that runs natively, and
- * as a guest's /init under any VMM, so that all of them execute the same code.
+ * vb: the benchmark program.  A static binary, i386 or amd64, that runs natively,
+ * and as a guest's /init under any VMM, so that all of them execute the same code.
  */
 
 #include <stdbool.h>
@@ -13,11 +13,16 @@ enum vb_unit {
 	VB_MBS,		/* 10^6 bytes a second: higher is better */
 };
 
+enum vb_how {
+	VB_PIN = 1,	/* stay on one CPU: it is about switching */
+	VB_BY_NAME = 2,	/* only when it is asked for */
+};
+
 struct vb_test {
 	const char *name;
 	enum vb_unit unit;
 	uint64_t amount;	/* operations or bytes in one pass */
-	bool pin;		/* stay on one CPU: it is about switching */
+	unsigned how;		/* VB_PIN | VB_BY_NAME */
 	void (*setup)(void);	/* NULL: nothing to do before the first pass */
 	/* Do `passes` passes.  Returns the checksum of one pass, which every
 	 * pass on every machine must reproduce. */
