@@ -42,6 +42,7 @@ static void sync_in(struct bt_vcpu *b)
 	*bt_tls_word(T_GSBASE) = v->cpu.seg[X86_GS].base;
 	*bt_tls_word(T_MASK) = b->wide_mask;
 	*bt_tls_word(T_NMASK) = ~b->wide_mask;
+	*bt_tls_word(T_WINDOW) = v->hot[H_GSBASE];
 }
 
 static bool canonical(uint64_t a)
@@ -181,6 +182,14 @@ uint64_t bt64_site_ea(const struct bt_unit *u, const struct bt_site *s, uint64_t
 	if (s->ea_seg == X86_FS || s->ea_seg == X86_GS)
 		ea += *bt_tls_word(s->ea_seg == X86_FS ? T_FSBASE : T_GSBASE);
 	return ea;
+}
+
+uint64_t bt64_string_gva(const struct bt_vcpu *b, bool di, uint64_t hva)
+{
+	uint64_t began = *bt_tls_word(di ? T_DI : T_SI);
+	uint64_t folded = b->mode & BT_M_HIGH ? began | ~b->wide_mask : began & b->wide_mask;
+
+	return began + (hva - folded - *bt_tls_word(T_WINDOW));
 }
 
 const void *bt64_leave_at(struct bt_unit *u, const struct bt_site *s, uint64_t *borrowed)

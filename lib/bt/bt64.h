@@ -14,6 +14,10 @@ void bt64_jtag_off(void);
  * (R15 and a borrowed one are put in). */
 uint64_t bt64_site_ea(const struct bt_unit *u, const struct bt_site *s, uint64_t gpr[16]);
 
+/* The signal handler: the linear address for which a REP with host pointers accesses
+ * hva, di: by RDI, else by RSI. */
+uint64_t bt64_string_gva(const struct bt_vcpu *b, bool di, uint64_t hva);
+
 /* The signal handler: leave at site s of u.  Returns where to go on. */
 const void *bt64_leave_at(struct bt_unit *u, const struct bt_site *s, uint64_t *borrowed);
 #endif

@@ -122,7 +122,7 @@ static bool is_near(int64_t disp)
 	return disp > -(WIDE_EDGE - 4096) && disp < WIDE_EDGE - 4096;
 }
 
-static void fold(struct gen *g, unsigned reg)
+void gen64_fold(struct gen *g, unsigned reg)
 {
 	bool high = g->mode & BT_M_HIGH, lose = gen64_flags_may_go(g);
 
@@ -147,13 +147,13 @@ static void fold_at(struct gen *g, const struct x86_insn *in, int64_t disp)
 
 	if (in->base >= X86_RIP || in->index != X86_NOREG || !is_near(disp)) {
 		gen64_ea(g, in);
-		fold(g, X86_R15);
+		gen64_fold(g, X86_R15);
 	} else {
 		f.disp = 0;
 		if (in->base == X86_R15)
 			gen64_r15_load(g);
 		gen64_r15_lost(g);
-		fold(g, in->base);
+		gen64_fold(g, in->base);
 	}
 	g->fold = f;
 }
@@ -167,7 +167,7 @@ static void window_access(struct gen *g, const struct x86_insn *in)
 	g->off = 0;
 	if (!plain) {
 		gen64_ea(g, in);
-		fold(g, X86_R15);
+		gen64_fold(g, X86_R15);
 		return;
 	}
 	if (in->base == X86_RIP)

@@ -29,6 +29,7 @@
 bool gen64_one(struct gen *g);
 bool gen64_branch(struct gen *g);
 bool gen64_inline(struct gen *g);
+bool gen64_string(struct gen *g);
 
 /* RAX to T_AX, the flags to EAX and T_FL; and back. */
 void gen64_flags_away(struct emit *e);
@@ -37,6 +38,8 @@ void gen64_add_rsp(struct gen *g, int32_t n);
 
 /* r15 = linear address of in's memory operand. */
 void gen64_ea(struct gen *g, const struct x86_insn *in);
+/* r15 = what the address in reg is folded to; where the flags may go, they do. */
+void gen64_fold(struct gen *g, unsigned reg);
 /* Make in's memory operand, of size bytes, what gen64_mem() takes: r15 is its host
  * address, or in a window r15 + g->off the offset in it. */
 void gen64_access(struct gen *g, const struct x86_insn *in, unsigned size, bool write);

@@ -343,6 +343,8 @@ static bool one(struct gen *g)
 		return same(g);
 	case X86_HOW_STACK:
 		return stack(g);
+	case X86_HOW_STRING:
+		return gen64_string(g);
 	case X86_HOW_JUMP: case X86_HOW_JUMP_IND: case X86_HOW_CALL:
 	case X86_HOW_CALL_IND:
 		return gen64_branch(g);

@@ -44,6 +44,9 @@
 #define T_MASK		176	/* the window's: wide_mask() */
 #define T_NMASK		184	/* ~T_MASK */
 #define T_OLD		192	/* what a shift was given, for its flags */
+#define T_WINDOW	200	/* the GS base */
+#define T_DI		208	/* RDI and RSI as a REP began */
+#define T_SI		216
 #define T_SIZE		256
 
 /* T_SITE at an exit: reason << 24 | an offset or a number in bits 0-15; at a TLB

@@ -62,10 +62,15 @@ static struct bt_site *site_find(struct bt_unit *u, const uint8_t *pc)
 static const uint8_t greg[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
 	REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
 
-static void leave64(struct bt_unit *u, const struct bt_site *s, greg_t *r)
+static void leave64(const struct bt_vcpu *b, struct bt_unit *u, const struct bt_site *s,
+		    greg_t *r)
 {
 	uint64_t borrowed;
 
+	if (s->string)
+		r[REG_RDI] = (greg_t)bt64_string_gva(b, true, (uint64_t)r[REG_RDI]);
+	if (s->string == 2)
+		r[REG_RSI] = (greg_t)bt64_string_gva(b, false, (uint64_t)r[REG_RSI]);
 	r[REG_RIP] = (greg_t)(uintptr_t)bt64_leave_at(u, s, &borrowed);
 	if (s->borrowed != X86_NOREG)
 		r[greg[s->borrowed]] = (greg_t)borrowed;
@@ -76,7 +81,7 @@ static void leave(struct bt_vcpu *b, struct bt_unit *u, struct bt_site *s, greg_
 	b->fault_unit = u;
 	b->fault_site = s;
 	if (u->mode & BT_M_LONG) {
-		leave64(u, s, r);
+		leave64(b, u, s, r);
 		return;
 	}
 	if (s->string)
@@ -108,11 +113,13 @@ static bool window_mended(struct bt_vcpu *b, const struct bt_unit *u, struct bt_
 	enum window_result w;
 
 	if (u->mode & BT_M_LONG) {
-		uint64_t gpr[16];
+		uint64_t gpr[16], ea;
 
 		for (unsigned i = 0; i < 16; i++)
 			gpr[i] = (uint64_t)r[greg[i]];
-		w = window_fault_wide(b->bt, b, bt64_site_ea(u, s, gpr), addr, write);
+		ea = s->string ? bt64_string_gva(b, write, (uint64_t)(uintptr_t)addr) :
+				 bt64_site_ea(u, s, gpr);
+		w = window_fault_wide(b->bt, b, ea, addr, write);
 	} else {
 		w = window_fault(b->bt, b, addr, write);
 	}

@@ -273,6 +273,23 @@ static void put_patch(void)
 	put32(0x90909090);
 }
 
+/* REP MOVS or STOS, also over itself. */
+static void put_rep(void)
+{
+	static const uint8_t op[] = { 0xa4, 0xa5, 0xaa, 0xab };
+	uint64_t from = place();
+
+	mov_ri(X86_RSI, from);
+	mov_ri(X86_RDI, below(4) ? place() : from + below(64) - 32);
+	mov_ri(X86_RCX, below(3) ? below(16) : below(1200));
+	if (!below(4))
+		put8(0x66);
+	put8(below(8) ? 0xf3 : 0xf2);
+	if (below(2))
+		put8(0x48);
+	put8(op[below(4)]);
+}
+
 /* Frequent forms, so that units look like compiled code. */
 static void put_usual(void)
 {
@@ -365,7 +382,13 @@ static void code_make(void)
 				put_iret(i);
 			break;
 		case 1: put_flags(); break;
-		case 2: case 3: case 4: put_usual(); break;
+		case 2: case 3: put_usual(); break;
+		case 4:
+			if (below(4))
+				put_usual();
+			else
+				put_rep();
+			break;
 		case 5:
 			if (!below(4)) {
 				put_patch();
