@@ -56,6 +56,8 @@ static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
 		jcache_flush(&b->jc, JCACHE_ALL);
 		link_clear_far(bt);
 		break;
+	case VCPU_FLUSH_OTHER:
+		break;
 	default:
 		jcache_flush(&b->jc, JCACHE_NONGLOBAL);
 	}

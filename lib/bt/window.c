@@ -292,6 +292,7 @@ static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
 	}
 	wide_forget(w);
 	w->space = space_of(&b->v->cpu);
+	w->pcid = x86_pcid(&b->v->cpu);
 	w->user = b->mode & BT_M_USER;
 	w->stale = false;
 	bt->stats.windows += w->user;
@@ -478,12 +479,12 @@ bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint64_t gva, bo
 	       (w->pte[page] & need) == need;
 }
 
-static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint32_t g)
+static void flush_gpage(struct bt *bt, struct vcpu *v, struct bt_window *w, uint32_t g)
 {
 	struct x86_walk_mem m = vcpu_walk_mem(v);
-	uint32_t had;
+	uint32_t had = w->pte[g];
 
-	if (!w->base || !(had = w->pte[g]))
+	if (!had)
 		return;
 	if (had & WIN_LARGE) {
 		w->stale = true;
@@ -493,6 +494,33 @@ static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint3
 		window_unmap(bt->windows, w, g);
 }
 
+static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint64_t gva)
+{
+	uint32_t g = (uint32_t)gva >> PAGE_SHIFT;
+
+	if (!w->base || (w->wide && !wide_page(w, gva, &g)))
+		return;
+	/* That of another CR3 is compared when it is next used after MOV CR3; with PCIDs
+	 * that need not drop anything, but what is global goes now. */
+	if (w == &bt->windows->w[WIN_KERNEL] || w->space == space_of(&v->cpu))
+		flush_gpage(bt, v, w, g);
+	else if (w->pte[g] & WIN_GLOBAL)
+		w->stale = true;
+}
+
+/* Does w hold anything that is to go, or, as MOV CR3 has kept all, that another PCID has
+ * cached?  One address space has one window, whatever it is used with. */
+static bool loses(struct bt_window *w, const struct x86_cpu *c, uint64_t pcid, int what)
+{
+	bool here = w->space == space_of(c), same = w->pcid == x86_pcid(c);
+
+	if (what == VCPU_FLUSH_OTHER)
+		return w->pcid == pcid;
+	if (here)
+		w->pcid = x86_pcid(c);
+	return what == VCPU_FLUSH_SWITCH ? here && !same : what == VCPU_FLUSH_ALL || here || same;
+}
+
 void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what)
 {
 	struct bt_window_set *s = bt->windows;
@@ -500,21 +528,19 @@ void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what)
 	if (!s)
 		return;
 	if (what == VCPU_FLUSH_PAGE) {
-		uint32_t g = (uint32_t)gva >> PAGE_SHIFT;
-
-		/* User pages of other CR3s are compared when they are next used. */
 		for (unsigned i = 0; i < BT_WINDOWS; i++)
-			if ((i == WIN_KERNEL || s->w[i].space == space_of(&v->cpu)) &&
-			    (!s->w[i].wide || wide_page(&s->w[i], gva, &g)))
-				flush_page(bt, v, &s->w[i], g);
+			flush_page(bt, v, &s->w[i], gva);
 		return;
 	}
 	for (unsigned i = what == VCPU_FLUSH_ALL ? 0 : 1; i < BT_WINDOWS; i++)
-		s->w[i].stale = s->w[i].nlist > 0;
+		if (loses(&s->w[i], &v->cpu, gva, what))
+			s->w[i].stale = s->w[i].nlist > 0;
+	if (what == VCPU_FLUSH_OTHER)
+		return;
 	if (s->w[0].nlocal > WIN_LOCAL_MAX)
 		s->w[0].stale = true;
 	for (unsigned i = 0; i < s->w[0].nlocal && !s->w[0].stale; i++)
-		flush_page(bt, v, &s->w[0], s->w[0].local[i]);
+		flush_gpage(bt, v, &s->w[0], s->w[0].local[i]);
 }
 
 void window_protect(struct bt *bt, uint64_t page)

@@ -8,7 +8,7 @@
  * A window behaves as a TLB does.  A page is mapped when it is first touched
  * (SIGSEGV), with A set, writable only once D is set, the page tables allow it
  * and no one wants to be told of writes (MEM_PF_SLOWWRITE).  It may stay
- * mapped until the guest flushes it: at INVLPG the page; after MOV CR3 a user
+ * mapped until the guest flushes it: at INVLPG the page; after MOV CR3 (of its PCID) a user
  * window is compared with the page tables before it is next used.
  *
  * 64-bit code has wide windows, each for one half of the address space: up to 64 slots
@@ -63,6 +63,7 @@ struct bt_window {
 	uint64_t pml4[WIDE_HALF];	/* what stood there, without A */
 	uint64_t leads[WIDE_HALF / 64];	/* bitmap: entries that lead anywhere */
 	uint64_t space;		/* of a user window: see space_of() */
+	unsigned pcid;		/* what is cached is so under this one */
 	uint64_t used;		/* for LRU */
 	bool user, stale;	/* stale: compare with the page tables before use */
 	uint32_t local[WIN_LOCAL_MAX];	/* the kernel's: pages that MOV CR3 flushes */

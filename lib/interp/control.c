@@ -10,22 +10,28 @@
 
 void sys_flush(struct vcpu *v, enum vcpu_flush what, uint64_t gva)
 {
+	static const char *const name[] = { [VCPU_FLUSH_ALL] = "all",
+		[VCPU_FLUSH_NONGLOBAL] = "nonglobal", [VCPU_FLUSH_PAGE] = "page",
+		[VCPU_FLUSH_SWITCH] = "switch", [VCPU_FLUSH_OTHER] = "other" };
+
 	switch (what) {
 	case VCPU_FLUSH_ALL:
 		tlb_flush(&v->tlb);
 		break;
 	case VCPU_FLUSH_NONGLOBAL:
+	case VCPU_FLUSH_SWITCH:
 		tlb_flush_nonglobal(&v->tlb);
 		break;
 	case VCPU_FLUSH_PAGE:
 		tlb_flush_page(&v->tlb, gva);
 		break;
+	case VCPU_FLUSH_OTHER:
+		break;
 	}
 	if (v->on_tlb_flush)
 		v->on_tlb_flush(v, gva, what);
 	trace_line(v->vm, TRACE_MMU, "flush cpu%u %s %#llx cr3 %#llx\n", v->id,
-		   what == VCPU_FLUSH_ALL ? "all" :
-		   what == VCPU_FLUSH_PAGE ? "page" : "nonglobal",
+		   name[what],
 		   (unsigned long long)gva, (unsigned long long)v->cpu.cr3);
 }
 
@@ -71,6 +77,7 @@ static int cr0_set(struct vcpu *v, uint64_t val)
 
 	if (val >> 32 ||
 	    ((val & X86_CR0_PG) && !(val & X86_CR0_PE)) ||
+	    (!(val & X86_CR0_PG) && c->cr4 & X86_CR4_PCIDE) ||
 	    ((val & X86_CR0_NW) && !(val & X86_CR0_CD)))
 		return raise_gp(c);
 	val = (val & CR0_VALID) | X86_CR0_ET;
@@ -96,11 +103,16 @@ static int cr0_set(struct vcpu *v, uint64_t val)
 	return X86_OK;
 }
 
+#define CR3_KEEP (1ull << 63)	/* with PCIDs: no translation is dropped */
+
 int cr3_set(struct vcpu *v, uint64_t val)
 {
 	struct x86_cpu *c = &v->cpu;
 	uint64_t old = c->cr3;
+	bool keep = c->cr4 & X86_CR4_PCIDE && val & CR3_KEEP;
 
+	if (keep)
+		val &= ~CR3_KEEP;
 	if (c->long_mode && val >> X86_PHYS_BITS)
 		return raise_gp(c);
 	c->cr3 = val;
@@ -108,7 +120,10 @@ int cr3_set(struct vcpu *v, uint64_t val)
 		c->cr3 = old;
 		return X86_FAULT;
 	}
-	sys_flush(v, c->cr4 & X86_CR4_PGE ? VCPU_FLUSH_NONGLOBAL : VCPU_FLUSH_ALL, 0);
+	if (keep)
+		sys_flush(v, VCPU_FLUSH_SWITCH, 0);
+	else
+		sys_flush(v, c->cr4 & X86_CR4_PGE ? VCPU_FLUSH_NONGLOBAL : VCPU_FLUSH_ALL, 0);
 	return X86_OK;
 }
 
@@ -120,6 +135,8 @@ static uint64_t cr4_valid(const struct x86_model *m, const struct x86_cpu *c)
 
 	if (x86_model_has(m, X86_F_FSGSBASE))
 		valid |= X86_CR4_FSGSBASE;
+	if (x86_model_has(m, X86_F_PCID))
+		valid |= X86_CR4_PCIDE;
 	if (x86_model_has(m, X86_F_XSAVE))
 		valid |= X86_CR4_OSXSAVE;
 	if (x86_model_smap(m, c))
@@ -140,13 +157,15 @@ static int cr4_set(struct vcpu *v, uint64_t val)
 		return raise_gp(c);
 	if (c->long_mode && !(val & X86_CR4_PAE))
 		return raise_gp(c);
+	if (changed & val & X86_CR4_PCIDE && (!c->long_mode || c->cr3 & 0xfff))
+		return raise_gp(c);
 	if (uses_pdptes(c, c->cr0, val) &&
 	    (changed & (X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PSE | X86_CR4_SMEP)) &&
 	    load_pdptes(v) != X86_OK)
 		return X86_FAULT;
 	c->cr4 = val;
 	if (changed & (X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP |
-		       X86_CR4_SMAP))
+		       X86_CR4_SMAP) || changed & old & X86_CR4_PCIDE)
 		sys_flush(v, VCPU_FLUSH_ALL, 0);
 	return X86_OK;
 }
@@ -452,12 +471,15 @@ int op_invlpg(struct vcpu *v, const struct x86_insn *in)
 	return X86_OK;
 }
 
-/* CR4.PCIDE is not offered: PCID 0 is the only one. */
+/* SDM vol. 2, INVPCID: a page, all of a PCID, all, all that is not global. */
+enum { INVPCID_PAGE, INVPCID_ONE, INVPCID_ALL, INVPCID_NONGLOBAL };
+
 int op_invpcid(struct vcpu *v, const struct x86_insn *in)
 {
 	struct x86_cpu *c = &v->cpu;
 	uint8_t buf[16];
 	uint64_t type, pcid, gva;
+	bool here;
 
 	interp_serialize();
 	if (c->cpl)
@@ -467,12 +489,19 @@ int op_invpcid(struct vcpu *v, const struct x86_insn *in)
 		return X86_FAULT;
 	pcid = le64_get(buf);
 	gva = le64_get(buf + 8);
-	if (type > 3 || (type < 2 && pcid) || (type == 0 && !canonical(gva)))
+	if (type > INVPCID_NONGLOBAL || pcid >> 12 ||
+	    (type <= INVPCID_ONE && pcid && !(c->cr4 & X86_CR4_PCIDE)) ||
+	    (type == INVPCID_PAGE && !canonical(gva)))
 		return raise_gp(c);
-	if (type == 0)
+	here = pcid == x86_pcid(c);
+	if (type > INVPCID_ONE)
+		sys_flush(v, VCPU_FLUSH_ALL, 0);
+	else if (!here)		/* a page: as all of them */
+		sys_flush(v, VCPU_FLUSH_OTHER, pcid);
+	else if (type == INVPCID_PAGE)
 		sys_flush(v, VCPU_FLUSH_PAGE, gva);
 	else
-		sys_flush(v, type == 2 ? VCPU_FLUSH_ALL : VCPU_FLUSH_NONGLOBAL, 0);
+		sys_flush(v, VCPU_FLUSH_NONGLOBAL, 0);
 	return X86_OK;
 }
 

@@ -55,8 +55,17 @@ enum vcpu_exit {
  */
 #define VCPU_KICK_SIGNAL (SIGRTMIN + 1)
 
-/* What the guest flushed: MOV CR0/CR4, MOV CR3, INVLPG. */
-enum vcpu_flush { VCPU_FLUSH_ALL, VCPU_FLUSH_NONGLOBAL, VCPU_FLUSH_PAGE };
+/*
+ * What the guest flushed.  v->tlb holds what is global and what is of the PCID in use,
+ * so it takes SWITCH as it takes NONGLOBAL, and OTHER is nothing to it.
+ */
+enum vcpu_flush {
+	VCPU_FLUSH_ALL,		/* MOV CR0, CR4 */
+	VCPU_FLUSH_NONGLOBAL,	/* MOV CR3, INVPCID: what is of the PCID in use now */
+	VCPU_FLUSH_PAGE,	/* INVLPG */
+	VCPU_FLUSH_SWITCH,	/* MOV CR3 to another address space that keeps all */
+	VCPU_FLUSH_OTHER,	/* INVPCID of a PCID that is not in use: gva is its number */
+};
 
 struct vm;
 struct vcpu;

@@ -202,6 +202,12 @@ static inline bool x86_paging(const struct x86_cpu *c)
 	return c->cr0 & X86_CR0_PG;
 }
 
+/* The process-context identifier in use. */
+static inline unsigned x86_pcid(const struct x86_cpu *c)
+{
+	return c->cr4 & X86_CR4_PCIDE ? c->cr3 & 0xfff : 0;
+}
+
 static inline bool x86_protected(const struct x86_cpu *c)
 {
 	return (c->cr0 & X86_CR0_PE) && !(c->rflags & X86_FL_VM);

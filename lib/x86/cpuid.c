@@ -26,6 +26,7 @@ static const struct bit {
 	{ 1, 0, ECX, 9, X86_F_SSSE3, V2 },
 	{ 1, 0, ECX, 12, X86_F_FMA, V3 },
 	{ 1, 0, ECX, 13, X86_F_CX16, V2 },
+	{ 1, 0, ECX, 17, X86_F_PCID, HOST },
 	{ 1, 0, ECX, 19, X86_F_SSE41, V2 },
 	{ 1, 0, ECX, 20, X86_F_SSE42, V2 },
 	{ 1, 0, ECX, 22, X86_F_MOVBE, V3 },
@@ -192,7 +193,7 @@ void x86_model_update(struct x86_model *m)
 	static const uint8_t needs_xsave[] = { X86_F_XSAVE, X86_F_XSAVEOPT,
 		X86_F_XSAVEC, X86_F_XSAVES, X86_F_XGETBV1 };
 	static const uint8_t needs_lm[] = { X86_F_LM, X86_F_SYSCALL,
-		X86_F_LAHF64, X86_F_FSGSBASE, X86_F_CX16 };
+		X86_F_LAHF64, X86_F_FSGSBASE, X86_F_CX16, X86_F_PCID };
 	uint32_t r[4];
 
 	memset(m->feat, 0, sizeof(m->feat));

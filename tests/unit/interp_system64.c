@@ -2,7 +2,7 @@
  * Expectations: SDM vol. 2 and 3, AMD APM vol. 2 and 3. */
 #include "sysrig.h"
 
-static unsigned flushes[3];
+static unsigned flushes[VCPU_FLUSH_OTHER + 1];
 
 static void on_flush(struct vcpu *w, uint64_t gva, int what)
 {

@@ -25,7 +25,7 @@ static bool bit(const struct x86_model *m, uint32_t leaf, unsigned reg, unsigned
 static void never(const struct x86_model *m)
 {
 	static const struct { uint32_t leaf; uint8_t reg, bit; const char *name; } no[] = {
-		{ 1, 2, 3, "MONITOR" }, { 1, 2, 5, "VMX" }, { 1, 2, 17, "PCID" },
+		{ 1, 2, 3, "MONITOR" }, { 1, 2, 5, "VMX" },
 		{ 1, 3, 1, "VME" }, { 1, 3, 21, "DS" },
 		{ 7, 1, 2, "SGX" }, { 7, 1, 4, "HLE" }, { 7, 1, 11, "RTM" },
 		{ 7, 1, 16, "AVX512F" }, { 7, 1, 30, "AVX512BW" },
