@@ -74,7 +74,9 @@ disas() {
 	refute_line --regexp '^0010000[2-9]'
 	truncate -s 10G "$BATS_TEST_TMPDIR/sparse"
 	printf '\x01\xd8' >>"$BATS_TEST_TMPDIR/sparse"
-	run -0 vmrun disas --offset $((10 << 30)) "$BATS_TEST_TMPDIR/sparse"
+	for offset in $((10 << 30)) 10G 0x280000000; do
+		run -0 vmrun disas --offset $offset --length 1k "$BATS_TEST_TMPDIR/sparse"
+	done
 	assert_line --regexp '^00100000  add eax, ebx '
 	run -0 bash -c "{ head -c 3000000 /dev/zero; printf '\x01\xd8'; } | '$VMRUN' disas --offset 3000000 -"
 	assert_line --regexp '^00100000  add eax, ebx '
@@ -103,8 +105,10 @@ disas() {
 	fails 2 'disas: --at: 0x10000: 16-bit code begins at 0x0 to 0xffff' \
 		disas --bits 16 --at 0x10000 x
 	fails 3 'disas: --bits: 8-bit code cannot be shown, only 16, 32 and 64-bit' disas --bits 8 x
-	fails 2 'disas: --length: 0: out of range .*' disas --length 0 x
-	fails 2 'disas: --length: 1048577: out of range .*' disas --length 1048577 x
+	fails 2 'disas: --length: 0: out of range \(1 to 1M\)' disas --length 0 x
+	fails 2 'disas: --length: 1048577: out of range \(1 to 1M\)' disas --length 1048577 x
+	fails 2 'disas: --length: 2M: out of range \(1 to 1M\)' disas --length 2M x
+	fails 2 'disas: --offset: 1x: not a size .*' disas --offset 1x x
 	fails 3 'disas: /etc/passwd: no bytes there' disas --offset 1000000 /etc/passwd
 	fails 3 'disas: .*: [0-9]+ bytes at 0xfff0 leave the 64 KiB of a segment' \
 		disas --bits 16 --at 0xfff0 /etc/passwd

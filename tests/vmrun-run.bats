@@ -32,6 +32,7 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	assert_line --regexp '^bt: '
 	assert_line 'interp: yes'
 	fails 2 '--version: x: only -v may follow' --version x
+	fails 2 '--version: x: only -v may follow' --version -v x
 }
 
 @test "a full standard output is an error" {

@@ -20,9 +20,9 @@ const struct cli_opt disas_opts[] = {
 	{ "at", 0, CLI_ADDRESS, "ADDR", AT(at), 0, UINT64_MAX,
 	  "address of the first byte (default 0x100000, with\n"
 	  "--bits 16 0x7c00)" },
-	{ "offset", 0, CLI_ADDRESS, "N", AT(offset), 0, INT64_MAX,
+	{ "offset", 0, CLI_OFFSET, "N", AT(offset), 0, INT64_MAX,
 	  "where in FILE the code begins, in bytes (default 0)" },
-	{ "length", 0, CLI_ADDRESS, "N", AT(length), 1, PC_DISAS_MAX,
+	{ "length", 0, CLI_OFFSET, "N", AT(length), 1, PC_DISAS_MAX,
 	  "how many bytes of code (default all, at most 1M)" },
 	{ "bt-form", 0, CLI_CHOICE, "soft|window", AT(form), 0, 0,
 	  "how guest memory is accessed (default soft)" },

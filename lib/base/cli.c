@@ -139,9 +139,14 @@ static int parse_size(const struct cli_opt *o, const char *s, void *at, struct e
 	return 0;
 }
 
+static bool is_hex(const char *s)
+{
+	return s[0] == '0' && (s[1] == 'x' || s[1] == 'X');
+}
+
 static int parse_address(const struct cli_opt *o, const char *s, void *at, struct err *e)
 {
-	bool hex = s[0] == '0' && (s[1] == 'x' || s[1] == 'X');
+	bool hex = is_hex(s);
 	const char *digits = hex ? s + 2 : s;
 	size_t n = strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789");
 	unsigned long long v;
@@ -205,6 +210,8 @@ static int opt_store(const struct cli_opt *o, const char *val, void *out, struct
 		return parse_size(o, val, at, e);
 	case CLI_ADDRESS:
 		return parse_address(o, val, at, e);
+	case CLI_OFFSET:
+		return is_hex(val) ? parse_address(o, val, at, e) : parse_size(o, val, at, e);
 	case CLI_NUMBER:
 		return parse_number(o, val, at, e);
 	case CLI_SECONDS:
@@ -316,10 +323,10 @@ static int dispatch(struct cli *c, int argc, char **argv)
 	if (is_help(argv[1]))
 		return tool_help(t, stdout);
 	if (!strcmp(argv[1], "--version")) {
-		bool verbose = argc == 3 && !strcmp(argv[2], "-v");
+		bool verbose = argc > 2 && !strcmp(argv[2], "-v");
 
-		if (argc > 2 && !verbose) {
-			cli_say(c, "--version: %s: only -v may follow", argv[2]);
+		if (argc > 2 + verbose) {
+			cli_say(c, "--version: %s: only -v may follow", argv[2 + verbose]);
 			return CLI_USAGE;
 		}
 		t->version(verbose);

@@ -33,6 +33,7 @@ enum cli_kind {		/* what lies at opt.off of the options struct */
 	CLI_STRING,	/* const char *, at least min bytes long */
 	CLI_SIZE,	/* uint64_t, bytes, min..max */
 	CLI_ADDRESS,	/* uint64_t, 0x and hexadecimal or decimal, min..max */
+	CLI_OFFSET,	/* uint64_t, bytes as in CLI_SIZE or CLI_ADDRESS, min..max */
 	CLI_NUMBER,	/* unsigned, min..max */
 	CLI_SECONDS,	/* double, above 0 and at most max */
 	CLI_CHOICE,	/* int: the index in arg, which is "a|b|c" */
