@@ -14,14 +14,19 @@ static const char loader_name[] = "ring1";
 /* Version 1 */
 enum { I1_FLAGS = 0, I1_MEM_LOWER = 4, I1_MEM_UPPER = 8, I1_CMDLINE = 16,
 	I1_MODS_COUNT = 20, I1_MODS_ADDR = 24, I1_MMAP_LEN = 44, I1_MMAP_ADDR = 48,
-	I1_LOADER = 64, I1_LEN = 120 };
-enum { F1_MEMORY = 1, F1_CMDLINE = 4, F1_MODS = 8, F1_MMAP = 0x40, F1_LOADER = 0x200 };
+	I1_LOADER = 64, I1_FRAMEBUFFER = 88, I1_LEN = 120 };
+enum { F1_MEMORY = 1, F1_CMDLINE = 4, F1_MODS = 8, F1_MMAP = 0x40, F1_LOADER = 0x200,
+	F1_FRAMEBUFFER = 0x1000 };
 enum { MOD1_LEN = 16, MMAP1_LEN = 24 };
 
 /* Version 2 */
 enum mb2_info { I2_END = 0, I2_CMDLINE = 1, I2_LOADER = 2, I2_MODULE = 3, I2_MEMORY = 4,
 	I2_MMAP = 6, I2_ACPI_OLD = 14, I2_ACPI_NEW = 15 };
 enum { MMAP2_LEN = 24 };
+
+/* The screen: EGA text, 80 by 25, as it is after a PC's start. */
+enum { TEXT_GPA = 0xb8000, TEXT_COLS = 80, TEXT_ROWS = 25, TEXT_CELL = 2, FB_EGA_TEXT = 2,
+	FB_LEN = 24 };
 
 /* What is being built: a copy of guest memory from gpa on. */
 struct info {
@@ -42,7 +47,7 @@ bool mbinfo_fits(const struct boot_request *rq)
 bool mbinfo2_has(uint32_t type)
 {
 	return (type >= I2_CMDLINE && type <= I2_MEMORY) || type == I2_MMAP ||
-		type == I2_ACPI_OLD || type == I2_ACPI_NEW;
+		type == MBINFO2_FRAMEBUFFER || type == I2_ACPI_OLD || type == I2_ACPI_NEW;
 }
 
 /* A zeroed, 8-byte aligned piece; mbinfo_fits() has seen to the room. */
@@ -67,6 +72,18 @@ static uint32_t put_string(struct info *in, const char *s)
 
 	memcpy(p, s, n);
 	return gpa_of(in, p);
+}
+
+/* Address, bytes a line, columns, lines, bits a character, type: the same in both
+ * versions. */
+static void put_screen(uint8_t *p)
+{
+	le64_put(p, TEXT_GPA);
+	le32_put(p + 8, TEXT_COLS * TEXT_CELL);
+	le32_put(p + 12, TEXT_COLS);
+	le32_put(p + 16, TEXT_ROWS);
+	p[20] = TEXT_CELL * 8;
+	p[21] = FB_EGA_TEXT;
 }
 
 static uint32_t mem_upper_kib(const struct mem *m)
@@ -105,19 +122,22 @@ static void put_modules1(struct info *in, uint8_t *hdr, const struct boot_reques
 }
 
 void mbinfo1_write(struct mem *m, uint32_t gpa, const struct boot_request *rq,
-		   const uint32_t *module_addr)
+		   const uint32_t *module_addr, bool screen)
 {
 	struct info info = { .gpa = gpa }, *in = &info;
 	uint8_t *hdr;
 
 	hdr = take(in, I1_LEN);
-	le32_put(hdr + I1_FLAGS, F1_MEMORY | F1_CMDLINE | F1_MODS | F1_MMAP | F1_LOADER);
+	le32_put(hdr + I1_FLAGS, F1_MEMORY | F1_CMDLINE | F1_MODS | F1_MMAP | F1_LOADER |
+		 (screen ? F1_FRAMEBUFFER : 0));
 	le32_put(hdr + I1_MEM_LOWER, LOWMEM_EBDA >> 10);
 	le32_put(hdr + I1_MEM_UPPER, mem_upper_kib(m));
 	le32_put(hdr + I1_CMDLINE, put_string(in, rq->append));
 	le32_put(hdr + I1_LOADER, put_string(in, loader_name));
 	put_modules1(in, hdr, rq, module_addr);
 	put_mmap1(in, hdr, m);
+	if (screen)
+		put_screen(hdr + I1_FRAMEBUFFER);
 	mem_write(m, gpa, in->buf, in->len);
 }
 
@@ -151,7 +171,7 @@ static void tag_mmap(struct info *in, const struct mem *m)
 }
 
 void mbinfo2_write(struct mem *m, uint32_t gpa, const struct boot_request *rq,
-		   const uint32_t *module_addr)
+		   const uint32_t *module_addr, bool screen)
 {
 	struct info info = { .gpa = gpa }, *in = &info;
 	uint8_t *p;
@@ -171,6 +191,8 @@ void mbinfo2_write(struct mem *m, uint32_t gpa, const struct boot_request *rq,
 	le32_put(p, LOWMEM_EBDA >> 10);
 	le32_put(p + 4, mem_upper_kib(m));
 	tag_mmap(in, m);
+	if (screen)
+		put_screen(tag(in, MBINFO2_FRAMEBUFFER, FB_LEN));
 	mem_read(m, rq->acpi_rsdp, tag(in, I2_ACPI_OLD, 20), 20);
 	mem_read(m, rq->acpi_rsdp, tag(in, I2_ACPI_NEW, RSDP_LEN), RSDP_LEN);
 	tag(in, I2_END, 0);

@@ -11,10 +11,11 @@
 
 /* Version 1, section 3.1 */
 enum { MB1_MAGIC = 0x1badb002, MB1_SEARCH = 8192, MB1_LEN = 12, MB1_ADDR_LEN = 32,
-	MB1_PAGE_ALIGN = 1, MB1_MEMORY = 2, MB1_MUST = 0xffff, MB1_ADDRESSES = 1 << 16 };
+	MB1_PAGE_ALIGN = 1, MB1_MEMORY = 2, MB1_VIDEO = 4, MB1_MUST = 0xffff, MB1_ADDRESSES = 1 << 16 };
 /* Version 2, section 3.1 */
 enum { MB2_SEARCH = 32768, MB2_LEN = 16, MB2_TAG_LEN = 8, MB2_OPTIONAL = 1 };
 #define MB2_MAGIC 0xe85250d6u
+enum { CON_REQUIRED = 1, CON_TEXT = 2 };	/* flags of MB2_CONSOLE */
 enum mb2_tag { MB2_END = 0, MB2_REQUEST = 1, MB2_ADDRESS = 2, MB2_ENTRY = 3,
 	MB2_CONSOLE = 4, MB2_FRAMEBUFFER = 5, MB2_MODULE_ALIGN = 6, MB2_EFI_BS = 7,
 	MB2_EFI32 = 8, MB2_EFI64 = 9, MB2_RELOCATABLE = 10 };
@@ -105,11 +106,13 @@ static int check_v1(struct multiboot_image *mb, const struct image *k, size_t hd
 		    struct err *e)
 {
 	uint32_t flags = le32_get(k->data + hdr + 4);
+	uint32_t lacking = flags & MB1_MUST & ~(MB1_PAGE_ALIGN | MB1_MEMORY | MB1_VIDEO);
 	int rc;
 
-	if (flags & MB1_MUST & ~(MB1_PAGE_ALIGN | MB1_MEMORY))
+	if (lacking)
 		return err_set(e, -ENOTSUP, "%s: Multiboot kernel requires features 0x%x",
-			       k->path, flags & MB1_MUST & ~(MB1_PAGE_ALIGN | MB1_MEMORY));
+			       k->path, lacking);
+	mb->screen = flags & MB1_VIDEO;
 	if (!(flags & MB1_ADDRESSES))
 		return use_elf(mb, k, e);
 	if (k->len - hdr < MB1_ADDR_LEN)
@@ -119,23 +122,26 @@ static int check_v1(struct multiboot_image *mb, const struct image *k, size_t hd
 	return rc;
 }
 
-/* Information that the kernel cannot do without. */
-static int check_request(const struct image *k, const uint8_t *tag, uint32_t size,
-			 struct err *e)
-{
-	for (uint32_t at = MB2_TAG_LEN; at + 4 <= size; at += 4)
-		if (!mbinfo2_has(le32_get(tag + at)))
-			return err_set(e, -ENOTSUP, "%s: Multiboot kernel requires "
-				       "information of type %u", k->path,
-				       le32_get(tag + at));
-	return 0;
-}
-
 struct tags2 {
 	const uint8_t *address;
 	uint32_t entry;
-	bool have_entry;
+	bool have_entry, screen;
 };
+
+/* Information that the kernel would like to have, or cannot do without. */
+static int check_request(struct tags2 *t, const struct image *k, const uint8_t *tag,
+			 uint32_t size, bool must, struct err *e)
+{
+	for (uint32_t at = MB2_TAG_LEN; at + 4 <= size; at += 4) {
+		uint32_t type = le32_get(tag + at);
+
+		t->screen |= type == MBINFO2_FRAMEBUFFER;
+		if (must && !mbinfo2_has(type))
+			return err_set(e, -ENOTSUP, "%s: Multiboot kernel requires "
+				       "information of type %u", k->path, type);
+	}
+	return 0;
+}
 
 static int check_tag(struct tags2 *t, const struct image *k, const uint8_t *p,
 		     uint32_t size, struct err *e)
@@ -145,7 +151,7 @@ static int check_tag(struct tags2 *t, const struct image *k, const uint8_t *p,
 
 	switch (type) {
 	case MB2_REQUEST:
-		return must ? check_request(k, p, size, e) : 0;
+		return check_request(t, k, p, size, must, e);
 	case MB2_ADDRESS:
 		if (size < 24)
 			return err_set(e, -EBADMSG, "%s: Multiboot tag is too short", k->path);
@@ -158,6 +164,17 @@ static int check_tag(struct tags2 *t, const struct image *k, const uint8_t *p,
 		t->have_entry = true;
 		return 0;
 	case MB2_CONSOLE:
+		if (size < 12)
+			return err_set(e, -EBADMSG, "%s: Multiboot tag is too short", k->path);
+		t->screen = true;
+		if (must && (le32_get(p + MB2_TAG_LEN) & (CON_REQUIRED | CON_TEXT)) ==
+		    CON_REQUIRED)
+			return err_set(e, -ENOTSUP, "%s: Multiboot kernel requires a "
+				       "framebuffer", k->path);
+		return 0;
+	case MB2_FRAMEBUFFER:	/* what it prefers: the one of text may be given it */
+		t->screen = true;
+		return 0;
 	case MB2_MODULE_ALIGN:
 	case MB2_EFI_BS:	/* these three matter under EFI only */
 	case MB2_EFI32:
@@ -167,9 +184,8 @@ static int check_tag(struct tags2 *t, const struct image *k, const uint8_t *p,
 	default:
 		if (!must)
 			return 0;
-		return err_set(e, -ENOTSUP, "%s: Multiboot kernel requires %s (tag %u)",
-			       k->path, type == MB2_FRAMEBUFFER ? "a framebuffer" :
-			       "an unknown feature", type);
+		return err_set(e, -ENOTSUP, "%s: Multiboot kernel requires an unknown "
+			       "feature (tag %u)", k->path, type);
 	}
 }
 
@@ -198,6 +214,7 @@ static int check_v2(struct multiboot_image *mb, const struct image *k, size_t hd
 	}
 	if (rc)
 		return rc;
+	mb->screen = t.screen;
 	rc = t.address ? set_addresses(mb, k, hdr, t.address, e) : use_elf(mb, k, e);
 	if (!rc && t.address && !t.have_entry)
 		return err_set(e, -EBADMSG, "%s: Multiboot kernel without an entry", k->path);
@@ -316,10 +333,10 @@ void multiboot_load(const struct multiboot_image *mb, const struct boot_request 
 	boot_flat32(m, c, mb->info_addr + MBINFO_MAX, (uint32_t)mb->elf.entry);
 	c->gpr[X86_RBX] = mb->info_addr;
 	if (mb->version == 1) {
-		mbinfo1_write(m, mb->info_addr, rq, mb->module_addr);
+		mbinfo1_write(m, mb->info_addr, rq, mb->module_addr, mb->screen);
 		c->gpr[X86_RAX] = MBINFO1_BOOT_MAGIC;
 	} else {
-		mbinfo2_write(m, mb->info_addr, rq, mb->module_addr);
+		mbinfo2_write(m, mb->info_addr, rq, mb->module_addr, mb->screen);
 		c->gpr[X86_RAX] = MBINFO2_BOOT_MAGIC;
 	}
 }

@@ -13,6 +13,7 @@ struct multiboot_image {
 	unsigned version;	/* 1 or 2 */
 	struct elf_image elf;	/* or what the header says in its place */
 	uint64_t end;		/* first byte behind kernel, modules and info */
+	bool screen;		/* it wants to hear of a screen */
 	uint32_t info_addr;	/* MBINFO_MAX bytes, then the segment table */
 	uint32_t module_addr[BOOT_MODULES];
 };

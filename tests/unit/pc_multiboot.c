@@ -90,6 +90,23 @@ static struct boot_request request(void)
 	return rq;
 }
 
+/* Information about the screen: EGA text where the kernel wants to hear of one. */
+static void check_screen(const uint8_t *info, unsigned version, bool screen, const char *what)
+{
+	const uint8_t *p = NULL;
+
+	if (version == 1 && le32_get(info) & 1 << 12)
+		p = info + 88;
+	for (uint32_t at = 8; version == 2 && at < le32_get(info);
+	     at += (le32_get(info + at + 4) + 7) & ~7u)
+		if (le32_get(info + at) == 8)
+			p = info + at + 8;
+	check(!p == !screen, "%s: screen", what);
+	check(!p || (le64_get(p) == 0xb8000 && le32_get(p + 8) == 160 &&
+		     le32_get(p + 12) == 80 && le32_get(p + 16) == 25 && p[20] == 16 &&
+		     p[21] == 2), "%s: text", what);
+}
+
 /* What the registers and memory must be after loading. */
 static void check_loaded(const struct boot_request *rq, unsigned version, const char *what)
 {
@@ -124,8 +141,19 @@ static void check_loaded(const struct boot_request *rq, unsigned version, const 
 		check(le32_get(info) <= sizeof(info) &&
 		      le64_get(info + le32_get(info) - 8) == 8ull << 32, "%s: end tag", what);
 	}
+	check_screen(info, version, mb.screen, what);
 	free(c);
 	mem_free(m);
+}
+
+/* Loads, and is told of a screen. */
+static void check_told(const struct boot_request *rq, unsigned version, const char *what)
+{
+	struct multiboot_image mb = { 0 };
+	struct err e;
+
+	check(!multiboot_check(&mb, rq, RAM, &e) && mb.screen, "%s: screen", what);
+	check_loaded(rq, version, what);
 }
 
 static void check_refused(const struct boot_request *rq, uint64_t ram, int want,
@@ -167,7 +195,9 @@ static void test_v1(void)
 	rq = request();
 	put_elf(false);
 	put_v1(4);
-	check_refused(&rq, RAM, -ENOTSUP, "video mode");
+	check_told(&rq, 1, "video mode");
+	put_v1(8);
+	check_refused(&rq, RAM, -ENOTSUP, "unknown requirement");
 }
 
 /* A kernel in conventional memory, as GRUB is one, has the information elsewhere. */
@@ -226,7 +256,12 @@ static void test_v2(void)
 	static const uint32_t request_ok[] = { 1, 24, 1, 3, 6, 14 };
 	static const uint32_t request_vbe[] = { 1, 12, 7, 0 };
 	static const uint32_t request_optional[] = { 1 | 1 << 16, 12, 7, 0 };
+	static const uint32_t request_screen[] = { 1, 12, 8, 0 };
 	static const uint32_t framebuffer[] = { 5, 20, 0, 0, 0, 0 };
+	static const uint32_t text_console[] = { 4, 12, 3, 0 };
+	static const uint32_t other_console[] = { 4, 12, 1, 0 };
+	static const uint32_t any_console[] = { 4 | 1 << 16, 12, 1, 0 };
+	static const uint32_t short_console[] = { 4, 8 };
 	static const uint32_t unknown_optional[] = { 77 | 1 << 16, 8 };
 	static const uint32_t too_long[] = { 77 | 1 << 16, 4000 };
 	static const uint32_t kludge[] = { 2, 24, 0x100000, 0x100000, 0x101000, 0x102000,
@@ -244,8 +279,18 @@ static void test_v2(void)
 	check_loaded(&rq, 2, "unknown optional tag");
 	put_v2(request_vbe, 4);
 	check_refused(&rq, RAM, -ENOTSUP, "VBE information");
+	put_v2(request_screen, 4);
+	check_told(&rq, 2, "framebuffer information");
 	put_v2(framebuffer, 6);
-	check_refused(&rq, RAM, -ENOTSUP, "framebuffer");
+	check_told(&rq, 2, "framebuffer");
+	put_v2(text_console, 4);
+	check_told(&rq, 2, "text console");
+	put_v2(any_console, 4);
+	check_told(&rq, 2, "optional console");
+	put_v2(other_console, 4);
+	check_refused(&rq, RAM, -ENOTSUP, "console that is not text");
+	put_v2(short_console, 2);
+	check_refused(&rq, RAM, -EBADMSG, "short console tag");
 	put_v2(too_long, 2);
 	check_refused(&rq, RAM, -EBADMSG, "tag too long");
 	memset(file, 0, TEXT);
