@@ -66,7 +66,7 @@ OTHER='aes pclmulqdq rdrand rdseed sha_ni adx gfni vaes fsgsbase smep smap umip 
 	cpuinfo host bt
 	assert_equal "$model" "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -1)"
 	host=" $(sed -n 's/^flags[^:]*: *//p' /proc/cpuinfo | head -1) "
-	for f in aes pclmulqdq sha_ni avx avx2 fma bmi1 bmi2 rdrand fsgsbase smep umip pcid invpcid rdtscp rdpid xsave xsaves; do
+	for f in aes pclmulqdq sha_ni avx avx2 fma bmi1 bmi2 rdrand fsgsbase smep smap umip pcid invpcid rdtscp rdpid xsave xsaves; do
 		[[ $host != *" $f "* ]] || has $f
 	done
 	hasnt vmx svm avx512f monitor

@@ -143,9 +143,8 @@ static int bt_vm_create(struct vm *vm, struct err *e)
 	vm->mem->on_write = on_write;
 	vm->mem->on_code = on_code;
 	vm->mem->on_write_ptr = bt;
-	/* SMAP comes later: not offered. */
-	vm->model.smap = false;
-	x86_model_init(&vm->model);
+	/* Other code than 64-bit code is interpreted between STAC and CLAC. */
+	vm->model.smap_long = true;
 	return 0;
 out:
 	bt_vm_destroy(vm);

@@ -27,9 +27,12 @@ static void thread_init(struct bt_vcpu *b)
 	*bt_tls_word(T_CALLOUT) = (uintptr_t)bt64_callout;
 }
 
+/* T_TLB's, as STAC and CLAC leave it, whatever CR4.SMAP is. */
 static enum tlb_mode tlb_mode(const struct bt_vcpu *b)
 {
-	return b->mode & BT_M_USER ? TLB_USER : TLB_KERNEL;
+	if (b->mode & BT_M_USER)
+		return TLB_USER;
+	return b->v->hot[H_AC] ? TLB_KERNEL_AC : TLB_KERNEL;
 }
 
 /* What translated code reads of the guest's state. */

@@ -34,6 +34,24 @@ static bool sti(struct gen *g)
 	return true;
 }
 
+/* SMAP on or off: another part of the soft TLB.  Windows have no user pages here. */
+static bool set_ac(struct gen *g, bool on)
+{
+	struct emit *e = &g->e;
+	unsigned mode = on ? TLB_KERNEL_AC : TLB_KERNEL;
+
+	if (g->mode & BT_M_USER || !x86_model_has(&g->bt->vm->model, X86_F_SMAP))
+		return false;
+	emit_tls_load(e, X86_R15, T_VCPU);
+	gen64_r15_lost(g);
+	emit_store_imm32(e, HOT(H_AC), on ? X86_FL_AC : 0);
+	emit_lea(e, X86_R15, X86_R15, X86_NOREG, 0,
+		 (int32_t)offsetof(struct vcpu, tlb.e) +
+		 (int32_t)(mode * sizeof(((struct tlb *)NULL)->e[0])), EMIT_64);
+	emit_tls_store(e, T_TLB, X86_R15);
+	return true;
+}
+
 /* The value travels in RDI. */
 static bool pushf(struct gen *g)
 {
@@ -49,6 +67,7 @@ static bool pushf(struct gen *g)
 	emit_rr(e, 0x09, X86_RAX, X86_RDI, EMIT_32);
 	emit_tls_load(e, X86_RAX, T_VCPU);
 	emit_rm(e, 0x0b, X86_RDI, X86_RAX, X86_NOREG, 0, HOT(H_IF), EMIT_64);
+	emit_rm(e, 0x0b, X86_RDI, X86_RAX, X86_NOREG, 0, HOT(H_AC), EMIT_64);
 	emit_rm(e, 0x0b, X86_RDI, X86_RAX, X86_NOREG, 0, HOT(H_SYSFLAGS), EMIT_64);
 	gen64_flags_back(e);
 	gen64_site(g, X86_RDI);
@@ -123,6 +142,8 @@ bool gen64_inline(struct gen *g)
 		return kernel;
 	case X86_STI:
 		return kernel && sti(g);
+	case X86_STAC: case X86_CLAC:
+		return set_ac(g, g->in->op == X86_STAC);
 	case X86_PUSHF:
 		return pushf(g);
 	case X86_RDTSC: case X86_RDTSCP:

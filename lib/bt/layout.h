@@ -19,7 +19,7 @@
 /* hot[]: index * 8 is the offset from R15 */
 #define H_HOST_RSP	0
 #define H_IF		1	/* EFLAGS.IF of the guest: 0 or 0x200 */
-#define H_SYSFLAGS	2	/* the flags that are neither arithmetic nor IF */
+#define H_SYSFLAGS	2	/* the flags that are neither arithmetic nor IF (nor in H_AC) */
 #define H_JCACHE	3	/* the jump cache */
 #define H_JTAG		31	/* generation of the current mode << 32 */
 #define H_REASON	4	/* enum bt_exit */
@@ -58,6 +58,7 @@
 #define H_SEG_LAST	36
 #define H_RETURNS	48	/* return cache: RET reads it here, ... */
 #define H_RETURNS_W	49	/* ... and CALL writes it here */
+#define H_AC		50	/* 64-bit code: EFLAGS.AC; else it is in H_SYSFLAGS */
 
 #define V_GPR		448	/* offsetof(struct vcpu, cpu.gpr) */
 #define V_RIP		(V_GPR + 128)

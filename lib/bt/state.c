@@ -70,6 +70,8 @@ static uint32_t bt_mode(const struct x86_cpu *c)
 		if ((c->rflags & X86_FL_AC) && (c->cr0 & X86_CR0_AM))
 			return BT_MODE_NONE;
 		m |= BT_M_USER;
+	} else if (c->rflags & X86_FL_AC && c->cr4 & X86_CR4_SMAP && c->code_bits != 64) {
+		return BT_MODE_NONE;	/* its code knows TLB_KERNEL only */
 	}
 	if (c->cpl == 0 || !(c->cr4 & X86_CR4_TSD))
 		m |= BT_M_TSC;
@@ -115,8 +117,9 @@ static void flags_split(struct vcpu *v)
 	uint64_t f = v->cpu.rflags;
 
 	v->hot[H_IF] = f & X86_FL_IF;
-	v->hot[H_SYSFLAGS] = f & ~(uint64_t)(X86_FL_ARITH | X86_FL_IF |
-					     X86_FL_FIXED | X86_FL_RF);
+	v->hot[H_AC] = v->cpu.code_bits == 64 ? f & X86_FL_AC : 0;
+	v->hot[H_SYSFLAGS] = (f & ~(uint64_t)(X86_FL_ARITH | X86_FL_IF |
+					      X86_FL_FIXED | X86_FL_RF)) ^ v->hot[H_AC];
 	v->hot[H_FLAGS] = (f & 0xff) << 8 | (f >> 11 & 1);
 }
 
@@ -124,7 +127,7 @@ static void flags_join(struct vcpu *v)
 {
 	uint64_t f = v->hot[H_FLAGS];
 
-	v->cpu.rflags = v->hot[H_SYSFLAGS] | v->hot[H_IF] | X86_FL_FIXED |
+	v->cpu.rflags = v->hot[H_SYSFLAGS] | v->hot[H_IF] | v->hot[H_AC] | X86_FL_FIXED |
 			(f >> 8 & (X86_FL_ARITH & 0xff)) | (f & 1) << 11;
 }
 
