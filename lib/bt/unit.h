@@ -366,6 +366,9 @@ static inline const uint8_t *jcache_find(const struct bt_jcache *j,
 {
 	const struct bt_jentry *e = &j->e[bt_jc_index(eip)];
 
+	/* SYSRET may go anywhere. */
+	if (m->mode & BT_M_LONG && (uint64_t)((int64_t)(eip << 16) >> 16) != eip)
+		return NULL;
 	return e->tag == jcache_tag(m, eip) ? e->code : NULL;
 }
 

@@ -3,7 +3,17 @@
 
 #include "interp/system.h"
 
-/* --- SYSCALL, SYSENTER and their returns ---------------------------------------- */
+/* --- SYSCALL, SYSENTER and their returns ----------------------------------------
+ *
+ * Intel's processors know SYSCALL and SYSRET in 64-bit mode alone, and look at the RIP
+ * that SYSRETQ goes to while still at CPL 0.  AMD's also know them in compatibility and
+ * legacy mode; where RIP is not canonical the fetch behind SYSRET faults, at CPL 3. */
+
+static bool syscall_missing(const struct vcpu *v)
+{
+	return !(v->cpu.efer & X86_EFER_SCE) ||
+	       (!v->vm->model.amd && v->cpu.code_bits != 64);
+}
 
 int op_syscall(struct vcpu *v, const struct x86_insn *in)
 {
@@ -11,7 +21,7 @@ int op_syscall(struct vcpu *v, const struct x86_insn *in)
 	uint16_t cs = (c->star >> 32) & 0xfffc;
 	uint64_t flags = c->rflags & ~(uint64_t)X86_FL_RF;
 
-	if (!(c->efer & X86_EFER_SCE) || !(c->cr0 & X86_CR0_PE))
+	if (syscall_missing(v) || !(c->cr0 & X86_CR0_PE))
 		return raise_ud(c);
 	if (!c->long_mode) {
 		c->gpr[X86_RCX] = (uint32_t)c->rip;
@@ -37,9 +47,10 @@ int op_sysret(struct vcpu *v, const struct x86_insn *in)
 	uint64_t target = c->gpr[X86_RCX];
 	bool to64 = c->long_mode && in->opsize == 8;
 
-	if (!(c->efer & X86_EFER_SCE))
+	if (syscall_missing(v))
 		return raise_ud(c);
-	if (!x86_protected(c) || c->cpl || (to64 && !canonical(target)))
+	if (!x86_protected(c) || c->cpl ||
+	    (!v->vm->model.amd && to64 && !canonical(target)))
 		return raise_gp(c);
 	if (c->long_mode)
 		c->rflags = (c->gpr[X86_R11] & 0x3c7fd7) | X86_FL_FIXED;

@@ -102,6 +102,9 @@ int kvm_set_cpuid(struct vcpu *v, struct err *e)
 	struct kvm_vm *kvm = v->vm->engine_vm;
 	struct kvm_vcpu *k = v->engine;
 	struct kvm_cpuid2 *can = supported(kvm->sys_fd, e), *c;
+	/* It gives the same in all modes. */
+	struct x86_cpu as = { .apic_base = v->cpu.apic_base, .cr4 = v->cpu.cr4,
+		.xcr0 = v->cpu.xcr0, .long_mode = true, .code_bits = 64 };
 	int rc = 0;
 
 	if (!can)
@@ -118,7 +121,7 @@ int kvm_set_cpuid(struct vcpu *v, struct err *e)
 			struct kvm_cpuid_entry2 *d = &c->entries[c->nent++];
 			uint32_t r[4];
 
-			x86_cpuid(&v->vm->model, &v->cpu, v->id, leaves[i].leaf, sub, r);
+			x86_cpuid(&v->vm->model, &as, v->id, leaves[i].leaf, sub, r);
 			*d = (struct kvm_cpuid_entry2){
 				.function = leaves[i].leaf, .index = sub,
 				.flags = leaves[i].subs ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,

@@ -368,6 +368,8 @@ static void leaf_ext(const struct x86_model *m, const struct x86_cpu *c,
 			out[EAX] = EXT_LEAF_MAX;
 		break;
 	case 0x80000001:
+		if (!m->amd && c->code_bits != 64)
+			out[EDX] &= ~(1u << 11);	/* SYSCALL is known there only */
 		if (!m->amd)
 			break;
 		out[EAX] = r[EAX];

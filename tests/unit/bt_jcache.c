@@ -9,6 +9,19 @@
 
 #define FLUSHES 70000	/* more than twice around */
 
+/* SYSRET goes where RCX says: bits above an address that is known make no tag of it. */
+static void not_canonical(struct bt_jcache *j)
+{
+	struct bt_unit u = { .eip = 0x401000, .len = 16, .entry_lookup = (const uint8_t *)"" };
+	struct bt_jmode *a = jcache_mode(j, BT_M_VALID | BT_M_LONG, 0, UINT32_MAX);
+	struct bt_jmode *b = jcache_mode(j, BT_M_VALID | BT_M_LONG | BT_M_USER, 0, UINT32_MAX);
+	uint64_t upper = (uint64_t)(a->gen ^ b->gen) << 48;
+
+	jcache_insert(j, a, &u);
+	check(jcache_find(j, a, u.eip) && upper, "it is known");
+	check(!jcache_find(j, b, u.eip | upper), "it is known by another address");
+}
+
 int main(void)
 {
 	struct bt_jcache *j = calloc(1, sizeof(*j));
@@ -31,6 +44,7 @@ int main(void)
 	check(same == 0, "generation of the kernel's mode: %u times", same);
 	check(found == 0, "the kernel's code found by the user's mode: %u times", found);
 	check(none == 0, "no generation: %u times", none);
+	not_canonical(j);
 	free(j);
 	return check_done();
 }

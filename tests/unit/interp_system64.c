@@ -193,9 +193,6 @@ static void syscalls(void)
 	c->gpr[X86_R11] = 2;
 	STEP("\x0f\x07");
 	check(c->code_bits == 32 && c->seg[X86_CS].sel == 0x13, "SYSRET to 32-bit");
-	rig_long(0);
-	c->gpr[X86_RCX] = 1ull << 62;
-	FAULTS("SYSRETQ to a bad address", "\x48\x0f\x07", X86_EXC_GP, 0);
 	rig_long(3);
 	c->efer &= ~1ull;
 	FAULTS("SYSCALL switched off", "\x0f\x05", X86_EXC_UD, -1);
@@ -216,6 +213,44 @@ static void syscalls(void)
 	check(c->rip == 0x9900 && c->gpr[X86_RSP] == 0x22000 && c->cpl == 3 &&
 	      c->seg[X86_CS].sel == SEL_CODE3 && c->seg[X86_SS].sel == SEL_DATA3, "SYSEXIT");
 	sysenter_long();
+}
+
+/* AMD APM vol. 3, SYSCALL and SYSRET; SDM vol. 2. */
+static void syscall_vendors(void)
+{
+	bool amd = vm->model.amd;
+	uint64_t bad = 1ull << 62 | R_CODE;
+
+	vm->model.amd = false;
+	rig_long(0);
+	c->gpr[X86_RCX] = bad;
+	FAULTS("Intel: SYSRETQ to a bad address", "\x48\x0f\x07", X86_EXC_GP, 0);
+	for (unsigned i = 0; i < 2; i++) {	/* SYSCALL, SYSRET */
+		rig_long(i ? 0 : 3);
+		rig_seg(X86_CS, i ? SEL_CODE0 : SEL_CODE3, i ? 0 : 3, 11);
+		x86_cpu_update_mode(c);
+		FAULTS("Intel: compatibility mode", i ? "\x0f\x07" : "\x0f\x05", X86_EXC_UD, -1);
+	}
+	vm->model.amd = true;
+	rig_long(0);
+	c->star = 0x83ull << 48;
+	c->gpr[X86_RCX] = bad;
+	c->gpr[X86_R11] = 2;
+	STEP("\x48\x0f\x07");
+	check(c->rip == bad && c->cpl == 3, "AMD: SYSRETQ to a bad address");
+	check(interp_step(v) == INTERP_OK, "its fetch");
+	entered("AMD: its fetch", X86_EXC_GP, 0, (uint32_t)bad);
+	check(get64(c->gpr[X86_RSP] + 8) == bad && (get64(c->gpr[X86_RSP] + 16) & 3) == 3,
+	      "AMD: at CPL 3, there");
+	rig_long(3);
+	rig_seg(X86_CS, SEL_CODE3, 3, 11);
+	x86_cpu_update_mode(c);
+	c->star = (uint64_t)SEL_CODE64 << 32;
+	c->cstar = 0x9a00;
+	STEP("\x0f\x05");
+	check(c->rip == 0x9a00 && c->cpl == 0 && c->code_bits == 64 &&
+	      c->gpr[X86_RCX] == R_CODE + 2, "AMD: SYSCALL of compatibility mode");
+	vm->model.amd = amd;
 }
 
 static void msr(const char *what, uint32_t idx, uint64_t val, bool ok)
@@ -492,6 +527,7 @@ int main(void)
 	events64();
 	compatibility();
 	syscalls();
+	syscall_vendors();
 	msrs();
 	gs_and_bases();
 	tlb_rules();
