@@ -52,6 +52,12 @@ bench() { "${BUILD:-build}/bench/$1" "${@:2}"; }
 	assert_line --regexp ' stamp: memory [0-9]{1,4}$'
 }
 
+@test "stamp answers, in order, each once" {
+	run -0 bench stamp -t 20 -a 'name? =joe=x' -a 'age? =12' \
+		sh -c 'printf "name? "; read a; printf "name? age? "; read b; echo "$a is $b"'
+	assert_line --index 0 --regexp ' name\? name\? age\? joe=x is 12$'
+}
+
 @test "stamp ends what takes too long, or has said what was waited for" {
 	run -124 bench stamp -t 0.3 sleep 60
 	run -0 bench stamp -t 30 -u 'lo wor' sh -c 'printf "hello world"; sleep 60'

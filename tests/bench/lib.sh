@@ -74,6 +74,7 @@ guest_argv()
 # guest_boot SECONDS ENGINE KERNEL INITRD APPEND [OPTION...]: run it to its end,
 # with time stamps (see stamp.c), or until UNTIL has appeared on its console.
 # MEASURE_MEMORY=1 adds the most memory that the VMM took beyond the guest's.
+# Each line TEXT=REPLY of ANSWERS is typed when TEXT has appeared, one after the other.
 # PERF=FILE records a profile of the VMM there.
 guest_boot()
 {
@@ -81,15 +82,24 @@ guest_boot()
 	shift
 	gb_argv=$(guest_argv "$1" "$2" "$3" "$4") || return 1
 	shift 4
+	for gb_word in "$@"; do
+		gb_argv="$gb_argv
+$gb_word"
+	done
+	set -- -t "$gb_limit"
+	[ -z "${UNTIL:-}" ] || set -- "$@" -u "$UNTIL"
+	[ -z "${MEASURE_MEMORY:-}" ] || set -- "$@" -m ring1-ram
 	gb_old=$IFS
 	IFS='
 '
 	set -f
+	for gb_word in ${ANSWERS:-}; do
+		set -- "$@" -a "$gb_word"
+	done
+	[ -z "${PERF:-}" ] || set -- "$@" perf record -q -e cpu-clock -g -o "$PERF" --
 	# shellcheck disable=SC2086
-	set -- $gb_argv "$@"
+	set -- "$@" $gb_argv
 	set +f
 	IFS=$gb_old
-	"$BUILD/bench/stamp" -t "$gb_limit" ${UNTIL:+-u "$UNTIL"} \
-		${MEASURE_MEMORY:+-m ring1-ram} \
-		${PERF:+perf record -q -e cpu-clock -g -o "$PERF" --} "$@"
+	"$BUILD/bench/stamp" "$@"
 }

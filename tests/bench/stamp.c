@@ -1,7 +1,7 @@
 /*
  * stamp: run a command and put times before the lines that it prints.
  *
- *	stamp [-t SECONDS] [-u TEXT] [-m NAME] COMMAND [ARG...]
+ *	stamp [-t SECONDS] [-u TEXT] [-m NAME] [-a TEXT=REPLY]... COMMAND [ARG...]
  *
  * Each line of the command's standard output becomes
  *	WALL CPU LINE
@@ -13,7 +13,8 @@
  * With -m, a line `WALL CPU stamp: memory KIB` comes before it: the most that the
  * process had in memory, looked at five times a second: its share of what is
  * mapped (PSS), but of mappings whose name has NAME in it, and its page tables.
- * Standard input is open and silent.  Carriage returns are dropped.
+ * Standard input is open and silent, but that with -a, when TEXT has appeared,
+ * REPLY and a line feed are sent: each once, in their order.  Carriage returns are dropped.
  */
 
 #include <errno.h>
@@ -37,7 +38,7 @@ static double clock_s(clockid_t id)
 	return t.tv_sec + t.tv_nsec * 1e-9;
 }
 
-static pid_t start(char **argv, int *out)
+static pid_t start(char **argv, int *in_w, int *out)
 {
 	int p[2], in[2];
 	pid_t pid;
@@ -59,7 +60,8 @@ static pid_t start(char **argv, int *out)
 		_exit(127);
 	}
 	close(p[1]);
-	close(in[0]);	/* the other end stays open until we end */
+	close(in[0]);
+	*in_w = in[1];	/* stays open until we end */
 	*out = p[0];
 	return pid;
 }
@@ -73,13 +75,37 @@ static size_t line_len;
 /* The last characters, for -u: lines do not matter there. */
 static char tail[128];
 
-static bool tail_ends(const char *text, char c)
+static void tail_add(char c)
 {
-	size_t n = strlen(text);
-
 	memmove(tail, tail + 1, sizeof(tail) - 1);
 	tail[sizeof(tail) - 1] = c;
+}
+
+static bool tail_is(const char *text, size_t n)
+{
 	return n <= sizeof(tail) && !memcmp(tail + sizeof(tail) - n, text, n);
+}
+
+/* What -a asks for, each "TEXT=REPLY"; the first `said` are done. */
+static struct {
+	const char *pair[16];
+	unsigned count, said;
+	int fd;
+} answers;
+
+/* Reply if the output ends with the next text that is waited for. */
+static void answer(void)
+{
+	const char *pair, *is;
+
+	if (answers.said == answers.count)
+		return;
+	pair = answers.pair[answers.said];
+	is = strchr(pair, '=');
+	if (!tail_is(pair, is - pair))
+		return;
+	dprintf(answers.fd, "%s\n", is + 1);
+	answers.said++;
 }
 
 static void line_end(double began, clockid_t cpu)
@@ -172,7 +198,9 @@ static enum ending pass_lines(int in, clockid_t cpu, double began, double limit,
 				line[line_len++] = buf[i];
 			if (buf[i] == '\n' || line_len == sizeof(line))
 				line_end(began, cpu);
-			if (until && tail_ends(until, buf[i]))
+			tail_add(buf[i]);
+			answer();
+			if (until && tail_is(until, strlen(until)))
 				return FOUND;
 		}
 		fflush(stdout);
@@ -200,6 +228,13 @@ static void end_line(double began, const struct rusage *use, const char *what, l
 	       (use->ru_utime.tv_usec + use->ru_stime.tv_usec) * 1e-6, what, value);
 }
 
+static void usage(void)
+{
+	fprintf(stderr, "usage: stamp [-t seconds] [-u text] [-m name] [-a text=reply] "
+		"command [arg ...]\n");
+	exit(2);
+}
+
 int main(int argc, char **argv)
 {
 	const char *until = NULL;
@@ -210,20 +245,31 @@ int main(int argc, char **argv)
 	clockid_t cpu;
 	pid_t pid;
 
-	while ((c = getopt(argc, argv, "+t:u:m:")) == 't' || c == 'u' || c == 'm') {
-		if (c == 't')
+	while ((c = getopt(argc, argv, "+t:u:m:a:")) != -1)
+		switch (c) {
+		case 't':
 			limit = atof(optarg);
-		else if (c == 'u')
+			break;
+		case 'u':
 			until = optarg;
-		else
+			break;
+		case 'm':
 			mem.but = optarg;
-	}
-	if (c != -1 || optind >= argc) {
-		fprintf(stderr, "usage: stamp [-t seconds] [-u text] [-m name] command [arg ...]\n");
-		return 2;
-	}
+			break;
+		case 'a':
+			if (answers.count < 16 && strchr(optarg, '=')) {
+				answers.pair[answers.count++] = optarg;
+				break;
+			}
+			/* fall through */
+		default:
+			usage();
+		}
+	if (optind >= argc)
+		usage();
 	began = clock_s(CLOCK_MONOTONIC);
-	pid = start(argv + optind, &out);
+	pid = start(argv + optind, &answers.fd, &out);
+	signal(SIGPIPE, SIG_IGN);	/* a reply may come too late */
 	mem.pid = pid;
 	if (clock_getcpuclockid(pid, &cpu) != 0)
 		cpu = CLOCK_MONOTONIC;
