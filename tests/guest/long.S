@@ -2,222 +2,19 @@
  * Long mode: entry and exit, 64-bit interrupts and IST, canonical addresses, 4-level
  * paging, SYSCALL, compatibility mode, what it forbids.  SDM vol. 3, 4.5, 5.8, 6.14,
  * 9.8.5; AMD APM vol. 2, 6.1.
- *
- * 64-bit code notes what it saw in records; they are printed and compared back in
- * 32-bit mode.  Worked example, names without quotes:
- *
- *	fault64 bad_load, 13, 0, "movq (%rax), %rbx"
- *	same64	syscall_rcx, %rcx, 0x1234
- *
- * Nothing is compared where the processor has no long mode.
  */
 #include "guest.inc"
-
-	.equ	PML4, HIGH
-	.equ	PDPT, HIGH + 0x1000
-	.equ	PD, HIGH + 0x2000
-	.equ	PT, HIGH + 0x3000	/* the first 2 MiB in 4 KiB pages */
-	.equ	PAGE_A, 0x30000		/* pages to play with */
-	.equ	PAGE_B, 0x31000
-	.equ	IST_TOP, 0x6c000
-	.equ	RSP0_TOP, 0x6e000
-	.equ	TSS64, TEST_SEL		/* 16 bytes */
-	.equ	USER64, TEST_SEL + 16 + 3
-	.equ	SYSRET_BASE, TEST_SEL + 24	/* code 32, data, code 64: all CPL 3 */
-	.equ	MSR_EFER, 0xc0000080
-	.equ	MSR_STAR, 0xc0000081
-
-	/* A record: name, kind (0 value, 1 exception), wanted: value or vector and
-	 * error and EIP; then what was got. */
-	.equ	R_KIND, 4
-	.equ	R_WANT, 8
-	.equ	R_EIP, 16
-	.equ	R_GOT, 20		/* value, or vector and error */
-	.equ	R_GOT_EIP, 28
-	.equ	R_SIZE, 32
-	.macro	record name, kind, want_lo, want_hi, eip
-	.pushsection .rodata.str, "aMS", @progbits, 1
-.Lname_\name: .asciz "\name"
-	.popsection
-	.pushsection .data, 1
-rec_\name: .long .Lname_\name, \kind, \want_lo, \want_hi, \eip, -1, -1, -1
-	.popsection
-	.endm
-
-	/* 64-bit code: a register's value, all of it. */
-	.macro	same64 name, reg, want, high=0
-	record	\name, 0, \want, \high, 0
-	movq	\reg, rec_\name + R_GOT(%rip)
-	.endm
-
-	/* 64-bit code: what came between try64 and caught64. */
-	.macro	try64
-	movl	$98f, recover(%rip)
-	movq	%rsp, recover_rsp(%rip)
-	movl	$-1, got_vector(%rip)
-99:
-	.endm
-	.macro	caught64 name, vec, err, eip=99b
-98:	record	\name, 1, \vec, \err, \eip
-	movl	got_vector(%rip), %eax
-	movl	%eax, rec_\name + R_GOT(%rip)
-	movl	got_error(%rip), %eax
-	movl	%eax, rec_\name + R_GOT + 4(%rip)
-	movl	got_rip(%rip), %eax
-	movl	%eax, rec_\name + R_GOT_EIP(%rip)
-	.endm
-	.macro	fault64 name, vec, err, insn
-	try64
-	\insn
-	caught64 \name, \vec, \err
-	.endm
-	/* Nothing happens: INT 0x40 behind it is what comes. */
-	.macro	quiet64 name, insn
-	try64
-	\insn
-97:	int	$0x40
-	caught64 \name, 0x40, 0, 97b+2
-	.endm
-
-	.data	1
-	.balign	4
-recs_start:
-	.text
-	.globl	guest_main
-guest_main:
-	movl	$0x80000000, %eax
-	cpuid
-	cmpl	$0x80000001, %eax
-	jb	1f
-	movl	$0x80000001, %eax
-	cpuid
-	btl	$29, %edx
-	jc	2f
-1:	print	"no long mode"
-	ret
-2:	movl	%edx, features
-	call	build_tables
-	call	build_idt
-	call	into_long
-	/* and back */
-	movl	$recs_start - R_SIZE, %esi
-1:	addl	$R_SIZE, %esi
-	cmpl	$recs_end, %esi
-	jae	4f
-	cmpl	$-1, R_GOT(%esi)	/* left out */
-	je	5f
-3:	cmpl	$0, R_KIND(%esi)
-	je	2f
-	movl	R_GOT(%esi), %eax
-	movl	%eax, exc_vector
-	movl	R_GOT+4(%esi), %eax
-	movl	%eax, exc_ERROR
-	movl	R_GOT_EIP(%esi), %eax
-	movl	%eax, exc_EIP
-	pushl	R_EIP(%esi)
-	pushl	R_WANT+4(%esi)
-	pushl	R_WANT(%esi)
-	pushl	(%esi)
-	call	rt_check_exc
-	jmp	1b
-2:	pushl	R_WANT(%esi)
-	pushl	R_GOT(%esi)
-	pushl	(%esi)
-	call	rt_check
-	movl	R_WANT+4(%esi), %eax
-	orl	R_GOT+4(%esi), %eax
-	jz	1b
-	pushl	R_WANT+4(%esi)
-	pushl	R_GOT+4(%esi)
-	pushl	(%esi)
-	call	rt_check
-	jmp	1b
-5:	not_on_tcg 1b
-	jmp	3b
-4:	ret
-
-	/* Identity: 4 KiB pages below 2 MiB, one large page above; the same again at
-	 * the start of the upper half. */
-build_tables:
-	movl	$PML4, %edi
-	xorl	%eax, %eax
-	movl	$(5 * 1024), %ecx
-	rep stosl
-	movl	$(PDPT|7), PML4
-	movl	$(PDPT|7), PML4 + 256*8
-	movl	$(PD|7), PDPT
-	movl	$(PT|7), PD
-	movl	$(0x200000|0xe7), PD + 8
-	movl	$7, %eax
-	movl	$PT, %edi
-1:	movl	%eax, (%edi)
-	addl	$0x1000, %eax
-	addl	$8, %edi
-	cmpl	$(PT+0x1000), %edi
-	jb	1b
-	descriptor TSS64, 0, 0x67, 0x89
-	set_base TSS64, tss64
-	descriptor USER64, 0, 0xfffff, 0xa0fb
-	descriptor SYSRET_BASE, 0, 0xfffff, 0xc0fb
-	descriptor SYSRET_BASE+8, 0, 0xfffff, 0xc0f3
-	descriptor SYSRET_BASE+16, 0, 0xfffff, 0xa0fb
-	movl	$RSP0_TOP, tss64 + 4
-	movl	$IST_TOP, tss64 + 36
-	movw	$0x68, tss64 + 102
-	ret
-
-build_idt:
-	movl	$stubs64, %eax
-	movl	$idt64, %edi
-	movl	$256, %ecx
-1:	movl	%eax, %edx
-	andl	$0xffff, %edx
-	orl	$(CS64 << 16), %edx
-	movl	%edx, (%edi)
-	movl	%eax, %edx
-	andl	$0xffff0000, %edx
-	orl	$0x8e00, %edx
-	movl	%edx, 4(%edi)
-	addl	$16, %eax
-	addl	$16, %edi
-	loop	1b
-	orb	$0x60, idt64 + 16*0x40 + 5	/* for CPL 3 */
-	orb	$0x60, idt64 + 16*0x41 + 5
-	movb	$0x85, idt64 + 16*0x51 + 5	/* a task gate: not in long mode */
-	movb	$0x0e, idt64 + 16*0x52 + 5	/* not present */
-	movb	$1, idt64 + 16*0x53 + 4		/* IST 1 */
-	movw	$CS32, idt64 + 16*0x54 + 2	/* to 32-bit code */
-	ret
-
-	/* Called in 32-bit mode, returns there. */
-into_long:
-	movl	%esp, esp32
-	movl	%cr4, %eax
-	movl	%eax, cr4_32
-	orl	$0x20, %eax
-	movl	%eax, %cr4
-	movl	$PML4, %eax
-	movl	%eax, %cr3
-	movl	$MSR_EFER, %ecx
-	rdmsr
-	orl	$0x901, %eax			/* NXE LME SCE */
-	wrmsr
-	movl	%cr0, %eax
-	orl	$0x80010000, %eax		/* PG WP */
-	movl	%eax, %cr0
-	lidt	idtr64
-	ljmp	$CS64, $main64
+#include "long64.inc"
 
 	.code64
 main64:
+	movl	$MSR_EFER, %ecx
 	rdmsr
 	andl	$0xd01, %eax
 	same64	efer, %rax, 0xd01
 	movw	%cs, %ax
 	movzwl	%ax, %eax
 	same64	cs_sel, %rax, CS64
-	movl	$TSS64, %eax
-	ltr	%ax
 	xorl	%eax, %eax
 	str	%rax
 	same64	str, %rax, TSS64
@@ -233,7 +30,7 @@ main64:
 	call	users
 	call	syscalls
 	call	compat
-	ljmp	*back32(%rip)
+	ret
 
 	/* Undefined in 64-bit mode, stack frame, alignment of the stack. */
 plain:
@@ -325,6 +122,10 @@ back_at_once:
 	jmp	*recover(%rip)
 
 gates:
+	movb	$0x85, idt64 + 16*0x51 + 5(%rip)	/* a task gate: not in long mode */
+	movb	$0x0e, idt64 + 16*0x52 + 5(%rip)	/* not present */
+	movb	$1, idt64 + 16*0x53 + 4(%rip)		/* IST 1 */
+	movw	$CS32, idt64 + 16*0x54 + 2(%rip)	/* to 32-bit code */
 	fault64	task_gate, 13, 0x51*8+2, "int $0x51"
 	fault64	not_present, 11, 0x52*8+2, "int $0x52"
 	try64
@@ -446,22 +247,6 @@ bases:
 	/* DS, ES, SS have no base or limit here */
 	ret
 
-	/* label at CPL 3 with selector cs; comes back by any exception. */
-	.macro	user64 label, cs=USER64
-	movl	$98f, recover(%rip)
-	movq	%rsp, recover_rsp(%rip)
-	movl	$-1, got_vector(%rip)
-	movl	$USER_DS, %eax		/* 32-bit code uses them */
-	movl	%eax, %ds
-	movl	%eax, %es
-	pushq	%rax
-	pushq	$USER_STACK_TOP
-	pushq	$FL_FIXED
-	pushq	$\cs
-	movl	$\label, %eax
-	pushq	%rax
-	iretq
-	.endm
 users:
 	user64	97f
 97:	cli
@@ -606,94 +391,13 @@ compat:
 2:	same64	compat0, %rax, 6
 	ret
 
-	/* Exceptions: vector and error code, then all ends in the record. */
-	.balign	16
-stubs64:
-n64 = 0
-	.rept	256
-	.balign	16
-	.if	!(n64 == 8 || (n64 >= 10 && n64 <= 14) || n64 == 17)
-	pushq	$0
-	.endif
-	pushq	$n64
-	jmp	common64
-n64 = n64 + 1
-	.endr
-common64:
-	pushq	%rax
-	movq	8(%rsp), %rax
-	movl	%eax, got_vector(%rip)
-	movq	16(%rsp), %rax
-	movl	%eax, got_error(%rip)
-	movq	24(%rsp), %rax
-	movq	%rax, got_rip(%rip)
-	movq	32(%rsp), %rax
-	movq	%rax, got_cs(%rip)
-	movq	48(%rsp), %rax
-	movq	%rax, got_frame_rsp(%rip)
-	movq	56(%rsp), %rax
-	movq	%rax, got_ss(%rip)
-	movq	%cr2, %rax
-	movq	%rax, got_cr2(%rip)
-	leaq	16(%rsp), %rax		/* behind the error code */
-	movq	%rax, got_handler_rsp(%rip)
-	movw	%ss, got_now_ss(%rip)
-	movl	$DS32, %eax
-	movl	%eax, %ss
-	movl	%eax, %ds
-	movl	%eax, %es
-	popq	%rax
-	movq	recover_rsp(%rip), %rsp
-	pushq	$2
-	popfq
-	jmp	*recover(%rip)
-
-	.code32
-leave64:
-	movl	%cr0, %eax
-	andl	$0x7fffffff, %eax
-	movl	%eax, %cr0
-	movl	$MSR_EFER, %ecx
-	rdmsr
-	andl	$~0x901, %eax
-	wrmsr
-	movl	cr4_32, %eax
-	movl	%eax, %cr4
-	movl	$DS32, %eax
-	.irp	reg, ds, es, fs, gs, ss
-	movl	%eax, %\reg
-	.endr
-	movl	esp32, %esp
-	lidt	rt_idtr
-	andb	$~2, rt_gdt + TSS_SEL + 5
-	movl	$TSS_SEL, %eax
-	ltr	%ax
-	ret
-
 	.data
-	.balign	8
-back32:	.long	leave64
-	.word	CS32
 to_tss:	.long	0
 	.word	TSS64
 lsl_sel: .word	TSS64
-idtr64:	.word	256*16 - 1
-	.long	idt64
-	.balign	4
-	.data	2
-recs_end:
 
 	.bss
 	.balign	8
-	.irp	name, recover, recover_rsp, got_rip, got_cs, got_ss, got_frame_rsp, got_handler_rsp, got_cr2, got_now_ss, saved_rcx, saved_r11, saved_flags, saved_cs, saved_ss
+	.irp	name, saved_rcx, saved_r11, saved_flags, saved_cs, saved_ss
 \name:	.skip	8
 	.endr
-got_vector: .skip 4
-got_error: .skip 4
-features: .skip	4
-esp32:	.skip	4
-cr4_32:	.skip	4
-	.balign	8
-tss64:	.skip	0x68
-	.balign	8
-idt64:	.skip	256*16
