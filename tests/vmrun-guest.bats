@@ -146,6 +146,12 @@ guest_alone() {
 	guest long
 }
 
+@test "features64: SMEP, SMAP, UMIP, XSAVE, PCID, SYSCALL by vendor, as offered" {
+	guest features64
+	run_guest bt-verify "$GUESTS/features64.rom" --verify
+	same interp bt-verify
+}
+
 @test "integers64: 64-bit integer code, compatibility mode" {
 	guest integers64
 }
@@ -197,6 +203,7 @@ kvm_guest() {
 @test "kvm: real mode" { kvm_guest real; }
 @test "kvm: 64-bit integers" { kvm_guest integers64; }
 @test "kvm: long mode" { kvm_guest long all; }
+@test "kvm: 64-bit features" { kvm_guest features64 all; }
 @test "kvm: exceptions" { kvm_guest exceptions all; }
 @test "kvm: paging" { kvm_guest paging all; }
 @test "kvm: self-modifying code" { kvm_guest smc all; }

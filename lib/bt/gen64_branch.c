@@ -4,21 +4,24 @@
 #include "bt/emit64.h"
 #include "bt/layout64.h"
 
-/* Push the address of the next instruction. */
+/* Push the address of the next instruction: by one store, which across two pages stores
+ * both parts or none, and which a load of all eight bytes can be forwarded from. */
 static void push_next(struct gen *g)
 {
 	struct emit *e = &g->e;
 	uint64_t next = g->next;
 
-	gen64_at(g, X86_RSP, -8, 8, true);
 	if ((int64_t)next == (int32_t)next) {
+		gen64_at(g, X86_RSP, -8, 8, true);
 		gen64_mem(g, 0xc7, 0, 0, EMIT_64);
 		e32(e, (uint32_t)next);
-	} else {
-		gen64_mem(g, 0xc7, 0, 0, EMIT_32);
-		e32(e, (uint32_t)next);
-		gen64_mem(g, 0xc7, 0, 4, EMIT_32);
-		e32(e, (uint32_t)(next >> 32));
+	} else {		/* R11: the ABI has no use for it here */
+		emit_tls_store(e, T_TMP, X86_R11);
+		gen64_site(g, X86_R11);
+		gen64_at(g, X86_RSP, -8, 8, true);
+		emit_mov_imm(e, X86_R11, next);
+		gen64_mem(g, 0x89, X86_R11, 0, EMIT_64);
+		emit_tls_load(e, X86_R11, T_TMP);
 	}
 	emit_lea(e, X86_RSP, X86_RSP, X86_NOREG, 0, -8, EMIT_64);
 	gen64_r15_lost(g);
