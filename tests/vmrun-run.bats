@@ -80,6 +80,12 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	fails 3 'run: bt: bt runs one virtual CPU so far' run --kernel "$kernel" --accel bt --cpus 2
 }
 
+@test "--verify is about the translator, whatever auto would take" {
+	good
+	run -129 --separate-stderr vmrun run -v --verify --kernel "$kernel" --debug-exit --serial none
+	assert_equal "${stderr_lines[0]}" 'vmrun: run: accel: bt'
+}
+
 @test "memory sizes that are none, or out of range" {
 	good
 	for size in '' 12X M -1 1.5 0x100000 512MB; do

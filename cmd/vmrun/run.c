@@ -298,7 +298,7 @@ int run_main(struct cli *c, int argc, char **argv)
 	cfg.memory = a.memory;
 	cfg.cpus = a.cpus;
 	cfg.cpu_level = a.cpu ? (unsigned)a.cpu + 1 : 0;	/* v2, v3 */
-	cfg.accel = (enum pc_accel)a.accel;
+	cfg.accel = a.verify ? PC_ACCEL_BT : (enum pc_accel)a.accel;
 	cfg.serial = a.serial;
 	cfg.debug_exit = a.debug_exit;
 	cfg.timeout_s = a.timeout_s;
