@@ -232,6 +232,11 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	good
 	fails 2 'run: /dev/zero: does not fit into 64 MiB of memory' \
 		run --memory 64M --kernel "$kernel" --initrd /dev/zero
+	# Nor read at all, where the file says how long it is.
+	truncate -s 3T "$BATS_TEST_TMPDIR/sparse"
+	run -3 --separate-stderr bash -c "ulimit -v 2000000
+		'$VMRUN' run --memory 64G --kernel '$kernel' --initrd '$BATS_TEST_TMPDIR/sparse'"
+	assert_equal "$stderr" "vmrun: run: $BATS_TEST_TMPDIR/sparse: longer than 3221225472 bytes"
 }
 
 @test "SIGTERM ends the wait for a kernel from a pipe" {

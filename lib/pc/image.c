@@ -101,14 +101,25 @@ int image_read_part(struct image *im, const char *path, uint64_t off, size_t len
 	return rc;
 }
 
+static int too_long(const char *path, size_t max, struct err *e)
+{
+	return err_set(e, -EFBIG, "%s: longer than %zu bytes", path, max);
+}
+
 int image_read(struct image *im, const char *path, size_t max,
 	       const struct pc_wait *w, struct err *e)
 {
-	/* "./-": here a dash is a file like any other. */
-	int rc = image_read_part(im, strcmp(path, "-") ? path : "./-", 0, max + 1, w, e);
+	struct stat st;
+	int rc;
 
+	*im = (struct image){ .path = path };
+	/* What says so at once need not be read to see it. */
+	if (!stat(path, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
+		return too_long(path, max, e);
+	/* "./-": here a dash is a file like any other. */
+	rc = image_read_part(im, strcmp(path, "-") ? path : "./-", 0, max + 1, w, e);
 	if (!rc && im->len > max) {
-		rc = err_set(e, -EFBIG, "%s: longer than %zu bytes", path, max);
+		rc = too_long(path, max, e);
 		image_free(im);
 	}
 	return rc;
