@@ -8,6 +8,7 @@
 #include "bt/layout.h"
 #include "bt/run.h"
 #include "bt/signal.h"
+#include "bt/smp.h"
 #include "bt/unit.h"
 #include "bt/verify.h"
 #include "bt/window.h"
@@ -33,11 +34,6 @@ static void on_write(void *ptr, uint64_t gpa, uint64_t len)
 		atomic_fetch_and(&m->pflags[page >> PAGE_SHIFT], (uint8_t)~MEM_PF_CODE);
 }
 
-static void on_code(void *ptr, uint64_t page)
-{
-	window_protect(ptr, page);
-}
-
 static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
 {
 	struct bt_vcpu *b = v->engine;
@@ -45,7 +41,8 @@ static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
 	uint32_t page = gva >> PAGE_SHIFT & 0xfffff;
 
 	b->leave = true;
-	returns_forget(bt);
+	bt_lock(bt);
+	returns_forget(b);
 	switch (what) {
 	case VCPU_FLUSH_PAGE:
 		jcache_flush_page(&b->jc, gva);
@@ -61,12 +58,13 @@ static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
 	default:
 		jcache_flush(&b->jc, JCACHE_NONGLOBAL);
 	}
-	window_flush(bt, v, gva, what);
+	window_flush(b, gva, what);
+	bt_unlock(bt);
 }
 
 static void bt_kick(struct vcpu *v)
 {
-	v->hot[H_KICK] = 1;
+	bt_set_kick(v);
 	if (!pthread_equal(v->thread, pthread_self()))
 		pthread_sigqueue(v->thread, VCPU_KICK_SIGNAL,
 				 (union sigval){ .sival_ptr = v });
@@ -84,13 +82,15 @@ static void bt_kicked(struct vcpu *v, void *context)
 
 static int bt_probe(struct vm *vm, struct err *e)
 {
+	const struct bt_opts *o = vm ? vm->engine_opts : NULL;
+
 	if (!__builtin_cpu_supports("bmi2"))
 		return err_set(e, -ENOTSUP, "this processor has no BMI2; use --accel interp");
 	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT))
 		return err_set(e, -ENOTSUP, "this kernel does not allow WRGSBASE; "
 			       "use --accel interp");
-	if (vm && vm->ncpus > 1)
-		return err_set(e, -ENOTSUP, "bt runs one virtual CPU so far");
+	if (vm && vm->ncpus > 1 && o && o->verify)
+		return err_set(e, -ENOTSUP, "--verify compares one virtual CPU's instructions");
 	return 0;
 }
 
@@ -102,8 +102,8 @@ static void bt_vm_destroy(struct vm *vm)
 		return;
 	interp_vm_destroy(vm);
 	vm->mem->on_write = NULL;
-	vm->mem->on_code = NULL;
-	windows_free(bt);
+	vm->mem->on_told = NULL;
+	window_guards_free(bt);
 	tcache_close(&bt->tc);
 	free(bt->hash);
 	free(bt->page);
@@ -121,6 +121,7 @@ static int bt_vm_create(struct vm *vm, struct err *e)
 	if (!bt)
 		return err_set(e, -ENOMEM, "translator: out of memory");
 	bt->vm = vm;
+	bt->smp = vm->ncpus > 1;
 	bt->tc.fd = -1;
 	vm->engine_vm = bt;
 	bt->can_window = !o || o->form != BT_SOFT;
@@ -134,14 +135,12 @@ static int bt_vm_create(struct vm *vm, struct err *e)
 		goto out;
 	}
 	rc = tcache_open(&bt->tc, e);
-	if (!rc && bt->can_window)
-		rc = windows_new(bt, e);
 	if (!rc)
 		rc = interp_vm_create(vm, e);
 	if (rc)
 		goto out;
 	vm->mem->on_write = on_write;
-	vm->mem->on_code = on_code;
+	vm->mem->on_told = bt_told;
 	vm->mem->on_write_ptr = bt;
 	/* Other code than 64-bit code is interpreted between STAC and CLAC. */
 	vm->model.smap_long = true;
@@ -158,10 +157,13 @@ static void bt_destroy(struct vcpu *v)
 	if (!b)
 		return;
 	v->on_tlb_flush = NULL;
+	bt_lock(b->bt);
+	v->engine = NULL;
+	bt_unlock(b->bt);
 	bt_signal_fini(b);
+	windows_free(b);
 	verify_free(b->verify);
 	interp_vcpu_destroy(v);
-	v->engine = NULL;
 	free(b);
 }
 
@@ -184,11 +186,15 @@ static int bt_create(struct vcpu *v, struct err *e)
 	v->hot[H_TLB_MISS] = (uint64_t)(uintptr_t)bt_tlb_miss;
 	v->hot[H_LOOKUP] = (uint64_t)(uintptr_t)bt_lookup;
 	rc = bt_signal_init(b, e);
+	if (!rc && b->bt->can_window)
+		rc = windows_new(b, e);
 	if (!rc && b->bt->verify && !(b->verify = verify_new(b)))
 		rc = err_set(e, -ENOMEM, "translator: out of memory");
 	if (!rc)
 		rc = interp_vcpu_create(v, e);
+	bt_lock(b->bt);
 	v->engine = b;
+	bt_unlock(b->bt);
 	if (rc) {
 		bt_destroy(v);
 		return rc;
@@ -219,6 +225,7 @@ const struct engine_ops bt_engine = {
 	.sync_out = bt_sync_out,
 	.sync_in = bt_sync_in,
 	.kick = bt_kick,
+	.nudge = bt_nudge,
 	.kicked = bt_kicked,
 	.print_stats = bt_print_stats,
 };

@@ -9,10 +9,13 @@
 
 #include "bt/gen.h"
 #include "bt/layout.h"
+#include "bt/smp.h"
 #include "bt/verify.h"
 #include "bt/window.h"
 #include "interp/interp.h"
 #include "vmm/access.h"
+#include "vmm/walkmem.h"
+#include "x86/walk.h"
 
 #define SITE_FAULTS_MAX	2	/* then the instruction is made soft */
 
@@ -23,12 +26,8 @@ static void protect_code(struct bt *bt, uint64_t gpa)
 	struct mem *m = bt->vm->mem;
 	uint64_t page = mem_off(m, gpa) >> PAGE_SHIFT;
 
-	if (m->pflags[page] & MEM_PF_CODE)
-		return;
-	atomic_fetch_or(&m->pflags[page], MEM_PF_CODE);
-	for (unsigned i = 0; i < bt->vm->ncpus; i++)
-		tlb_protect_hva(&bt->vm->vcpu[i]->tlb, m->hva + (page << PAGE_SHIFT));
-	window_protect(bt, page);
+	if (!(m->pflags[page] & MEM_PF_CODE))
+		vm_protect_page(bt->vm, page, MEM_PF_CODE);
 }
 
 static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint64_t eip,
@@ -48,7 +47,7 @@ static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint64_t eip,
 }
 
 /* The unit at EIP, made when there is none.  NULL: the interpreter is to go on
- * (a fetch fault, code in device memory). */
+ * (a fetch fault, code in device memory, no room). */
 static struct bt_unit *find_unit(struct bt_vcpu *b)
 {
 	struct vcpu *v = b->v;
@@ -91,6 +90,32 @@ static bool page_is_global(const struct bt_vcpu *b, uint64_t eip)
 	return t->e[TLB_KERNEL][i].xtag == (eip & PAGE_MASK) && t->global[TLB_KERNEL][i];
 }
 
+/*
+ * Would every other vCPU that pages find u at its EIP, or nothing?  Nothing: then its
+ * address space is to be another when it comes there, and kernels have the same code at
+ * the same global address in all of them.
+ */
+static bool same_elsewhere(struct bt_vcpu *b, const struct bt_unit *u)
+{
+	struct vm *vm = b->bt->vm;
+	struct x86_walk w;
+
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct vcpu *o = vm->vcpu[i];
+		struct x86_walk_mem m = vcpu_walk_mem(o);
+
+		if (o == b->v || !x86_paging(&o->cpu))
+			continue;
+		if (x86_walk_peek(&o->cpu, &m, u->eip, &w) &&
+		    (!w.global || w.gpa != u->gpa))
+			return false;
+		if (u->gpa2 && x86_walk_peek(&o->cpu, &m, (u->eip | 0xfff) + 1, &w) &&
+		    (!w.global || w.gpa != u->gpa2))
+			return false;
+	}
+	return true;
+}
+
 /* May from lead to u without anything making that stale unnoticed?  See unit.h. */
 enum linkable { LINK_NONE, LINK_NEAR, LINK_FAR };
 
@@ -101,16 +126,26 @@ static enum linkable linkable(struct bt_vcpu *b, const struct bt_unit *from,
 	     !((u->gpa ^ from->gpa) >> PAGE_SHIFT)) || !(b->mode & BT_M_PAGING))
 		return LINK_NEAR;
 	if (!(b->mode & (BT_M_USER | BT_M_SEG)) && page_is_global(b, u->eip) &&
-	    (!u->gpa2 || page_is_global(b, (u->eip | 0xfff) + 1)))
+	    (!u->gpa2 || page_is_global(b, (u->eip | 0xfff) + 1)) && same_elsewhere(b, u))
 		return LINK_FAR;
 	return LINK_NONE;
+}
+
+/* A vCPU is to leave translated code: a link made now could be the one that its kick
+ * has just undone. */
+static bool kick_pending(const struct bt *bt)
+{
+	for (unsigned i = 0; bt->smp && i < bt->vm->ncpus; i++)
+		if (bt_kicked_inside(bt->vm->vcpu[i]))
+			return true;
+	return false;
 }
 
 static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
 {
 	enum linkable how;
 
-	if (b->verify || l->to || l->from->dead || u->mode != l->from->mode)
+	if (b->verify || l->to || kick_pending(b->bt) || l->from->dead || u->mode != l->from->mode)
 		return;
 	how = linkable(b, l->from, u);
 	if (how == LINK_NONE)
@@ -124,7 +159,7 @@ static void icache_fill(struct bt_vcpu *b, struct bt_unit *from, struct bt_unit 
 {
 	enum linkable how;
 
-	if (from->dead || u->mode != from->mode)
+	if (from->dead || u->mode != from->mode || kick_pending(b->bt))
 		return;
 	how = linkable(b, from, u);
 	if (how == LINK_NONE ? ++from->icache.tries == BT_ICACHE_TRIES :
@@ -138,6 +173,32 @@ static void jcache_add(struct bt_vcpu *b, const struct bt_unit *u)
 	    (b->mode & BT_M_SEG || !page_is_global(b, u->eip) || u->gpa2))
 		b->jmode->nonglobal = true;
 	jcache_insert(&b->jc, b->jmode, u);
+}
+
+/* The code at EIP, for the jump cache, too; NULL as find_unit().  *u: its unit. */
+static const uint8_t *look_up(struct bt_vcpu *b, struct bt_unit **u)
+{
+	bt_lock(b->bt);
+	*u = find_unit(b);
+	if (*u)
+		jcache_add(b, *u);
+	bt_unlock(b->bt);
+	return *u ? (*u)->entry_lookup : NULL;
+}
+
+/* The same after BT_EXIT_LINK or BT_EXIT_ICACHE: what it left by is linked. */
+static const uint8_t *look_up_linked(struct bt_vcpu *b, unsigned reason, struct bt_unit **u)
+{
+	void *from = (void *)(uintptr_t)b->v->hot[H_ARG];
+
+	bt_lock(b->bt);
+	*u = find_unit(b);
+	if (*u && reason == BT_EXIT_LINK)
+		try_link(b, from, *u);
+	else if (*u)
+		icache_fill(b, from, *u);
+	bt_unlock(b->bt);
+	return *u ? (*u)->entry_lookup : NULL;
 }
 
 /* --- exits ---------------------------------------------------------------------- */
@@ -227,7 +288,6 @@ static enum interp_result run_units(struct bt_vcpu *b)
 {
 	struct vcpu *v = b->v;
 	struct bt_unit *u = NULL;
-	uint64_t evictions;
 	unsigned reason;
 
 	for (;;) {
@@ -235,11 +295,9 @@ static enum interp_result run_units(struct bt_vcpu *b)
 			jcache_find(&b->jc, b->jmode, v->cpu.rip);
 
 		if (!code) {
-			u = find_unit(b);
-			if (!u)
+			code = look_up(b, &u);
+			if (!code)
 				return step(b);
-			jcache_add(b, u);
-			code = u->entry_lookup;
 		}
 again:
 		if (b->verify)
@@ -255,28 +313,23 @@ again:
 		case BT_EXIT_ICACHE:
 			if (v->hot[H_KICK])
 				return INTERP_OK;
-			evictions = b->bt->stats.evictions;
-			u = find_unit(b);
-			if (!u)
+			code = look_up_linked(b, reason, &u);
+			if (!code)
 				return step(b);
-			/* Making u may have recycled the arena of the link's unit. */
-			if (evictions != b->bt->stats.evictions)
-				;
-			else if (reason == BT_EXIT_LINK)
-				try_link(b, (void *)(uintptr_t)v->hot[H_ARG], u);
-			else
-				icache_fill(b, (void *)(uintptr_t)v->hot[H_ARG], u);
-			code = u->entry_lookup;
 			goto again;
 		case BT_EXIT_LOOKUP:
 			if (v->hot[H_KICK])
 				return INTERP_OK;
 			continue;
 		case BT_EXIT_HOT:
+			bt_lock(b->bt);
 			promote(b);
+			bt_unlock(b->bt);
 			continue;
 		case BT_EXIT_FAULT:
+			bt_lock(b->bt);
 			site_faulted(b);
+			bt_unlock(b->bt);
 			return step(b);
 		case BT_EXIT_STEP:
 			return step(b);
@@ -304,32 +357,44 @@ static void note_latency(struct bt_vcpu *b)
 		s->kick_cycles_max = took;
 }
 
+/* Until the state is to be looked at outside: *ex says why. */
+static bool run_some(struct bt_vcpu *b, enum vcpu_exit *ex)
+{
+	struct vcpu *v = b->v;
+	enum interp_result r;
+
+	if (b->kick_tsc)
+		note_latency(b);
+	__atomic_store_n(&v->hot[H_KICK], 0, __ATOMIC_SEQ_CST);
+	if (atomic_load_explicit(&v->tlb.recheck, memory_order_relaxed))
+		vcpu_tlb_recheck(v);
+	if (atomic_load_explicit(&v->req, memory_order_relaxed) && interp_service_requests(v, ex))
+		return false;
+	*ex = VCPU_EXIT_HLT;
+	if (v->cpu.halted)
+		return false;
+	bt_make_room(b);
+	bt_mode_set(b);
+	if (b->mode == BT_MODE_NONE) {
+		b->stats.untranslatable++;
+		r = interp_step(v);
+	} else {
+		r = run_units(b);
+		*ex = VCPU_EXIT_ERROR;
+		if (v->err.code)
+			return false;
+	}
+	*ex = VCPU_EXIT_SHUTDOWN;
+	return r != INTERP_SHUTDOWN;
+}
+
 enum vcpu_exit bt_run(struct vcpu *v)
 {
-	struct bt_vcpu *b = v->engine;
-	enum interp_result r;
 	enum vcpu_exit ex;
 
-	for (;;) {
-		if (b->kick_tsc)
-			note_latency(b);
-		v->hot[H_KICK] = 0;
-		atomic_thread_fence(memory_order_seq_cst);
-		if (atomic_load_explicit(&v->req, memory_order_relaxed) &&
-		    interp_service_requests(v, &ex))
-			return ex;
-		if (v->cpu.halted)
-			return VCPU_EXIT_HLT;
-		bt_mode_set(b);
-		if (b->mode == BT_MODE_NONE) {
-			b->stats.untranslatable++;
-			r = interp_step(v);
-		} else {
-			r = run_units(b);
-			if (v->err.code)
-				return VCPU_EXIT_ERROR;
-		}
-		if (r == INTERP_SHUTDOWN)
-			return VCPU_EXIT_SHUTDOWN;
-	}
+	vcpu_enter(v);
+	while (run_some(v->engine, &ex))
+		;
+	vcpu_leave(v);
+	return ex;
 }

@@ -28,6 +28,7 @@
 #include "bt/bt.h"
 #include "bt/bt64.h"
 #include "bt/layout.h"
+#include "bt/smp.h"
 #include "bt/window.h"
 
 extern const char bt_exit[], bt_exit_saved[];
@@ -142,31 +143,51 @@ static bool window_mended(struct bt_vcpu *b, const struct bt_unit *u, struct bt_
 	return true;
 }
 
+/* A fault of translated code, under the lock; false: it is not one. */
+static bool fault(struct bt_vcpu *b, int sig, const siginfo_t *si, greg_t *r)
+{
+	const uint8_t *pc = (const uint8_t *)(uintptr_t)r[REG_RIP];
+	struct bt_unit *u = tcache_find(&b->bt->tc, pc);
+	struct bt_site *s = u ? site_find(u, pc) : NULL;
+	bool blame = true;
+
+	if (!s)
+		return false;
+	b->stats.seg_faults++;
+	/* Another vCPU may have changed this one's window while we waited for it. */
+	if (b->bt->smp && b->v->hot[H_KICK])
+		blame = false;
+	else if (sig == SIGSEGV && (!(u->mode & BT_M_LONG) || u->form == BT_WINDOW) &&
+		 si->si_code > 0 &&
+		 (si->si_code != SI_KERNEL || (u->mode & BT_M_LONG && window_none(b))) &&
+		 window_mended(b, u, s, si->si_addr, r, &blame))
+		return true;
+	leave(b, u, s, r);
+	if (!blame)
+		b->fault_site = NULL;
+	return true;
+}
+
+/* While it waits for the lock the vCPU counts as outside: it is between two
+ * instructions, and looks at H_KICK then. */
 static void on_fault(int sig, siginfo_t *si, void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *r = uc->uc_mcontext.gregs;
-	const uint8_t *pc = (const uint8_t *)(uintptr_t)r[REG_RIP];
-	struct bt_vcpu *b;
-	struct bt_unit *u;
-	struct bt_site *s;
-	bool blame = true;
+	struct bt_vcpu *b = current_vcpu();
+	bool ours;
 
-	b = current_vcpu();
-	u = b ? tcache_find(&b->bt->tc, pc) : NULL;
-	if (!u || !(s = site_find(u, pc))) {
+	if (!b || !tcache_holds(&b->bt->tc, (const uint8_t *)(uintptr_t)r[REG_RIP])) {
 		give_up(sig);
 		return;
 	}
-	b->stats.seg_faults++;
-	if (sig == SIGSEGV && (!(u->mode & BT_M_LONG) || u->form == BT_WINDOW) &&
-	    si->si_code > 0 &&
-	    (si->si_code != SI_KERNEL || (u->mode & BT_M_LONG && window_none(b))) &&
-	    window_mended(b, u, s, si->si_addr, r, &blame))
-		return;
-	leave(b, u, s, r);
-	if (!blame)
-		b->fault_site = NULL;
+	__atomic_store_n(&b->v->hot[H_IN_TC], 0, __ATOMIC_SEQ_CST);
+	bt_lock(b->bt);
+	__atomic_store_n(&b->v->hot[H_IN_TC], 1, __ATOMIC_SEQ_CST);
+	ours = fault(b, sig, si, r);
+	bt_unlock(b->bt);
+	if (!ours)
+		give_up(sig);
 }
 
 /* Does unlinking make a thread at pc leave u for C?  Not when it may be past the
@@ -189,7 +210,9 @@ void bt_signal_kicked(struct bt_vcpu *b, void *context)
 	const uint8_t *pc = (const uint8_t *)(uintptr_t)r[REG_RIP];
 	struct bt_unit *u;
 
-	b->v->hot[H_KICK] = 1;
+	bool locked;
+
+	bt_set_kick(b->v);
 	if (!b->v->hot[H_IN_TC])
 		return;
 	b->stats.kicks++;
@@ -198,11 +221,16 @@ void bt_signal_kicked(struct bt_vcpu *b, void *context)
 	b->v->hot[H_JTAG] = BT_JTAG_NONE;
 	b->v->hot[H_RETURNS] = (uint64_t)(uintptr_t)bt_returns_none;
 	bt64_jtag_off();
+	if (!bt_handler_lock(b, &locked)) {
+		bt_signal_retry(b);
+		return;
+	}
 	u = tcache_find(&b->bt->tc, pc);
 	for (unsigned i = 0; u && i < u->nlinks; i++)
 		link_clear(b->bt, &u->link[i]);
 	if (!u || !leaves_unlinked(b->bt, u, pc))
 		bt_signal_retry(b);
+	bt_handler_unlock(b, locked);
 }
 
 void bt_signal_retry(struct bt_vcpu *b)

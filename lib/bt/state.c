@@ -6,6 +6,7 @@
 
 #include "bt/bt64.h"
 #include "bt/layout.h"
+#include "bt/smp.h"
 #include "bt/window.h"
 #include "interp/interp.h"
 #include "vmm/access.h"
@@ -105,8 +106,11 @@ void bt_mode_set(struct bt_vcpu *b)
 	b->cs_base = b->mode & BT_M_LONG ? 0 : (uint32_t)cs->base;
 	b->cs_limit = b->mode & BT_M_LONG ? UINT32_MAX : cs->limit;
 	if (b->mode != BT_MODE_NONE &&
-	    (!b->jmode || !jmode_is(b->jmode, b->mode, b->cs_base, b->cs_limit)))
+	    (!b->jmode || !jmode_is(b->jmode, b->mode, b->cs_base, b->cs_limit))) {
+		bt_lock(b->bt);
 		b->jmode = jcache_mode(&b->jc, b->mode, b->cs_base, b->cs_limit);
+		bt_unlock(b->bt);
+	}
 }
 
 /* --- in and out ----------------------------------------------------------------- */
@@ -170,7 +174,9 @@ void bt_go(struct bt_vcpu *b, const uint8_t *code)
 	v->hot[H_RETURNS] = (uint64_t)(uintptr_t)b->jmode->returns;
 	v->hot[H_RETURNS_W] = v->hot[H_RETURNS];
 	b->jmode->returned = true;
+	bt_lock(b->bt);
 	v->hot[H_GSBASE] = window_base(b->bt, b);
+	bt_unlock(b->bt);
 	if (b->mode & BT_M_LONG)
 		bt64_run(b, code);
 	else

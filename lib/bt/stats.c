@@ -53,6 +53,7 @@ void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
 	put(ptr, "units_retried", s->retried);
 	put(ptr, "steps_patched", s->patched);
 	put(ptr, "arena_evictions", s->evictions);
+	put(ptr, "vcpus_awaited", s->awaited);
 	put(ptr, "links", s->links);
 	put(ptr, "icache_entries", s->icache_entries);
 	put(ptr, "icaches_closed", s->icaches_closed);

@@ -112,7 +112,7 @@ struct bt_unit *tcache_find(const struct tcache *t, const uint8_t *pc)
 	const struct tc_arena *a;
 	size_t lo = 0, hi;
 
-	if (pc < t->rx || pc >= t->rx + t->len)
+	if (!tcache_holds(t, pc))
 		return NULL;
 	a = &t->arena[(size_t)(pc - t->rx) / TC_ARENA];
 	hi = a->nunits;

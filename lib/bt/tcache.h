@@ -6,6 +6,7 @@
  * recycled round-robin: recycling drops all units of the oldest arena.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,12 @@ int tcache_commit(struct tcache *t, struct bt_unit *u, size_t len);
 
 /* Forget and free the units of an arena, all dropped before. */
 void tcache_reset(struct tc_arena *a);
+
+/* Is it in the executable mapping? */
+static inline bool tcache_holds(const struct tcache *t, const uint8_t *pc)
+{
+	return pc >= t->rx && pc < t->rx + t->len;
+}
 
 /* The unit, dropped or not, that holds this executable address; or NULL. */
 struct bt_unit *tcache_find(const struct tcache *t, const uint8_t *pc);

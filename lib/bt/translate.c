@@ -159,8 +159,11 @@ static void gen_entry(struct gen *g, bool count)
 #define HOT_COUNT 400
 
 /* Instructions that leave the straight line, or stop it, are for the dispatcher. */
-static bool callable(const struct x86_insn *in)
+static bool callable(const struct bt *bt, const struct x86_insn *in)
 {
+	/* It may wait for the others to stop, and this unit not be there afterwards. */
+	if (bt->smp && (in->prefixes & X86_P_LOCK || in->op == X86_XCHG))
+		return false;
 	switch (in->op) {
 	case X86_IRET: case X86_INT: case X86_INT1: case X86_INT3: case X86_INTO:
 	case X86_JMPF: case X86_CALLF: case X86_RETF: case X86_SYSENTER:
@@ -192,7 +195,7 @@ static bool gen_callout(struct gen *g, unsigned max)
 	struct bt_callout *c;
 	uint8_t *cont;
 
-	if (!callable(g->in) || (g->bt->verify && verify_excluded(g->in)))
+	if (!callable(g->bt, g->in) || (g->bt->verify && verify_excluded(g->in)))
 		return false;
 	if (!u->callout) {
 		u->callout = calloc(max, sizeof(*u->callout));
@@ -287,22 +290,6 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 	}
 }
 
-static uint8_t *room(struct bt *bt)
-{
-	uint8_t *p = tcache_room(&bt->tc);
-	struct tc_arena *a;
-
-	if (p)
-		return p;
-	a = tcache_next(&bt->tc);
-	for (size_t i = 0; i < a->nunits; i++)
-		unit_drop(bt, a->unit[i]);
-	bt->stats.evictions += a->nunits > 0;
-	returns_forget(bt);
-	tcache_reset(a);
-	return tcache_room(&bt->tc);
-}
-
 static bool uses_fpu(const struct gen *g, const struct decoded *d)
 {
 	static const uint32_t ok[] = {
@@ -350,7 +337,7 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 	struct bt_unit *u;
 	struct gen g;
 
-	if (!page)
+	if (!page || !tcache_room(&bt->tc))
 		return NULL;
 	decode_unit(&d, b, page, gpa, eip);
 	u = unit_new(GEN_SITES * d.n + 2, links_of(&d));
@@ -370,7 +357,7 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 	g.u = u;
 	g.mode = b->mode;
 	g.flags = GEN_HOST;
-	g.e.p = room(bt);
+	g.e.p = tcache_room(&bt->tc);
 	u->fpu = uses_fpu(&g, &d);
 	u->counter = tcache_counter(&bt->tc);
 	*u->counter = HOT_COUNT;

@@ -160,21 +160,35 @@ void icache_close(struct bt *bt, struct bt_unit *u)
 	bt->stats.icaches_closed++;
 }
 
-static void jcaches_forget(struct bt *bt, const struct bt_unit *u)
+/* What translated code may look up meanwhile: one store each. */
+static void jcache_forget(struct bt_vcpu *b, const struct bt_unit *u)
 {
+	struct bt_jentry *j = &b->jc.e[bt_jc_index(u->eip)];
 	unsigned r = u->eip % BT_RETURNS;
 
-	for (unsigned i = 0; i < bt->vm->ncpus; i++) {
-		struct bt_vcpu *b = bt->vm->vcpu[i] ? bt->vm->vcpu[i]->engine : NULL;
+	if (j->code == u->entry_lookup)
+		__atomic_store_n(&j->tag, 0, __ATOMIC_RELAXED);
+	for (unsigned m = 0; m < b->jc.nmodes; m++)
+		if (b->jc.mode[m].returns[r] == u->entry_return)
+			__atomic_store_n(&b->jc.mode[m].returns[r], bt_returns_none[r],
+					 __ATOMIC_RELAXED);
+}
 
-		struct bt_jentry *j = b ? &b->jc.e[bt_jc_index(u->eip)] : NULL;
+/*
+ * A CALL under way on another vCPU may put entry_return into a return cache after
+ * jcache_forget() was there.  So the first of its instructions, of three bytes (see
+ * gen_return_check()), becomes a jump to the one in front of them that goes to the jump
+ * cache: one store of 8 aligned bytes, and no one is in the middle.
+ */
+static void return_close(struct bt *bt, const struct bt_unit *u)
+{
+	uint8_t *at = (uint8_t *)u->entry_return + bt->tc.len;
+	uint8_t *word = (uint8_t *)((uintptr_t)at & ~7ull);
+	uint64_t bytes;
 
-		if (j && j->code == u->entry_lookup)
-			*j = (struct bt_jentry){ 0 };
-		for (unsigned m = 0; b && m < b->jc.nmodes; m++)
-			if (b->jc.mode[m].returns[r] == u->entry_return)
-				b->jc.mode[m].returns[r] = bt_returns_none[r];
-	}
+	memcpy(&bytes, word, 8);
+	memcpy((uint8_t *)&bytes + (at - word), (uint8_t[]){ 0xeb, (uint8_t)(-BT_RETURN_BACK - 2) }, 2);
+	__atomic_store_n((uint64_t *)word, bytes, __ATOMIC_RELEASE);
 }
 
 void unit_drop(struct bt *bt, struct bt_unit *u)
@@ -195,7 +209,11 @@ void unit_drop(struct bt *bt, struct bt_unit *u)
 		link_clear(bt, u->incoming);
 	for (unsigned i = 0; i < u->nlinks; i++)
 		link_clear(bt, &u->link[i]);
-	jcaches_forget(bt, u);
+	if (bt->smp && u->entry_return)
+		return_close(bt, u);
+	for (unsigned i = 0; i < bt->vm->ncpus; i++)
+		if (bt->vm->vcpu[i] && bt->vm->vcpu[i]->engine)
+			jcache_forget(bt->vm->vcpu[i]->engine, u);
 }
 
 void unit_drop_all(struct bt *bt)
@@ -279,15 +297,11 @@ static void returns_empty(struct bt_jmode *m)
 	m->returned = false;
 }
 
-void returns_forget(struct bt *bt)
+void returns_forget(struct bt_vcpu *b)
 {
-	for (unsigned i = 0; i < bt->vm->ncpus; i++) {
-		struct bt_vcpu *b = bt->vm->vcpu[i] ? bt->vm->vcpu[i]->engine : NULL;
-
-		for (unsigned m = 0; b && m < b->jc.nmodes; m++)
-			if (b->jc.mode[m].returned)
-				returns_empty(&b->jc.mode[m]);
-	}
+	for (unsigned m = 0; m < b->jc.nmodes; m++)
+		if (b->jc.mode[m].returned)
+			returns_empty(&b->jc.mode[m]);
 }
 
 static void new_gen(struct bt_jcache *j, struct bt_jmode *m)

@@ -200,6 +200,8 @@ struct bt_jentry {
  * memory is recycled: what stands in it was linked since, and stands as links do.
  */
 #define BT_RETURNS	256
+/* In front of entry_return, so many bytes, stands a jump to the jump cache. */
+#define BT_RETURN_BACK	7
 
 struct bt_jmode {
 	uint32_t mode, gen;
@@ -227,7 +229,7 @@ struct bt_jcache {
 struct bt_stats {
 	uint64_t units, insns, host_bytes, guest_bytes, drops, promoted, softened, retried, patched;
 	uint64_t icache_entries, icaches_closed;
-	uint64_t links, evictions;
+	uint64_t links, evictions, awaited;
 	uint64_t window_fills, windows, window_drops, window_checks;
 };
 
@@ -238,6 +240,7 @@ struct bt_vcpu_stats {
 };
 
 struct bt_window_set;
+#define BT_GUARDS 257
 
 /*
  * Starts of units that stores keep dropping.  Translating costs some fifty times
@@ -257,6 +260,8 @@ struct bt_patched {
 
 struct bt {
 	struct vm *vm;
+	bool smp;			/* several vCPUs: see smp.h */
+	_Atomic(struct bt_vcpu *) awaited;
 	struct tcache tc;
 	struct bt_unit **hash;
 	struct bt_pageref **page;	/* units by page of the memfd */
@@ -264,7 +269,9 @@ struct bt {
 	struct bt_link *far_links;
 	uint64_t *far_pages;		/* bitmap of linear pages that far links end in */
 	bool can_window, want_mixed, verify;
-	struct bt_window_set *windows;
+	/* Around multiples of 512 GiB of this process nothing else is mapped: 1; 2: there
+	 * is; 0: it was not tried. */
+	uint8_t guard[BT_GUARDS];
 	struct bt_stats stats;
 };
 
@@ -283,6 +290,7 @@ struct bt_vcpu {
 	uint64_t kick_tsc;		/* of a kick that translated code has not left for */
 	struct bt_unit *fault_unit;	/* of the last BT_EXIT_FAULT */
 	struct bt_site *fault_site;	/* NULL: it is not to be blamed */
+	struct bt_window_set *windows;	/* NULL: soft form only */
 	uint64_t wide_mask;		/* of the 64-bit window in use; see window.h */
 	struct bt_verify *verify;	/* NULL: off */
 };
@@ -388,6 +396,6 @@ void jcache_flush_page(struct bt_jcache *j, uint64_t gva);
 
 /* What RET finds where nothing is known. */
 extern const uint8_t *const bt_returns_none[BT_RETURNS];
-/* Empty the return caches of all modes. */
-void returns_forget(struct bt *bt);
+/* Empty a vCPU's return caches of all modes. */
+void returns_forget(struct bt_vcpu *b);
 #endif

@@ -56,6 +56,7 @@ bool window_page_stands(uint32_t had, uint32_t now)
 static void window_check_all(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
 {
 	struct x86_walk_mem m = vcpu_walk_mem(b->v);
+	struct bt_window_set *s = b->windows;
 	uint32_t n = 0, gone = 0;
 
 	w->nlocal = 0;
@@ -67,10 +68,10 @@ static void window_check_all(struct bt *bt, struct bt_vcpu *b, struct bt_window 
 		now = window_page_now(bt, b->v, w, &m, g);
 		if (!window_page_stands(had, now)) {
 			if (++gone > 64) {
-				window_empty(bt, w);
+				window_empty(s, w);
 				return;
 			}
-			window_unmap(bt->windows, w, g);
+			window_unmap(s, w, g);
 			continue;
 		}
 		w->list[n++] = g;
@@ -186,25 +187,25 @@ bool window_table_note(struct vcpu *v, struct bt_window *w, uint32_t gpage, unsi
 
 /* Look at the pages of [first, first + n) that are mapped.  false: much differs,
  * the window was emptied. */
-static bool pages_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
+static bool pages_check(struct bt_window_set *s, struct vcpu *v, struct bt_window *w,
 			uint32_t first, unsigned n, unsigned *gone)
 {
 	struct x86_walk_mem m = vcpu_walk_mem(v);
 
 	for (uint32_t g = first; g < first + n; g++) {
-		if (!w->pte[g] || window_page_stands(w->pte[g], window_page_now(bt, v, w, &m, g)))
+		if (!w->pte[g] || window_page_stands(w->pte[g], window_page_now(s->bt, v, w, &m, g)))
 			continue;
 		if (++*gone > 64) {
-			window_empty(bt, w);
+			window_empty(s, w);
 			return false;
 		}
-		window_unmap(bt->windows, w, g);
+		window_unmap(s, w, g);
 	}
 	return true;
 }
 
 /* The entries of one table that changed.  false: the window was emptied. */
-static bool table_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
+static bool table_check(struct bt_window_set *s, struct vcpu *v, struct bt_window *w,
 			struct win_table *t, unsigned *gone)
 {
 	unsigned size = table_entry_size(v), covers = (unsigned)PAGE_SIZE / size;
@@ -214,17 +215,17 @@ static bool table_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
 	/* another PDPTE; or A was cleared up there, which the next access is to set */
 	if (t->pde_gpa != pde_where(v, w, t->first, &upper) || t->upper != upper ||
 	    ((pde & (PDE_A | 1)) == 1 && t->pde & PDE_A)) {
-		window_empty(bt, w);
+		window_empty(s, w);
 		return false;
 	}
 	if (pde_differs(pde, t->pde) || !t->copy) {
 		t->pde = pde;
-		if (!pages_check(bt, v, w, t->first, covers, gone))
+		if (!pages_check(s, v, w, t->first, covers, gone))
 			return false;
 		if (!(t->pde & 1))
 			return true;
 		if (!t->copy != !!(t->pde & 0x80)) {	/* became large, or no more */
-			window_empty(bt, w);
+			window_empty(s, w);
 			return false;
 		}
 	}
@@ -233,7 +234,7 @@ static bool table_check(struct bt *bt, struct vcpu *v, struct bt_window *w,
 		return true;
 	for (unsigned i = 0; i < covers; i++)
 		if (memcmp(t->copy + i * size, now + i * size, size) &&
-		    !pages_check(bt, v, w, t->first + i, 1, gone))
+		    !pages_check(s, v, w, t->first + i, 1, gone))
 			return false;
 	memcpy(t->copy, now, PAGE_SIZE);
 	return true;
@@ -250,7 +251,7 @@ void window_check(struct bt *bt, struct bt_vcpu *b, struct bt_window *w)
 		return;
 	}
 	for (unsigned i = 0; i < w->ntables;) {
-		if (!table_check(bt, b->v, w, &w->table[i], &gone))
+		if (!table_check(b->windows, b->v, w, &w->table[i], &gone))
 			return;
 		if (w->table[i].pde & 1) {	/* present */
 			i++;

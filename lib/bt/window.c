@@ -25,20 +25,33 @@ static uint8_t *reserve(uint64_t len)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-int windows_new(struct bt *bt, struct err *e)
+/* As many as there is address space for: 255 slots of 512 GiB, of which a kernel takes
+ * 16 or so, and a process 4. */
+static unsigned windows_wanted(unsigned ncpus)
+{
+	unsigned users = 16 / ncpus;
+
+	return WIN_USER + (users < 2 ? 2 : users > BT_WINDOWS - WIN_USER ?
+			   BT_WINDOWS - WIN_USER : users);
+}
+
+int windows_new(struct bt_vcpu *b, struct err *e)
 {
 	struct bt_window_set *s = calloc(1, sizeof(*s));
+	struct vm *vm = b->bt->vm;
 
 	if (!s)
 		return err_set(e, -ENOMEM, "windows: out of memory");
-	bt->windows = s;
+	b->windows = s;
+	s->bt = b->bt;
+	s->n = windows_wanted(vm->ncpus);
 	s->none = reserve(WINDOW_LEN + GUARD);
-	s->rmap_head = calloc(bt->vm->mem->len >> PAGE_SHIFT, sizeof(uint32_t));
+	s->rmap_head = calloc(vm->mem->len >> PAGE_SHIFT, sizeof(uint32_t));
 	s->nrmap = 1;
 	for (unsigned i = 0; i < BT_WINDOWS; i++)
 		s->w[i].root = WIDE_NO_ROOT;
 	if (!s->none || !s->rmap_head) {
-		windows_free(bt);
+		windows_free(b);
 		return err_set(e, -ENOMEM, "no address space for windows (ulimit -v); "
 			       "use --accel interp");
 	}
@@ -79,9 +92,9 @@ static void window_free(struct bt_window *w)
 	*w = (struct bt_window){ .root = WIDE_NO_ROOT };
 }
 
-void windows_free(struct bt *bt)
+void windows_free(struct bt_vcpu *b)
 {
-	struct bt_window_set *s = bt->windows;
+	struct bt_window_set *s = b->windows;
 
 	if (!s)
 		return;
@@ -89,11 +102,10 @@ void windows_free(struct bt *bt)
 		window_free(&s->w[i]);
 	if (s->none)
 		munmap(s->none, WINDOW_LEN + GUARD);
-	wide_guards_free(s);
 	free(s->rmap);
 	free(s->rmap_head);
 	free(s);
-	bt->windows = NULL;
+	b->windows = NULL;
 }
 
 bool window_make(struct bt_window_set *s, struct bt_window *w)
@@ -181,10 +193,8 @@ void window_unmap(struct bt_window_set *s, struct bt_window *w, uint32_t gpage)
 	forget_page(s, w, gpage);
 }
 
-void window_empty(struct bt *bt, struct bt_window *w)
+void window_empty(struct bt_window_set *s, struct bt_window *w)
 {
-	struct bt_window_set *s = bt->windows;
-
 	if (!w->base || !w->nlist)
 		return;
 	for (uint32_t i = 0; i < w->nlist; i++)
@@ -196,7 +206,7 @@ void window_empty(struct bt *bt, struct bt_window *w)
 	if (!w->wide)
 		mmap(w->base, WINDOW_LEN + GUARD, PROT_NONE, MAP_PRIVATE |
 		     MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	bt->stats.window_drops++;
+	s->bt->stats.window_drops++;
 }
 
 /* Drop from the list what is no longer mapped, or stands in it twice. */
@@ -260,7 +270,7 @@ static struct bt_window *window_find(struct bt_window_set *s, const struct bt_vc
 	if (!(b->mode & BT_M_USER))
 		return &s->w[(b->mode & (BT_M_LONG | BT_M_HIGH)) == BT_M_LONG ? WIN_KERNEL_LOW :
 									    WIN_KERNEL];
-	for (unsigned i = WIN_USER; i < BT_WINDOWS; i++) {
+	for (unsigned i = WIN_USER; i < s->n; i++) {
 		w = &s->w[i];
 		if (w->base && w->space == space)
 			return w;
@@ -280,11 +290,11 @@ static bool stands(const struct bt_window *w, const struct bt_vcpu *b)
 
 static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
 {
-	struct bt_window *w = window_find(bt->windows, b);
+	struct bt_window *w = window_find(b->windows, b);
 
 	if (stands(w, b))
 		return w;
-	window_empty(bt, w);
+	window_empty(b->windows, w);
 	if (!fits(w, b)) {
 		window_free(w);
 		w->wide = b->mode & BT_M_LONG;
@@ -301,7 +311,7 @@ static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
 
 uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 {
-	struct bt_window_set *s = bt->windows;
+	struct bt_window_set *s = b->windows;
 	struct bt_window *w;
 
 	b->wide_mask = UINT64_MAX;
@@ -310,7 +320,7 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 	if (b->v->cpu.long_mode && !(b->mode & BT_M_LONG))
 		return (uintptr_t)s->none;
 	w = window_find(s, b);
-	if (!stands(w, b) || (w->wide && !wide_ready(bt, b->v, w)))
+	if (!stands(w, b) || (w->wide && !wide_ready(s, b->v, w)))
 		w = NULL;
 	/* All of the kernel's is looked at, page by page: where that costs more than a
 	 * fault it waits for one. */
@@ -336,12 +346,23 @@ void window_local_add(struct bt_window *w, uint32_t gpage)
 	w->nlocal = i + 1;
 }
 
+/* Do the page tables still say what was read of pages [lo, hi), before the copy of
+ * their entries was made?  Another vCPU may have written them in between. */
+static bool run_stands(struct bt_vcpu *b, const struct bt_window *w,
+		       const struct x86_walk_mem *m, uint32_t lo, uint32_t hi, uint32_t pte)
+{
+	for (uint32_t g = lo; g < hi; g++, pte += 1u << WIN_SHIFT)
+		if (window_page_now(b->bt, b->v, w, m, g) != pte)
+			return false;
+	return true;
+}
+
 /* Map gpage and such neighbours as lie in one piece with equal rights.  Returns
  * how many pages, 0 when it failed. */
 static unsigned map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
 			uint32_t gpage, uint32_t pte)
 {
-	struct bt_window_set *s = bt->windows;
+	struct bt_window_set *s = b->windows;
 	struct x86_walk_mem m = vcpu_walk_mem(b->v);
 	uint32_t lo = gpage, hi = gpage + 1, start = gpage & ~(RUN_MAX - 1);
 	int prot = PROT_READ | (pte & WIN_WRITE ? PROT_WRITE : 0);
@@ -357,6 +378,8 @@ static unsigned map_run(struct bt *bt, struct bt_vcpu *b, struct bt_window *w,
 	if (w->user && x86_paging(&b->v->cpu) && !window_table_note(b->v, w, lo, hi - lo))
 		return 0;
 	pte -= (gpage - lo) << WIN_SHIFT;
+	if (bt->smp && !run_stands(b, w, &m, lo, hi, pte))
+		return 0;
 	at = page_at(w, lo);
 	if (mmap(at, (uint64_t)(hi - lo) << PAGE_SHIFT, prot,
 		 MAP_SHARED | MAP_FIXED | MAP_POPULATE, bt->vm->mem->fd,
@@ -409,7 +432,7 @@ static enum window_result mend(struct bt *bt, struct bt_vcpu *b, struct bt_windo
 	if ((w->pte[gpage] ^ pte) >> WIN_SHIFT || (w->pte[gpage] & WIN_WRITE) != (pte & WIN_WRITE)) {
 		n = map_run(bt, b, w, gpage, pte);
 		if (!n) {
-			window_empty(bt, w);
+			window_empty(b->windows, w);
 			return WINDOW_STEP;
 		}
 	} else if (v->hot[H_GSBASE] == window_gs(w)) {
@@ -425,17 +448,17 @@ static enum window_result mend(struct bt *bt, struct bt_vcpu *b, struct bt_windo
 /* The window to mend, up to date; NULL: none is to be had. */
 static struct bt_window *to_mend(struct bt *bt, struct bt_vcpu *b)
 {
-	struct bt_window_set *s = bt->windows;
+	struct bt_window_set *s = b->windows;
 	struct bt_window *w = window_pick(bt, b);
 
-	if (w->wide ? !wide_ready(bt, b->v, w) : !window_make(bt->windows, w))
+	if (w->wide ? !wide_ready(s, b->v, w) : !window_make(s, w))
 		return NULL;
 	w->used = ++s->clock;
 	if (w->stale)
 		window_check(bt, b, w);
-	if (s->nmaps > MAPS_MAX)
-		for (unsigned i = 0; i < BT_WINDOWS; i++)
-			window_empty(bt, &s->w[i]);
+	if (s->nmaps > MAPS_MAX / bt->vm->ncpus)
+		for (unsigned i = 0; i < s->n; i++)
+			window_empty(s, &s->w[i]);
 	return w;
 }
 
@@ -472,14 +495,15 @@ bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint64_t gva, bo
 	uint32_t need = WIN_PRESENT | (write ? WIN_WRITE : 0), page = (uint32_t)gva >> PAGE_SHIFT;
 	const struct bt_window *w;
 
-	if (!bt->windows)
+	if (!b->windows)
 		return false;
-	w = window_find(bt->windows, b);
+	w = window_find(b->windows, b);
 	return stands(w, b) && (!w->wide || wide_page(w, gva, &page)) &&
 	       (w->pte[page] & need) == need;
 }
 
-static void flush_gpage(struct bt *bt, struct vcpu *v, struct bt_window *w, uint32_t g)
+static void flush_gpage(struct bt_window_set *s, struct vcpu *v, struct bt_window *w,
+			uint32_t g)
 {
 	struct x86_walk_mem m = vcpu_walk_mem(v);
 	uint32_t had = w->pte[g];
@@ -490,11 +514,12 @@ static void flush_gpage(struct bt *bt, struct vcpu *v, struct bt_window *w, uint
 		w->stale = true;
 		return;
 	}
-	if (!window_page_stands(had, window_page_now(bt, v, w, &m, g)))
-		window_unmap(bt->windows, w, g);
+	if (!window_page_stands(had, window_page_now(s->bt, v, w, &m, g)))
+		window_unmap(s, w, g);
 }
 
-static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint64_t gva)
+static void flush_page(struct bt_window_set *s, struct vcpu *v, struct bt_window *w,
+		       uint64_t gva)
 {
 	uint32_t g = (uint32_t)gva >> PAGE_SHIFT;
 
@@ -502,8 +527,8 @@ static void flush_page(struct bt *bt, struct vcpu *v, struct bt_window *w, uint6
 		return;
 	/* That of another CR3 is compared when it is next used after MOV CR3; with PCIDs
 	 * that need not drop anything, but what is global goes now. */
-	if (w == &bt->windows->w[WIN_KERNEL] || w->space == space_of(&v->cpu))
-		flush_gpage(bt, v, w, g);
+	if (w == &s->w[WIN_KERNEL] || w->space == space_of(&v->cpu))
+		flush_gpage(s, v, w, g);
 	else if (w->pte[g] & WIN_GLOBAL)
 		w->stale = true;
 }
@@ -521,18 +546,19 @@ static bool loses(struct bt_window *w, const struct x86_cpu *c, uint64_t pcid, i
 	return what == VCPU_FLUSH_SWITCH ? here && !same : what == VCPU_FLUSH_ALL || here || same;
 }
 
-void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what)
+void window_flush(struct bt_vcpu *b, uint64_t gva, int what)
 {
-	struct bt_window_set *s = bt->windows;
+	struct bt_window_set *s = b->windows;
+	struct vcpu *v = b->v;
 
 	if (!s)
 		return;
 	if (what == VCPU_FLUSH_PAGE) {
-		for (unsigned i = 0; i < BT_WINDOWS; i++)
-			flush_page(bt, v, &s->w[i], gva);
+		for (unsigned i = 0; i < s->n; i++)
+			flush_page(s, v, &s->w[i], gva);
 		return;
 	}
-	for (unsigned i = what == VCPU_FLUSH_ALL ? 0 : 1; i < BT_WINDOWS; i++)
+	for (unsigned i = what == VCPU_FLUSH_ALL ? 0 : 1; i < s->n; i++)
 		if (loses(&s->w[i], &v->cpu, gva, what))
 			s->w[i].stale = s->w[i].nlist > 0;
 	if (what == VCPU_FLUSH_OTHER)
@@ -540,12 +566,12 @@ void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what)
 	if (s->w[0].nlocal > WIN_LOCAL_MAX)
 		s->w[0].stale = true;
 	for (unsigned i = 0; i < s->w[0].nlocal && !s->w[0].stale; i++)
-		flush_gpage(bt, v, &s->w[0], s->w[0].local[i]);
+		flush_gpage(s, v, &s->w[0], s->w[0].local[i]);
 }
 
-void window_protect(struct bt *bt, uint64_t page)
+void window_protect(struct bt_vcpu *b, uint64_t page)
 {
-	struct bt_window_set *s = bt->windows;
+	struct bt_window_set *s = b->windows;
 
 	if (!s)
 		return;

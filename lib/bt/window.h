@@ -82,12 +82,12 @@ struct bt_window {
 #define WIN_SEEN	16u	/* while the list is tidied */
 #define WIN_SHIFT	5
 
+/* A vCPU's. */
 struct bt_window_set {
+	struct bt *bt;
 	struct bt_window w[BT_WINDOWS];
+	unsigned n;		/* of those that are used */
 	uint8_t *none;		/* an empty window: every access faults */
-	/* Around multiples of 512 GiB of this process nothing else is mapped: 1; 2: there
-	 * is; 0: it was not tried. */
-	uint8_t guard[WIDE_HALF + 1];
 	uint64_t clock;
 	struct rmap {		/* who maps a page of the memfd */
 		uint32_t gpage, next;
@@ -98,8 +98,9 @@ struct bt_window_set {
 	unsigned nmaps;		/* pages mapped in all windows */
 };
 
-int windows_new(struct bt *bt, struct err *e);
-void windows_free(struct bt *bt);
+int windows_new(struct bt_vcpu *b, struct err *e);
+void windows_free(struct bt_vcpu *b);
+void window_guards_free(struct bt *bt);
 
 /* The GS base for this vCPU's current mode; b->wide_mask is set.  A user window
  * that the guest has flushed is brought up to date. */
@@ -126,11 +127,12 @@ static inline bool window_none(const struct bt_vcpu *b)
 /* Is gva mapped for the current mode, for such an access? */
 bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint64_t gva, bool write);
 
-void window_flush(struct bt *bt, struct vcpu *v, uint64_t gva, int what);
-/* This page of the memfd is to be told of writes: read-only everywhere. */
-void window_protect(struct bt *bt, uint64_t page);
+void window_flush(struct bt_vcpu *b, uint64_t gva, int what);
+/* This page of the memfd is to be told of writes: read-only in all of b's windows.  Any
+ * thread. */
+void window_protect(struct bt_vcpu *b, uint64_t page);
 
-/* A page with MEM_PF_PT was written. */
+/* A page with MEM_PF_PT was written.  Any thread. */
 void windows_told(struct bt *bt, uint64_t gpa);
 
 /* --- between window.c, winwide.c and wincheck.c ------------------------------------- */
@@ -155,11 +157,10 @@ unsigned wide_slots(const struct bt_window *w);
 void wide_reserve(struct bt_window_set *s, struct bt_window *w);
 void wide_release(const struct bt_window *w, unsigned n);
 void wide_clear(const struct bt_window *w);
-void wide_guards_free(struct bt_window_set *s);
 /* Page of a wide window; false: it is never mapped. */
 bool wide_page(const struct bt_window *w, uint64_t gva, uint32_t *gpage);
 /* Make w fit the current PML4.  false: there is no such window. */
-bool wide_ready(struct bt *bt, const struct vcpu *v, struct bt_window *w);
+bool wide_ready(struct bt_window_set *s, const struct vcpu *v, struct bt_window *w);
 /* w is for another address space from now on. */
 void wide_forget(struct bt_window *w);
 bool window_make(struct bt_window_set *s, struct bt_window *w);
@@ -198,5 +199,5 @@ void window_tables_forget(struct bt_window *w);
 /* gpage, mapped in the kernel's window, is no global page: MOV CR3 flushes it. */
 void window_local_add(struct bt_window *w, uint32_t gpage);
 void window_unmap(struct bt_window_set *s, struct bt_window *w, uint32_t gpage);
-void window_empty(struct bt *bt, struct bt_window *w);
+void window_empty(struct bt_window_set *s, struct bt_window *w);
 #endif

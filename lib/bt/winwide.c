@@ -29,6 +29,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "bt/smp.h"
+
 #define ADDR		0xffffffffff000ull
 #define ACCESSED	0x20ull
 #define WIDE_GPAGES	(1u << 27)	/* of a slot */
@@ -73,17 +75,17 @@ static bool reserve_at(uint8_t *at, uint64_t len)
 }
 
 /* Is there nothing of others around n * 512 GiB? */
-static bool guarded(struct bt_window_set *s, unsigned n)
+static bool guarded(struct bt *bt, unsigned n)
 {
-	if (!s->guard[n])
-		s->guard[n] = reserve_at((uint8_t *)(n * SLOT - WIDE_EDGE), 2 * WIDE_EDGE) ? 1 : 2;
-	return s->guard[n] == 1;
+	if (!bt->guard[n])
+		bt->guard[n] = reserve_at((uint8_t *)(n * SLOT - WIDE_EDGE), 2 * WIDE_EDGE) ? 1 : 2;
+	return bt->guard[n] == 1;
 }
 
-void wide_guards_free(struct bt_window_set *s)
+void window_guards_free(struct bt *bt)
 {
 	for (unsigned n = 0; n <= WIDE_HALF; n++)
-		if (s->guard[n] == 1)
+		if (bt->guard[n] == 1)
 			munmap((uint8_t *)(n * SLOT - WIDE_EDGE), 2 * WIDE_EDGE);
 }
 
@@ -110,7 +112,7 @@ static bool reserve_all(struct bt_window_set *s, struct bt_window *w)
 		uint8_t *at = wide_slot_at(w, i);
 		unsigned n = (unsigned)((uintptr_t)at / SLOT);
 
-		if (!guarded(s, n) || !guarded(s, n + 1) ||
+		if (!guarded(s->bt, n) || !guarded(s->bt, n + 1) ||
 		    !reserve_at(at + WIDE_EDGE, SLOT - 2 * WIDE_EDGE))
 			break;
 	}
@@ -191,12 +193,8 @@ static bool trace(struct bt *bt, uint64_t gpa)
 
 	if (off == UINT64_MAX)
 		return false;
-	if (m->pflags[page] & MEM_PF_PT)
-		return true;
-	atomic_fetch_or(&m->pflags[page], MEM_PF_PT);
-	for (unsigned i = 0; i < bt->vm->ncpus; i++)
-		tlb_protect_hva(&bt->vm->vcpu[i]->tlb, m->hva + (page << PAGE_SHIFT));
-	window_protect(bt, page);
+	if (!(m->pflags[page] & MEM_PF_PT))
+		vm_protect_page(bt->vm, page, MEM_PF_PT);
 	return true;
 }
 
@@ -227,8 +225,9 @@ static void leads_renew(struct bt *bt, struct bt_window *w)
 }
 
 /* Look at the PML4 at root, where it differs from what is known. */
-static bool look(struct bt *bt, struct bt_window *w, uint64_t root)
+static bool look(struct bt_window_set *s, struct bt_window *w, uint64_t root)
 {
+	struct bt *bt = s->bt;
 	const uint8_t *t = mem_ptr(bt->vm->mem, root, PAGE_SIZE);
 	bool more = false;
 
@@ -252,18 +251,18 @@ static bool look(struct bt *bt, struct bt_window *w, uint64_t root)
 		return true;
 	if (w->hopeless && !more)
 		return false;
-	window_empty(bt, w);
+	window_empty(s, w);
 	window_unmake(w);
 	leads_renew(bt, w);
-	w->hopeless = !slots_choose(bt->windows, w);
+	w->hopeless = !slots_choose(s, w);
 	return !w->hopeless;
 }
 
-bool wide_ready(struct bt *bt, const struct vcpu *v, struct bt_window *w)
+bool wide_ready(struct bt_window_set *s, const struct vcpu *v, struct bt_window *w)
 {
 	uint64_t root = v->cpu.cr3 & ADDR;
 
-	return w->root == root ? w->base != NULL : look(bt, w, root);
+	return w->root == root ? w->base != NULL : look(s, w, root);
 }
 
 void wide_forget(struct bt_window *w)
@@ -276,16 +275,8 @@ void wide_forget(struct bt_window *w)
 		slots_give(w);
 }
 
-static bool root_in_use(const struct bt *bt, uint64_t root)
-{
-	for (unsigned i = 0; i < bt->vm->ncpus; i++)
-		if ((bt->vm->vcpu[i]->cpu.cr3 & ADDR) == root)
-			return true;
-	return false;
-}
-
-/* The page at gpa, which w went by, was written.  false: it does not. */
-static bool told(struct bt *bt, struct bt_window *w, uint64_t gpa)
+/* The page at gpa, which w may go by, was written.  Does it? */
+static bool told(struct bt_vcpu *b, struct bt_window *w, uint64_t gpa)
 {
 	bool concerned = w->root == gpa;
 
@@ -296,12 +287,14 @@ static bool told(struct bt *bt, struct bt_window *w, uint64_t gpa)
 		}
 	if (!concerned)
 		return false;
-	if (root_in_use(bt, w->root)) {
-		look(bt, w, w->root);
+	bt_quiesce(b);	/* base and mask may become others */
+	b->leave = true;
+	if ((b->v->cpu.cr3 & ADDR) == w->root) {
+		look(b->windows, w, w->root);
 		return true;
 	}
 	/* Most likely it is no table any more. */
-	window_empty(bt, w);
+	window_empty(b->windows, w);
 	wide_forget(w);
 	w->space = 0;
 	return false;
@@ -311,18 +304,17 @@ void windows_told(struct bt *bt, uint64_t gpa)
 {
 	bool concerned = false;
 
-	for (unsigned i = 0; bt->windows && i < BT_WINDOWS; i++) {
-		struct bt_window *w = &bt->windows->w[i];
+	for (unsigned n = 0; n < bt->vm->ncpus; n++) {
+		struct bt_vcpu *b = bt->vm->vcpu[n]->engine;
 
-		if (w->wide && w->root != WIDE_NO_ROOT)
-			concerned |= told(bt, w, gpa);
+		for (unsigned i = 0; b && b->windows && i < b->windows->n; i++) {
+			struct bt_window *w = &b->windows->w[i];
+
+			if (w->wide && w->root != WIDE_NO_ROOT)
+				concerned |= told(b, w, gpa);
+		}
 	}
 	if (!concerned)
 		atomic_fetch_and(&bt->vm->mem->pflags[mem_off(bt->vm->mem, gpa) >> PAGE_SHIFT],
 				 (uint8_t)~MEM_PF_PT);
-	for (unsigned i = 0; i < bt->vm->ncpus; i++) {
-		struct bt_vcpu *b = bt->vm->vcpu[i]->engine;
-
-		b->leave = true;
-	}
 }

@@ -233,11 +233,8 @@ static void page_mark(struct vcpu *v, struct interp *it, uint64_t off, unsigned 
 		return;
 	pthread_mutex_lock(&m->code_lock);
 	atomic_fetch_or(&it->ivm->code[page], bits);
-	if (!(m->pflags[page] & MEM_PF_CODE)) {
-		vm_protect_page(v, page);
-		if (m->on_code)
-			m->on_code(m->on_write_ptr, page);
-	}
+	if (!(m->pflags[page] & MEM_PF_CODE))
+		vm_protect_page(v->vm, page, MEM_PF_CODE);
 	pthread_mutex_unlock(&m->code_lock);
 }
 

@@ -353,7 +353,7 @@ int vcpu_write_slow(struct vcpu *v, uint64_t gva, const void *buf, unsigned len,
 	return X86_OK;
 }
 
-void vcpu_recheck(struct vcpu *v, const void *hva, unsigned len)
+void vcpu_tlb_recheck(struct vcpu *v)
 {
 	struct mem *m = v->vm->mem;
 
@@ -366,6 +366,13 @@ void vcpu_recheck(struct vcpu *v, const void *hva, unsigned len)
 		    page_has(m, (const void *)(uintptr_t)(e->wtag + e->addend), MEM_PF_SLOWWRITE))
 			e->wtag = TLB_NOTAG;
 	}
+}
+
+void vcpu_recheck(struct vcpu *v, const void *hva, unsigned len)
+{
+	struct mem *m = v->vm->mem;
+
+	vcpu_tlb_recheck(v);
 	if (page_has(m, hva, MEM_PF_CODE | MEM_PF_PT))
 		mem_dirty(m, vcpu_off_gpa(m, (uint64_t)((const uint8_t *)hva - m->hva)), len);
 }

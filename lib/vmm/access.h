@@ -46,6 +46,8 @@ static inline void vcpu_copy(void *to, const void *from, unsigned len)
  * later load only for who uses vm_barrier(), as vm_protect_page() does.
  */
 void vcpu_recheck(struct vcpu *v, const void *hva, unsigned len);
+/* tlb.recheck is set: no wtag of a told page hits any more. */
+void vcpu_tlb_recheck(struct vcpu *v);
 
 static inline void vcpu_stored(struct vcpu *v, const void *hva, unsigned len)
 {

@@ -79,6 +79,7 @@ static int mem_map(struct mem *m, struct err *e)
 struct mem *mem_new(uint64_t ram, uint64_t rom, struct err *e)
 {
 	uint64_t low = ram < MEM_LOW_MAX ? ram : MEM_LOW_MAX;
+	pthread_mutexattr_t recursive;
 	struct mem *m;
 
 	if (ram < MEM_SIZE_MIN || ram > MEM_SIZE_MAX || ram & ~PAGE_MASK) {
@@ -96,7 +97,10 @@ struct mem *mem_new(uint64_t ram, uint64_t rom, struct err *e)
 		err_sys(e, -ENOMEM, "cannot allocate guest memory");
 		return NULL;
 	}
-	pthread_mutex_init(&m->code_lock, NULL);
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&m->code_lock, &recursive);
+	pthread_mutexattr_destroy(&recursive);
 	m->ram_size = ram;
 	m->len = ram + rom;
 	if (mem_map(m, e)) {

@@ -52,13 +52,15 @@ struct mem {
 	unsigned nslots;
 	_Atomic uint8_t *pflags;	/* one a page of the memfd */
 	/* Held while CODE or PT of a page is set or cleared, and by mem_dirty()
-	 * around on_write: whoever decodes a page sets its flag under it first. */
+	 * around on_write: whoever decodes a page sets its flag under it first.
+	 * Recursive: a walk of the page tables may set A in a told page. */
 	pthread_mutex_t code_lock;
 	/* Called by mem_dirty() before it returns, when a page with CODE or PT is hit. */
 	void (*on_write)(void *ptr, uint64_t gpa, uint64_t len);
-	/* NULL, or called when the interpreter has set CODE on a page of the memfd:
-	 * whoever has it mapped elsewhere has to catch writes now. */
-	void (*on_code)(void *ptr, uint64_t page);
+	/* NULL, or called by vm_protect_page(), behind its barrier: whoever has the page
+	 * mapped elsewhere, or stores without looking at tlb.recheck, has to catch stores
+	 * to it from now on. */
+	void (*on_told)(void *ptr, uint64_t page);
 	void *on_write_ptr;	/* of both */
 };
 

@@ -60,19 +60,39 @@ void vm_barrier(struct vm *vm)
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
-void vm_protect_page(struct vcpu *v, uint64_t page)
+struct vcpu *vm_self(const struct vm *vm)
 {
-	struct vm *vm = v->vm;
+	pthread_t self = pthread_self();
+
+	if (vm->ncpus == 1)
+		return vm->vcpu[0];	/* others are quiet when a vCPU's state is touched */
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		if (pthread_equal(vm->vcpu[i]->thread, self))
+			return vm->vcpu[i];
+	return NULL;
+}
+
+void vm_protect_page(struct vm *vm, uint64_t page, uint8_t flag)
+{
+	struct vcpu *self = vm_self(vm);
 	struct mem *m = vm->mem;
 
-	atomic_fetch_or(&m->pflags[page], MEM_PF_CODE);
-	tlb_protect_hva(&v->tlb, m->hva + (page << PAGE_SHIFT));
-	if (vm->ncpus == 1)
-		return;
-	for (unsigned i = 0; i < vm->ncpus; i++)
-		if (vm->vcpu[i] != v)
-			atomic_store(&vm->vcpu[i]->tlb.recheck, true);
-	vm_barrier(vm);
+	atomic_fetch_or(&m->pflags[page], flag);
+	for (unsigned i = 0; i < vm->ncpus; i++) {
+		struct vcpu *v = vm->vcpu[i];
+
+		if (v == self) {
+			tlb_protect_hva(&v->tlb, m->hva + (page << PAGE_SHIFT));
+			continue;
+		}
+		atomic_store(&v->tlb.recheck, true);
+		if (vm->engine && vm->engine->nudge && v->engine)
+			vm->engine->nudge(v);
+	}
+	if (vm->ncpus > 1)
+		vm_barrier(vm);
+	if (m->on_told)
+		m->on_told(m->on_write_ptr, page);
 }
 
 /* --- alone ------------------------------------------------------------------------ */

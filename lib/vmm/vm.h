@@ -101,6 +101,9 @@ struct engine_ops {
 	/* Make a run() under way on another thread look at v->req soon
 	 * (async-signal-safe; also called from the kick signal's handler). */
 	void (*kick)(struct vcpu *v);
+	/* NULL, or: look at tlb.recheck before it goes on where stores do not; another
+	 * vCPU's thread, code_lock held.  What runs is not interrupted. */
+	void (*nudge)(struct vcpu *v);
 	/* NULL, or called by the kick signal's handler on the vCPU's thread with
 	 * the interrupted context, after kick(). */
 	void (*kicked)(struct vcpu *v, void *ucontext);
@@ -205,12 +208,16 @@ void vm_resume_others(struct vcpu *v);
 void vm_barrier(struct vm *vm);
 int vm_barrier_init(struct err *e);	/* -ENOTSUP: the kernel has none */
 
+/* The vCPU whose thread this is; NULL: another thread. */
+struct vcpu *vm_self(const struct vm *vm);
+
 /*
- * Set MEM_PF_CODE of a page of the memfd; when this returns, stores to it that were
- * not told are in memory, and later ones will be told.  With mem->code_lock held.
- * For engines whose stores end with vcpu_stored().
+ * Set a flag (MEM_PF_CODE, MEM_PF_PT) of a page of the memfd; when this returns,
+ * stores to it that were not told are in memory, and later ones will be told.  With
+ * mem->code_lock held.  For engines whose stores end with vcpu_stored(), or that have
+ * mem->on_told and nudge().
  */
-void vm_protect_page(struct vcpu *v, uint64_t page);
+void vm_protect_page(struct vm *vm, uint64_t page, uint8_t flag);
 
 /* All vCPUs leave run(): a device has set one of the want_* flags. */
 static inline void vm_stop(struct vm *vm)
