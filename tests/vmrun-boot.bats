@@ -31,6 +31,9 @@ boots() {
 @test "amd64 under the interpreter comes up" { boots amd64 interp 300 smoke; }
 
 @test "686 on two processors under the interpreter comes up" { boots 686 interp 300 smoke 2; }
+@test "686 on four processors under the translator comes up" { boots 686 bt 120 smoke 4; }
+@test "686-pae on eight processors under the translator comes up" { boots 686-pae bt 120 smoke 8; }
+@test "amd64 on two processors under the translator runs the self-test" { boots amd64 bt 200 selftest 2; }
 
 # No ACPI, no APIC: the 8254 ticks, and the reset goes through the BIOS' entry.
 @test "686 without ACPI and APICs comes up and resets" {

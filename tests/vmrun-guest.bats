@@ -182,12 +182,20 @@ kvm_guest() {
 	same interp kvm
 }
 
+everywhere() {
+	local form
+	run_guest interp "$GUESTS/$1.rom" --cpus 4
+	for form in soft window mixed; do
+		run_guest bt-$form "$GUESTS/$1.rom" --cpus 4 --bt-form $form
+	done
+}
+
 @test "smp: four processors: INIT, SIPI, IPIs, x2APIC, LOCK, x86-TSO, patched code" {
-	run_guest interp "$GUESTS/smp.rom" --cpus 4
+	everywhere smp
 }
 
 @test "smp: four processors with paging: LOCK across pages apart, A and D, shoot-downs" {
-	run_guest interp "$GUESTS/smp_paging.rom" --cpus 4
+	everywhere smp_paging
 }
 
 @test "kvm: four processors" {
@@ -255,7 +263,10 @@ ends() {
 	wait $pid
 }
 
-@test "smp: the machine ends by what any of its processors does" { ends interp; }
+@test "smp: the machine ends by what any of its processors does" {
+	ends interp
+	ends bt
+}
 
 @test "kvm: the machine ends by what any of its processors does" {
 	[ "$(kvm_can)" != none ] || skip "no usable /dev/kvm"

@@ -75,9 +75,10 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	done
 }
 
-@test "more than one processor is refused by the translator" {
+@test "lock-step is for one processor" {
 	good
-	fails 3 'run: bt: bt runs one virtual CPU so far' run --kernel "$kernel" --accel bt --cpus 2
+	fails 3 "run: bt: --verify compares one virtual CPU's instructions" \
+		run --kernel "$kernel" --accel bt --verify --cpus 2
 }
 
 @test "--verify is about the translator, whatever auto would take" {

@@ -64,7 +64,7 @@ static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
 
 static void bt_kick(struct vcpu *v)
 {
-	bt_set_kick(v);
+	bt_nudge(v);
 	if (!pthread_equal(v->thread, pthread_self()))
 		pthread_sigqueue(v->thread, VCPU_KICK_SIGNAL,
 				 (union sigval){ .sival_ptr = v });

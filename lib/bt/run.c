@@ -9,6 +9,7 @@
 
 #include "bt/gen.h"
 #include "bt/layout.h"
+#include "bt/signal.h"
 #include "bt/smp.h"
 #include "bt/verify.h"
 #include "bt/window.h"
@@ -131,21 +132,11 @@ static enum linkable linkable(struct bt_vcpu *b, const struct bt_unit *from,
 	return LINK_NONE;
 }
 
-/* A vCPU is to leave translated code: a link made now could be the one that its kick
- * has just undone. */
-static bool kick_pending(const struct bt *bt)
-{
-	for (unsigned i = 0; bt->smp && i < bt->vm->ncpus; i++)
-		if (bt_kicked_inside(bt->vm->vcpu[i]))
-			return true;
-	return false;
-}
-
 static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
 {
 	enum linkable how;
 
-	if (b->verify || l->to || kick_pending(b->bt) || l->from->dead || u->mode != l->from->mode)
+	if (b->verify || l->to || l->from->dead || u->mode != l->from->mode)
 		return;
 	how = linkable(b, l->from, u);
 	if (how == LINK_NONE)
@@ -159,7 +150,7 @@ static void icache_fill(struct bt_vcpu *b, struct bt_unit *from, struct bt_unit 
 {
 	enum linkable how;
 
-	if (from->dead || u->mode != from->mode || kick_pending(b->bt))
+	if (from->dead || u->mode != from->mode)
 		return;
 	how = linkable(b, from, u);
 	if (how == LINK_NONE ? ++from->icache.tries == BT_ICACHE_TRIES :
@@ -363,8 +354,11 @@ static bool run_some(struct bt_vcpu *b, enum vcpu_exit *ex)
 	struct vcpu *v = b->v;
 	enum interp_result r;
 
-	if (b->kick_tsc)
+	if (b->kick_tsc) {
 		note_latency(b);
+		if (b->bt->smp)
+			bt_signal_retry(b, 0);
+	}
 	__atomic_store_n(&v->hot[H_KICK], 0, __ATOMIC_SEQ_CST);
 	if (atomic_load_explicit(&v->tlb.recheck, memory_order_relaxed))
 		vcpu_tlb_recheck(v);

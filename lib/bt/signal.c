@@ -34,6 +34,7 @@
 extern const char bt_exit[], bt_exit_saved[];
 
 #define ALTSTACK (64u << 10)
+#define RETRY_NS 30000
 
 /* Not in the C library's headers.  Without it the kernel takes a guest's RSP that is an
  * address in there for a handler that is running, and writes the frame there. */
@@ -212,7 +213,7 @@ void bt_signal_kicked(struct bt_vcpu *b, void *context)
 
 	bool locked;
 
-	bt_set_kick(b->v);
+	bt_nudge(b->v);
 	if (!b->v->hot[H_IN_TC])
 		return;
 	b->stats.kicks++;
@@ -222,20 +223,21 @@ void bt_signal_kicked(struct bt_vcpu *b, void *context)
 	b->v->hot[H_RETURNS] = (uint64_t)(uintptr_t)bt_returns_none;
 	bt64_jtag_off();
 	if (!bt_handler_lock(b, &locked)) {
-		bt_signal_retry(b);
+		bt_signal_retry(b, RETRY_NS);
 		return;
 	}
 	u = tcache_find(&b->bt->tc, pc);
 	for (unsigned i = 0; u && i < u->nlinks; i++)
 		link_clear(b->bt, &u->link[i]);
-	if (!u || !leaves_unlinked(b->bt, u, pc))
-		bt_signal_retry(b);
+	/* Another vCPU may link it again before this one has left. */
+	if (!u || b->bt->smp || !leaves_unlinked(b->bt, u, pc))
+		bt_signal_retry(b, RETRY_NS);
 	bt_handler_unlock(b, locked);
 }
 
-void bt_signal_retry(struct bt_vcpu *b)
+void bt_signal_retry(struct bt_vcpu *b, unsigned ns)
 {
-	struct itimerspec its = { .it_value.tv_nsec = 30000 };
+	struct itimerspec its = { .it_value.tv_nsec = ns };
 
 	timer_settime(b->retry, 0, &its, NULL);
 }

@@ -10,6 +10,6 @@ void bt_signal_fini(struct bt_vcpu *b);
 
 /* The kick signal came while `context` ran. */
 void bt_signal_kicked(struct bt_vcpu *b, void *context);
-/* Send the kick again shortly. */
-void bt_signal_retry(struct bt_vcpu *b);
+/* Send the kick again in so many ns; 0: not any more. */
+void bt_signal_retry(struct bt_vcpu *b, unsigned ns);
 #endif

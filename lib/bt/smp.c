@@ -5,27 +5,15 @@
 #include "bt/layout.h"
 #include "bt/window.h"
 
-enum { KICKED = 1, NUDGED = 2 };	/* H_KICK */
-
 /* Words that another thread writes or reads. */
 static uint64_t hot_load(struct vcpu *v, unsigned i)
 {
 	return __atomic_load_n(&v->hot[i], __ATOMIC_SEQ_CST);
 }
 
-void bt_set_kick(struct vcpu *v)
-{
-	__atomic_fetch_or(&v->hot[H_KICK], KICKED, __ATOMIC_SEQ_CST);
-}
-
 void bt_nudge(struct vcpu *v)
 {
-	__atomic_fetch_or(&v->hot[H_KICK], NUDGED, __ATOMIC_SEQ_CST);
-}
-
-bool bt_kicked_inside(struct vcpu *v)
-{
-	return hot_load(v, H_IN_TC) && hot_load(v, H_KICK) & KICKED;
+	__atomic_store_n(&v->hot[H_KICK], 1, __ATOMIC_SEQ_CST);
 }
 
 bool bt_handler_lock(struct bt_vcpu *b, bool *locked)

@@ -39,17 +39,13 @@ static inline void bt_unlock(struct bt *bt)
 bool bt_handler_lock(struct bt_vcpu *b, bool *locked);
 void bt_handler_unlock(struct bt_vcpu *b, bool locked);
 
-/* Is v in translated code, and to leave it for its kick? */
-bool bt_kicked_inside(struct vcpu *v);
-
 /* With the lock held: b, unless it is this thread's, is not in translated code, and
  * goes round bt_run()'s loop before it is there again. */
 void bt_quiesce(struct bt_vcpu *b);
 
 /* mem->on_told */
 void bt_told(void *ptr, uint64_t page);
-/* engine_ops.nudge, and the same for a kick */
-void bt_set_kick(struct vcpu *v);
+/* engine_ops.nudge */
 void bt_nudge(struct vcpu *v);
 
 /* Without the lock, between units: recycle code memory if there is no room. */

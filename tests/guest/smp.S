@@ -147,7 +147,7 @@ logical:
 1:	ipi	0x4900+IPI, 0x0f
 	decl	%edi
 	jnz	1b
-	movl	$(1 << 20), %ecx
+	movl	$(1 << 25), %ecx
 2:	pause
 	movl	got, %eax
 	addl	got + 4, %eax
