@@ -146,10 +146,18 @@ guest_alone() {
 	guest long
 }
 
-@test "features64: SMEP, SMAP, UMIP, XSAVE, PCID, SYSCALL by vendor, as offered" {
+@test "features64: SMEP, SMAP, UMIP, XSAVE, SYSCALL by vendor, as offered" {
 	guest features64
 	run_guest bt-verify "$GUESTS/features64.rom" --verify
 	same interp bt-verify
+}
+
+@test "pcid64: PCIDs and INVPCID, as offered" {
+	guest pcid64
+}
+
+@test "state64: what 64-bit code leaves at either privilege level, and exceptions" {
+	guest state64
 }
 
 @test "integers64: 64-bit integer code, compatibility mode" {
@@ -211,6 +219,9 @@ everywhere() {
 @test "kvm: real mode" { kvm_guest real; }
 @test "kvm: 64-bit integers" { kvm_guest integers64; }
 @test "kvm: long mode" { kvm_guest long all; }
+@test "kvm: PCIDs" { kvm_guest pcid64 all; }
+@test "kvm: final states of 64-bit code" { kvm_guest state64 all; }
+@test "kvm: final states of 64-bit integer code" { kvm_guest state64_emulated; }
 @test "kvm: 64-bit features" { kvm_guest features64 all; }
 @test "kvm: exceptions" { kvm_guest exceptions all; }
 @test "kvm: paging" { kvm_guest paging all; }

@@ -9,6 +9,9 @@ $(GUEST_B)/%.o: tests/guest/%.S $(wildcard $(GUEST_RT)/*.inc)
 	@mkdir -p $(@D)
 	$(call say,AS,$<)$(GUEST_AS) -o $@ $<
 
+$(GUEST_B)/smp_emulated.o: tests/guest/smp.S
+$(GUEST_B)/state64_emulated.o: tests/guest/state64.S
+
 $(GUEST_B)/%.bin: $(GUEST_B)/rt/runtime.o $(GUEST_B)/rt/paging.o $(GUEST_B)/rt/long.o $(GUEST_B)/%.o $(GUEST_RT)/guest.ld
 	$(call say,LD,$@)$(LD) -m elf_i386 --no-warn-rwx-segments -T $(GUEST_RT)/guest.ld \
 		-o $(@:.bin=.img) $(filter %.o,$^) && objcopy -O binary $(@:.bin=.img) $@
