@@ -357,38 +357,47 @@ static uint8_t *check_return(struct gen *g, uint32_t eip)
 	return other;
 }
 
-static void other_return(struct gen *g)
+/* Returns where to go with RCX as it is. */
+static const uint8_t *other_return(struct gen *g)
 {
+	const uint8_t *at;
+
 	emit_mov_rr(&g->e, X86_RCX, X86_R10);
+	at = emit_here(&g->e);
 	jmp_hot(&g->e, H_LOOKUP);
+	return at;
+}
+
+static void link_stub(struct gen *g, struct bt_link *l)
+{
+	struct emit *e = &g->e;
+	uint8_t *other = NULL;
+
+	l->stub = emit_here(e);
+	emit_close32(e, l->slot);
+	if (l->returns)
+		other = check_return(g, (uint32_t)l->eip);
+	else
+		emit_mov_ri(e, X86_R8, (uint32_t)l->eip);
+	e8(e, 0x49), e8(e, 0xb9);	/* mov r9, imm64 */
+	e64(e, (uint64_t)(uintptr_t)l);
+	emit_mov_ri(e, X86_R10, BT_EXIT_LINK);
+	jmp_hot(e, H_EXIT);
+	if (other) {
+		emit_close8(e, other);
+		l->lookup = other_return(g);
+	} else if (!unit_links_surely(g->u, l->eip)) {
+		l->lookup = emit_here(e);
+		emit_mov_ri(e, X86_R8, (uint32_t)l->eip);
+		jmp_hot(e, H_LOOKUP);
+	}
 }
 
 void gen_link_stubs(struct gen *g)
 {
-	struct emit *e = &g->e;
-
-	for (unsigned i = 0; i < g->u->nlinks; i++) {
-		struct bt_link *l = &g->u->link[i];
-		uint8_t *other = NULL;
-
-		if (l->compared)
-			continue;
-		l->stub = emit_here(e);
-		emit_close32(e, l->slot);
-		if (l->returns) {
-			other = check_return(g, (uint32_t)l->eip);
-		} else {
-			emit_mov_ri(e, X86_R8, (uint32_t)l->eip);
-		}
-		e8(e, 0x49), e8(e, 0xb9);	/* mov r9, imm64 */
-		e64(e, (uint64_t)(uintptr_t)l);
-		emit_mov_ri(e, X86_R10, BT_EXIT_LINK);
-		jmp_hot(e, H_EXIT);
-		if (other) {
-			emit_close8(e, other);
-			other_return(g);
-		}
-	}
+	for (unsigned i = 0; i < g->u->nlinks; i++)
+		if (!g->u->link[i].compared)
+			link_stub(g, &g->u->link[i]);
 }
 
 static void begin_exit(struct gen *g)

@@ -419,7 +419,7 @@ static void link_stubs(struct gen *g)
 		l->stub = emit_here(e);
 		emit_close32(e, l->slot);
 		gen64_leave(g, BT_EXIT_LINK, i);
-		if (unit_same_page(g->u, l->eip) && !g->u->gpa2)
+		if (unit_links_surely(g->u, l->eip))
 			continue;
 		l->lookup = emit_here(e);
 		emit_mov_imm(e, X86_R15, l->eip);

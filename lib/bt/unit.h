@@ -333,6 +333,16 @@ static inline bool unit_same_page(const struct bt_unit *u, uint64_t eip)
 	return off >= 0 && off < (int64_t)PAGE_SIZE;
 }
 
+/* Is a link from u to eip never refused (run.c, linkable())?  A unit that may go on in
+ * the next page depends on more than u's does. */
+static inline bool unit_links_surely(const struct bt_unit *u, uint64_t eip)
+{
+	uint64_t off = (u->gpa + (eip - u->eip)) & ~PAGE_MASK;
+
+	return !(u->mode & BT_M_PAGING) ||
+	       (unit_same_page(u, eip) && !u->gpa2 && off <= PAGE_SIZE - X86_INSN_MAX);
+}
+
 void unit_insert(struct bt *bt, struct bt_unit *u);
 void unit_free(struct bt_unit *u);
 /* Drop one unit: nothing leads to it any more. */
