@@ -84,6 +84,12 @@ guest() {
 	done
 }
 
+@test "straddle: loops over two pages stay in translated code" {
+	guest straddle
+	run_guest bt "$GUESTS/straddle.rom" --stats
+	[ "$(awk '$1 == "exits_link" { print $2 }' "$BATS_TEST_TMPDIR/err")" -lt 20000 ]
+}
+
 @test "strings: faults in the middle, directions, wrap-around, limits" {
 	guest strings
 }
