@@ -22,13 +22,16 @@
 
 /* --- finding units ----------------------------------------------------------------- */
 
-static void protect_code(struct bt *bt, uint64_t gpa)
+/* Stores to the page of gpa are told from now on; false: they were before. */
+static bool protect_code(struct bt *bt, uint64_t gpa)
 {
 	struct mem *m = bt->vm->mem;
 	uint64_t page = mem_off(m, gpa) >> PAGE_SHIFT;
 
-	if (!(m->pflags[page] & MEM_PF_CODE))
-		vm_protect_page(bt->vm, page, MEM_PF_CODE);
+	if (m->pflags[page] & MEM_PF_CODE)
+		return false;
+	vm_protect_page(bt->vm, page, MEM_PF_CODE);
+	return true;
 }
 
 static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint64_t eip,
@@ -37,9 +40,13 @@ static struct bt_unit *translate(struct bt_vcpu *b, uint64_t gpa, uint64_t eip,
 	struct bt_unit *u;
 
 	protect_code(b->bt, gpa);
-	u = bt_translate(b->bt, b, gpa, eip, form, soft, plain);
-	if (u && u->gpa2)
-		protect_code(b->bt, u->gpa2);
+	for (;;) {
+		u = bt_translate(b->bt, b, gpa, eip, form, soft, plain);
+		if (!u || !u->gpa2 || !protect_code(b->bt, u->gpa2) || !b->bt->smp)
+			break;
+		/* Another vCPU may have written its second page since it was read. */
+		unit_drop(b->bt, u);
+	}
 	trace_line(b->bt->vm, TRACE_UNITS, "unit %08llx gpa %llx mode %x %s: %u bytes -> %u\n",
 		   (unsigned long long)eip, (unsigned long long)gpa, b->mode,
 		   form == BT_WINDOW ? "window" : "soft", u ? u->len : 0,

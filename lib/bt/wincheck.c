@@ -232,11 +232,15 @@ static bool table_check(struct bt_window_set *s, struct vcpu *v, struct bt_windo
 	now = t->copy ? mem_ptr(v->vm->mem, t->pde & 0xffffffffff000ull, PAGE_SIZE) : NULL;
 	if (!now || !memcmp(t->copy, now, PAGE_SIZE))
 		return true;
-	for (unsigned i = 0; i < covers; i++)
-		if (memcmp(t->copy + i * size, now + i * size, size) &&
-		    !pages_check(s, v, w, t->first + i, 1, gone))
+	/* An entry is noted before it is looked at: another vCPU may write it behind that,
+	 * and is to be seen to have done so at its flush. */
+	for (unsigned i = 0; i < covers; i++) {
+		if (!memcmp(t->copy + i * size, now + i * size, size))
+			continue;
+		memcpy(t->copy + i * size, now + i * size, size);
+		if (!pages_check(s, v, w, t->first + i, 1, gone))
 			return false;
-	memcpy(t->copy, now, PAGE_SIZE);
+	}
 	return true;
 }
 
