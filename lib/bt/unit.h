@@ -309,10 +309,11 @@ static inline uint32_t bt_jc_index(uint64_t rip)
 	return (eip + (eip >> 10 | eip << 22)) & (BT_JC_SIZE - 1);
 }
 
-/* Under a 64-bit kernel only 64-bit code has windows so far: issue 3. */
+/* In long mode a supervisor's 32-bit code, which is rare, has no windows. */
 static inline bool bt_can_window(const struct bt_vcpu *b)
 {
-	return b->bt->can_window && (!b->v->cpu.long_mode || b->mode & BT_M_LONG);
+	return b->bt->can_window &&
+	       (!b->v->cpu.long_mode || b->mode & (BT_M_LONG | BT_M_USER));
 }
 
 /* The linear address of (E|R)IP. */

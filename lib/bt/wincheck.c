@@ -107,9 +107,9 @@ static uint64_t entry_read(const struct vcpu *v, uint64_t gpa, unsigned size)
 
 #define ADDR	0xffffffffff000ull
 
-/* Wide: where the directory entry stands, UINT64_MAX: there is no directory; what
+/* Long mode: where the directory entry stands, UINT64_MAX: there is no directory; what
  * the two levels above say. */
-static uint64_t pde_where_wide(const struct vcpu *v, uint64_t gva, uint64_t *upper)
+static uint64_t pde_where_long(const struct vcpu *v, uint64_t gva, uint64_t *upper)
 {
 	uint64_t e4 = entry_read(v, (v->cpu.cr3 & ADDR) + (gva >> 39 & 511) * 8, 8), e3;
 
@@ -131,8 +131,8 @@ static uint64_t pde_where(const struct vcpu *v, const struct bt_window *w, uint3
 	uint64_t dir = v->cpu.cr3 & 0xfffff000;
 
 	*upper = 0;
-	if (w->wide)
-		return pde_where_wide(v, window_gva(w, gpage), upper);
+	if (v->cpu.long_mode)
+		return pde_where_long(v, window_gva(w, gpage), upper);
 	if (size == 8)
 		dir = v->cpu.pdpte[gpage >> 18] & 0xffffffffff000ull;
 	return dir + (uint64_t)(gpage / covers & (covers - 1)) * size;

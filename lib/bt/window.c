@@ -272,7 +272,8 @@ static struct bt_window *window_find(struct bt_window_set *s, const struct bt_vc
 									    WIN_KERNEL];
 	for (unsigned i = WIN_USER; i < s->n; i++) {
 		w = &s->w[i];
-		if (w->base && w->space == space)
+		/* A program may have 32-bit and 64-bit code. */
+		if (w->base && w->space == space && fits(w, b))
 			return w;
 		if (w->used < old->used)
 			old = w;
@@ -317,7 +318,7 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 	b->wide_mask = UINT64_MAX;
 	if (!s)
 		return 0;
-	if (b->v->cpu.long_mode && !(b->mode & BT_M_LONG))
+	if (!bt_can_window(b))
 		return (uintptr_t)s->none;
 	w = window_find(s, b);
 	if (!stands(w, b) || (w->wide && !wide_ready(s, b->v, w)))
@@ -523,7 +524,7 @@ static void flush_page(struct bt_window_set *s, struct vcpu *v, struct bt_window
 {
 	uint32_t g = (uint32_t)gva >> PAGE_SHIFT;
 
-	if (!w->base || (w->wide && !wide_page(w, gva, &g)))
+	if (!w->base || (w->wide ? !wide_page(w, gva, &g) : v->cpu.long_mode && gva >> 32))
 		return;
 	/* That of another CR3 is compared when it is next used after MOV CR3; with PCIDs
 	 * that need not drop anything, but what is global goes now. */

@@ -35,7 +35,7 @@
 struct win_table {
 	uint32_t first;		/* first guest page it covers */
 	uint64_t pde_gpa, pde;	/* the entry that points to it */
-	uint64_t upper;		/* wide: of what stands above that */
+	uint64_t upper;		/* long mode: of what stands above that */
 	uint8_t *copy;		/* PAGE_SIZE bytes; NULL: pde maps a large page */
 };
 
