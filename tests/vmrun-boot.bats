@@ -35,6 +35,25 @@ boots() {
 @test "686-pae on eight processors under the translator comes up" { boots 686-pae bt 120 smoke 8; }
 @test "amd64 on two processors under the translator runs the self-test" { boots amd64 bt 200 selftest 2; }
 
+# threads FLAVOUR CPUS SECONDS: a stock kernel's threads on so many processors check
+# themselves: atomics, code that others write, address spaces that change, signals, FPU.
+threads() {
+	local log=$BATS_TEST_TMPDIR/console bits=32
+	guest "$1"
+	[ "$1" != amd64 ] || bits=64
+	make -s soak-tools BUILD="${BUILD:-build}"
+	tests/guest/mkinitramfs "$BATS_TEST_TMPDIR/initramfs.gz" \
+		"${BUILD:-build}/soak/threads$bits=bin/threads"
+	LIMIT=190 vmrun run --kernel "$guest" --initrd "$BATS_TEST_TMPDIR/initramfs.gz" \
+		--append "console=ttyS0 panic=1 ring1=run=threads threads=$3" --no-reboot \
+		--accel bt --timeout 180 --cpus "$2" >"$log" || { echo "exit $?"; tail -n 30 "$log"; return 1; }
+	grep -a threads: "$log" | tail -n 30
+	grep -qa 'THREADS OK' "$log"
+}
+
+@test "686-pae on two processors under the translator: threads check themselves" { threads 686-pae 2 8; }
+@test "amd64 on four processors under the translator: threads check themselves" { threads amd64 4 8; }
+
 # No ACPI, no APIC: the 8254 ticks, and the reset goes through the BIOS' entry.
 @test "686 without ACPI and APICs comes up and resets" {
 	guest 686

@@ -33,7 +33,7 @@ const struct cli_opt run_opts[] = {
 	{ "memory", 0, CLI_SIZE, "SIZE", AT(memory), MEM_SIZE_MIN, MEM_SIZE_MAX,
 	  "guest memory, 1M to 64G (default 512M)" },
 	{ "cpus", 0, CLI_NUMBER, "N", AT(cpus), 1, VM_CPUS_MAX,
-	  "virtual CPUs, 1 to 8 (default 1); bt has one so far" },
+	  "virtual CPUs, 1 to 8 (default 1)" },
 	{ "cpu", 0, CLI_CHOICE, "host|x86-64-v2|x86-64-v3", AT(cpu), 0, 0,
 	  "what the guest sees: the host's processor (default),\n"
 	  "or a level of the x86-64 ABI and no more" },

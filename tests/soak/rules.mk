@@ -1,4 +1,14 @@
-soak: all bench-tools
+# Programs of several threads that check themselves, for guests: of i386 and of amd64.
+THREADS_DEPS := $(sort $(wildcard tests/soak/threads/*.c)) tests/soak/threads/threads.h
+
+$(BUILD)/soak/threads32 $(BUILD)/soak/threads64: $(BUILD)/soak/threads%: $(THREADS_DEPS)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) -O2 -static -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow \
+		-Wno-unused-parameter $(if $(WERROR),-Werror) -m$* -msse2 -pthread -o $@ $(filter %.c,$^)
+
+soak-tools: $(BUILD)/soak/threads32 $(BUILD)/soak/threads64
+
+soak: all bench-tools soak-tools
 	$(Q)BUILD=$(BUILD) BIN=$(BIN) tests/soak/run
 
-.PHONY: soak
+.PHONY: soak soak-tools
