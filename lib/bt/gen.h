@@ -56,7 +56,6 @@ struct gen {
 	struct bt *bt;
 	struct vcpu *v;
 	struct bt_unit *u;
-	unsigned ncallouts;
 	uint32_t mode;
 	const uint8_t *bytes;	/* of the current instruction */
 	const struct x86_insn *in;

@@ -188,7 +188,7 @@ static bool changes_mode(const struct x86_insn *in)
 }
 
 /* Have C execute the current instruction and go on behind it. */
-static bool gen_callout(struct gen *g, unsigned max)
+static bool gen_callout(struct gen *g)
 {
 	struct bt_unit *u = g->u;
 	struct emit *e = &g->e;
@@ -197,14 +197,13 @@ static bool gen_callout(struct gen *g, unsigned max)
 
 	if (!callable(g->bt, g->in) || (g->bt->verify && verify_excluded(g->in)))
 		return false;
-	if (!u->callout) {
-		u->callout = calloc(max, sizeof(*u->callout));
-		if (!u->callout)
-			return false;
-	}
-	c = &u->callout[g->ncallouts++];
-	*c = (struct bt_callout){ .in = *g->in, .fn = interp_function(g->v, g->in),
+	c = malloc(sizeof(*c));
+	if (!c)
+		return false;
+	*c = (struct bt_callout){ .of_unit = u->callout, .in = *g->in,
+		.fn = interp_function(g->v, g->in),
 		.eip = g->eip, .next = g->next, .mode = changes_mode(g->in) };
+	u->callout = c;
 	if (g->mode & BT_M_LONG) {
 		gen64_callout(g, c);
 		return true;
@@ -268,7 +267,7 @@ static void gen_body(struct gen *g, const struct decoded *d, uint64_t soft)
 		g->nstubs = nstubs;
 		u->nlinks = nlinks;
 		u->nsites = nsites;
-		if (gen_callout(g, d->n)) {
+		if (gen_callout(g)) {
 			u->called |= 1ull << i;
 			u->nsites++;
 			continue;
@@ -317,16 +316,20 @@ static unsigned links_of(const struct decoded *d)
 	       BT_LINKS_MAX : 2;
 }
 
-static struct bt_unit *unit_new(unsigned sites, unsigned links)
-{
-	size_t align = _Alignof(struct bt_link), at;
-	struct bt_unit *u;
+/* Sites in generation: GEN_SITES an instruction, and one before and behind all. */
+struct sites {
+	struct bt_site site[GEN_SITES * BT_INSNS_MAX + 2];
+};
 
-	at = (sizeof(*u) + sites * sizeof(u->site[0]) + align - 1) / align * align;
-	u = calloc(1, at + links * sizeof(u->link[0]));
-	if (u)
-		u->link = (void *)((char *)u + at);
-	return u;
+/* u's own copy of its sites, no more than there are.  false: no memory. */
+static bool sites_keep(struct bt_unit *u)
+{
+	struct bt_site *s = malloc((u->nsites ? u->nsites : 1) * sizeof(*s));
+
+	if (s)
+		memcpy(s, u->site, u->nsites * sizeof(*s));
+	u->site = s;
+	return s;
 }
 
 struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
@@ -334,17 +337,18 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 {
 	const uint8_t *page = mem_ptr(bt->vm->mem, gpa, PAGE_SIZE - (gpa & ~PAGE_MASK));
 	struct decoded d;
+	struct sites sites;
 	struct bt_unit *u;
 	struct gen g;
 
 	if (!page || !tcache_room(&bt->tc))
 		return NULL;
 	decode_unit(&d, b, page, gpa, eip);
-	u = unit_new(GEN_SITES * d.n + 2, links_of(&d));
+	u = malloc(sizeof(*u) + links_of(&d) * sizeof(u->link[0]));
 	if (!u)
 		return NULL;
 	*u = (struct bt_unit){
-		.link = u->link, .plain = plain,
+		.site = sites.site, .plain = plain,
 		.gpa = gpa, .eip = eip, .mode = b->mode, .limit = b->cs_limit, .form = (uint8_t)form,
 		.soft = soft, .gpa2 = d.gpa2 & PAGE_MASK,
 	};
@@ -374,7 +378,7 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 	if (bt->verify && !verify_note(u, b->v, d.in, d.n, pure_insns(u)))
 		g.e.overflow = true;
 	u->code_len = (uint32_t)(g.e.p - g.e.start);
-	if (g.e.overflow || tcache_commit(&bt->tc, u, u->code_len) < 0) {
+	if (!sites_keep(u) || g.e.overflow || tcache_commit(&bt->tc, u, u->code_len) < 0) {
 		unit_free(u);
 		return NULL;
 	}

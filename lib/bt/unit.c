@@ -24,8 +24,16 @@ struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint64_t eip, uint32_t mo
 
 void unit_free(struct bt_unit *u)
 {
-	if (u)
-		free(u->callout), free(u->insn);
+	struct bt_callout *c;
+
+	if (!u)
+		return;
+	while ((c = u->callout)) {
+		u->callout = c->of_unit;
+		free(c);
+	}
+	free(u->insn);
+	free(u->site);
 	free(u);
 }
 

@@ -96,6 +96,7 @@ struct bt_callout {
 	interp_fn *fn;
 	uint64_t eip, next;
 	bool mode;		/* it may change what units depend on */
+	struct bt_callout *of_unit;	/* the next one of the same unit */
 };
 
 /* A site that has pages mapped one by one this often is made soft. */
@@ -155,19 +156,19 @@ struct bt_unit {
 	 * link), the return cache: */
 	const uint8_t *entry, *entry_fpu, *entry_lookup, *entry_return;
 	uint32_t *counter;	/* writable mapping */
-	struct bt_callout *callout;	/* owned; NULL when there are none */
+	struct bt_callout *callout;	/* owned, linked by of_unit */
 	struct bt_callout *insn;	/* --verify: all of them, npure translated ones first */
 	uint64_t called;		/* the instructions that are callouts */
 	uint8_t ninsns, npure;
 	uint32_t runs;			/* --verify: how often it was entered */
-	struct bt_link *link;		/* behind the sites */
 	unsigned nlinks;
 	struct bt_icache icache;
 	struct bt_link *incoming;
 	struct bt_unit *hash_next;
 	struct bt_pageref page[2];
 	uint64_t soft;		/* instructions that must be soft */
-	struct bt_site site[];
+	struct bt_site *site;	/* owned */
+	struct bt_link link[];
 };
 
 /*
