@@ -7,48 +7,7 @@
  */
 #include "guest.inc"
 #include "long64.inc"
-
-	.equ	STATES, HIGH + 0x80000
-	.equ	S_GPR, 8		/* behind the name */
-	.equ	S_FLAGS, 136
-	.equ	S_RIP, 144
-	.equ	S_CS, 152		/* and SS above it */
-	.equ	S_EXC, 160		/* vector; above it the error code */
-	.equ	S_CR2, 168
-	.equ	S_FPU, 176		/* a hash */
-	.equ	S_SIZE, 184
-	.equ	DATA, PAGE_A
-
-	.code64
-	.macro	name_is name
-	.pushsection .rodata.str, "aMS", @progbits, 1
-.Lstate_\name: .asciz "\name"
-	.popsection
-	movl	$.Lstate_\name, state_name(%rip)
-	call	seed
-	.endm
-	/* What the code between the two leaves. */
-	.macro	state name
-	name_is	\name
-	.endm
-	.macro	end_state
-	call	dump
-	.endm
-	/* The same, ended by an exception; INT 0x40 if by nothing else. */
-	.macro	state_exc name
-	name_is	\name
-	try64
-	.endm
-	.macro	end_exc
-	int	$0x40
-98:	call	dump_exc
-	.endm
-	/* At CPL 3; end_exc ends it. */
-	.macro	state_user name, cs=USER64
-	name_is	\name
-	user64	99f, \cs
-99:
-	.endm
+#include "state64.inc"
 
 main64:
 	movl	$STATES, %eax
@@ -64,79 +23,6 @@ main64:
 	call	compat
 	call	vectors
 #endif
-	ret
-
-/* Registers that tell halves and bytes apart; RSP stays. */
-seed:
-	movl	$DATA, %edi
-	movl	$0x800, %ecx
-1:	leal	0x5a(%rcx, %rcx, 2), %eax
-	movb	%al, -1(%rdi, %rcx)
-	loop	1b
-	movabsq	$0x0123456789abcdef, %rax
-	movabsq	$0xfedcba9876543210, %rcx
-	movabsq	$0x8000000000000001, %rdx
-	movabsq	$0x00000000ffffffff, %rbx
-	movabsq	$0x7fffffffffffffff, %rbp
-	movl	$DATA + 0x100, %esi
-	movl	$DATA + 0x200, %edi
-	movabsq	$0x1111111122222222, %r8
-	movabsq	$0x3333333344444444, %r9
-	movabsq	$0x5555555566666666, %r10
-	movabsq	$0x7777777788888888, %r11
-	movabsq	$0x99999999aaaaaaaa, %r12
-	movabsq	$0xbbbbbbbbcccccccc, %r13
-	movabsq	$0xddddddddeeeeeeee, %r14
-	movq	$-2, %r15
-	cmpb	$1, %bl
-	ret
-
-/* The state now goes into the next slot.  dump_exc: RIP and more as the exception had
- * them. */
-dump:
-	pushfq
-	popq	got_flags(%rip)
-	movq	$0, got_rip(%rip)
-	movw	%cs, got_cs(%rip)
-	movw	%ss, got_ss(%rip)
-	movl	$-1, got_vector(%rip)
-	movl	$0, got_error(%rip)
-dump_exc:
-	pushq	%rdi
-	movq	next(%rip), %rdi
-	popq	S_GPR+7*8(%rdi)
-	movq	%rax, S_GPR(%rdi)
-	movq	%rcx, S_GPR+8(%rdi)
-	movq	%rdx, S_GPR+2*8(%rdi)
-	movq	%rbx, S_GPR+3*8(%rdi)
-	movq	%rsp, S_GPR+4*8(%rdi)
-	movq	%rbp, S_GPR+5*8(%rdi)
-	movq	%rsi, S_GPR+6*8(%rdi)
-	.irp	n, 8, 9, 10, 11, 12, 13, 14, 15
-	movq	%r\n, S_GPR+\n*8(%rdi)
-	.endr
-	movq	state_name(%rip), %rax
-	movq	%rax, (%rdi)
-	movq	got_flags(%rip), %rax
-	movq	%rax, S_FLAGS(%rdi)
-	movq	got_rip(%rip), %rax
-	movq	%rax, S_RIP(%rdi)
-	movl	got_cs(%rip), %eax
-	movl	%eax, S_CS(%rdi)
-	movl	got_ss(%rip), %eax
-	movl	%eax, S_CS+4(%rdi)
-	movl	got_vector(%rip), %eax
-	movl	%eax, S_EXC(%rdi)
-	movl	got_error(%rip), %eax
-	movl	%eax, S_EXC+4(%rdi)
-	movq	got_cr2(%rip), %rax
-	movq	%rax, S_CR2(%rdi)
-	movq	fpu_hash(%rip), %rax
-	movq	%rax, S_FPU(%rdi)
-	movq	$0, fpu_hash(%rip)
-	addq	$S_SIZE, %rdi
-	movq	%rdi, next(%rip)
-	cld
 	ret
 
 /* RAX = a hash of the RCX bytes at RSI. */
@@ -714,45 +600,6 @@ vectors:
 	ret
 #endif
 
-	.code32
-	.macro	show64 what, off
-	show	"\what", \off+4(%esi)
-	show	"\what", \off(%esi)
-	.endm
-	.globl	state_print
-state_print:
-	movl	$STATES, %esi
-1:	cmpl	next, %esi
-	jae	2f
-	pushl	(%esi)
-	call	rt_print
-	print	""
-	show64	"rax", S_GPR
-	show64	"rcx", S_GPR+8
-	show64	"rdx", S_GPR+2*8
-	show64	"rbx", S_GPR+3*8
-	show64	"rsp", S_GPR+4*8
-	show64	"rbp", S_GPR+5*8
-	show64	"rsi", S_GPR+6*8
-	show64	"rdi", S_GPR+7*8
-	.irp	n, 8, 9, 10, 11, 12, 13, 14, 15
-	show64	"r\n", S_GPR+\n*8
-	.endr
-	show64	"rflags", S_FLAGS
-	show64	"rip", S_RIP
-	show64	"ss, cs", S_CS
-	show64	"error, vector", S_EXC
-	show64	"cr2", S_CR2
-	show64	"fpu", S_FPU
-	addl	$S_SIZE, %esi
-	jmp	1b
-2:	ret
-
 	.data
 	.balign	4
 targets: .long	target0, target1, target2, target3
-	.bss
-	.balign	8
-next:	.skip	8
-state_name: .skip 8
-fpu_hash: .skip 8
