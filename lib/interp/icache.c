@@ -56,6 +56,9 @@ int interp_vm_create(struct vm *vm, struct err *e)
 		return err_set(e, -ENOMEM, "no memory for the decode cache");
 	}
 	vm->interp = ivm;
+	/* The guest's page tables are none of the host's.  A kernel that knows will not have
+	 * two sets of them, and two MOV CR3 a system call. */
+	vm->model.arch_caps = X86_ARCH_CAP_RDCL_NO;
 	return vm->ncpus > 1 ? vm_barrier_init(e) : 0;
 }
 

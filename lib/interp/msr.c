@@ -6,7 +6,7 @@
 enum {
 	MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_APIC_BASE = 0x1b,
 	MSR_TSC_ADJUST = 0x3b, MSR_PATCH_LEVEL = 0x8b, MSR_P6_PMC0 = 0xc1,
-	MSR_P6_PMC1 = 0xc2, MSR_MTRR_CAP = 0xfe, MSR_SYSENTER_CS = 0x174,
+	MSR_P6_PMC1 = 0xc2, MSR_MTRR_CAP = 0xfe, MSR_ARCH_CAPS = 0x10a, MSR_SYSENTER_CS = 0x174,
 	MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176, MSR_MCG_CAP = 0x179,
 	MSR_MCG_STATUS = 0x17a, MSR_P6_SEL0 = 0x186, MSR_P6_SEL1 = 0x187,
 	MSR_MISC_ENABLE = 0x1a0, MSR_DEBUGCTL = 0x1d9, MSR_MTRR_VAR = 0x200,
@@ -172,6 +172,11 @@ int msr_read(struct vcpu *v, uint32_t msr, uint64_t *val)
 		if (!x86_model_has(&v->vm->model, X86_F_RDTSCP))
 			return raise_gp(c);
 		*val = c->tsc_aux;
+		break;
+	case MSR_ARCH_CAPS:
+		if (!x86_model_arch_caps(&v->vm->model))
+			return raise_gp(c);
+		*val = v->vm->model.arch_caps;
 		break;
 	case MSR_XSS:
 		if (!x86_model_has(&v->vm->model, X86_F_XSAVES))

@@ -410,6 +410,8 @@ void x86_cpuid(const struct x86_model *m, const struct x86_cpu *c,
 	mask_features(m, leaf, sub, r, out);
 	if (leaf == 7 && sub == 0 && !x86_model_smap(m, c))
 		out[EBX] &= ~(1u << 20);
+	if (leaf == 7 && sub == 0 && x86_model_arch_caps(m))
+		out[EDX] |= 1u << 29;
 	switch (leaf) {
 	case 0:
 		memcpy(out, r, 16);

@@ -10,11 +10,17 @@
 
 #define X86_HOST_LEAVES 48
 
+/* No load reaches what the page tables keep for the supervisor (Meltdown). */
+#define X86_ARCH_CAP_RDCL_NO 1ull
+
 struct x86_model {
 	bool long_mode;		/* offer 64-bit mode */
 	bool smap;		/* offer SMAP */
 	bool smap_long;		/* .. in long mode only, as Intel's do SYSCALL */
 	bool x2apic;
+	/* IA32_ARCH_CAPABILITIES of Intel's processors (SDM vol. 4): what the guest
+	 * need not guard against.  0: it is not offered. */
+	uint64_t arch_caps;
 	/* 0: what the host has; 2 or 3: a level of the System V ABI and no more, the
 	 * same on every host of that level but for vendor, model and caches. */
 	unsigned level;
@@ -50,6 +56,12 @@ void x86_cpuid(const struct x86_model *m, const struct x86_cpu *c,
 static inline bool x86_model_has(const struct x86_model *m, unsigned feat)
 {
 	return m->feat[feat / 32] >> (feat % 32) & 1;
+}
+
+/* Is IA32_ARCH_CAPABILITIES? */
+static inline bool x86_model_arch_caps(const struct x86_model *m)
+{
+	return m->arch_caps && !m->amd;
 }
 
 /* Is SMAP offered to c as it is now? */

@@ -290,6 +290,19 @@ static void msrs(void)
 	msr("TSC_AUX", 0xc0000103, 7, true);
 	STEP("\x0f\x01\xf9");
 	check(c->gpr[X86_RCX] == 7, "RDTSCP");
+	for (unsigned amd = 0; amd < 2; amd++) {
+		bool host = vm->model.amd;
+
+		vm->model.amd = amd;
+		rig_long(0);
+		c->gpr[X86_RCX] = 0x10a;
+		STEP("\x0f\x32");
+		check(amd ? c->rip == R_HANDLER(X86_EXC_GP) : c->gpr[X86_RAX] == 1,
+		      "IA32_ARCH_CAPABILITIES, %s: %lx", amd ? "AMD" : "Intel",
+		      (long)c->gpr[X86_RAX]);
+		msr("ARCH_CAPABILITIES cannot be written", 0x10a, 1, false);
+		vm->model.amd = host;
+	}
 	rig_protected(3);
 	FAULTS("RDMSR at CPL 3", "\x0f\x32", X86_EXC_GP, 0);
 	rig_protected(3);

@@ -30,7 +30,7 @@ static void never(const struct x86_model *m)
 		{ 7, 1, 2, "SGX" }, { 7, 1, 4, "HLE" }, { 7, 1, 11, "RTM" },
 		{ 7, 1, 16, "AVX512F" }, { 7, 1, 30, "AVX512BW" },
 		{ 7, 2, 3, "PKU" }, { 7, 2, 7, "CET" }, { 7, 2, 16, "LA57" },
-		{ 7, 3, 26, "SPEC_CTRL" }, { 7, 3, 29, "ARCH_CAPABILITIES" },
+		{ 7, 3, 26, "SPEC_CTRL" },
 		{ 0x80000001, 2, 2, "SVM" }, { 0x80000001, 2, 23, "PERFCTR_CORE" },
 		{ 0x80000001, 2, 29, "MWAITX" }, { 0x80000001, 3, 25, "FFXSR" },
 		{ 0x80000008, 1, 12, "IBPB" },
@@ -115,6 +115,9 @@ int main(void)
 	cpu.apic_base &= ~0x800ull;
 	check(!bit(&m, 1, 3, 9), "APIC off");
 
+	check(!bit(&m, 7, 3, 29), "ARCH_CAPABILITIES not offered");
+	m.arch_caps = X86_ARCH_CAP_RDCL_NO;
+	check(bit(&m, 7, 3, 29) == !m.amd, "ARCH_CAPABILITIES are Intel's");
 	check(bit(&m, 0x80000001, 3, 29) && !bit(&m32, 0x80000001, 3, 29), "LM");
 	check(!bit(&m32, 0x80000001, 3, 11) && bit(&m32, 0x80000001, 3, 20),
 	      "32-bit: no SYSCALL, but NX");
