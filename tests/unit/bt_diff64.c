@@ -70,8 +70,10 @@ static void tables(uint8_t *low)
 	le64_put(low + PDPT + 8 * 511, PD | 7);
 	le64_put(low + PD + 8 * 511, PT | 7);
 	le64_put(low + PT + 8 * 511, (RIG_MEM - 4096) | 7);
+	/* the supervisor's, but for one view */
 	for (uint32_t i = 0; i < 512; i++)
-		le64_put(low + PML4_KERNEL + 8 * i, le64_get(low + PML4 + 8 * i) & ~4ull);
+		le64_put(low + PML4_KERNEL + 8 * i,
+			 le64_get(low + PML4 + 8 * i) & (i == 254 ? ~0ull : ~4ull));
 	le64_put(low + PDPT_OTHER + 8, PD_OTHER | 7);
 	le64_put(low + PD_OTHER, PT_OTHER | 7);
 	for (uint32_t i = 0; i < RIG_MEM >> 12; i++)
@@ -118,6 +120,10 @@ static void case_make(struct x86_cpu *c)
 	c->rflags = (rnd() & X86_FL_ARITH) | X86_FL_FIXED | (below(2) ? X86_FL_IF : 0) |
 		    (below(16) ? 0 : X86_FL_DF);
 	c->rip = now.at;
+	if (!now.cpl && !below(2) && x86_model_has(now.model, X86_F_SMAP)) {
+		c->cr4 |= X86_CR4_SMAP;
+		c->rflags |= below(2) ? X86_FL_AC : 0;
+	}
 	if (below(8) == 0)
 		c->cr0 &= ~(uint64_t)X86_CR0_WP;
 	if (below(8) == 0)

@@ -246,6 +246,10 @@ static void put_flags(void)
 	static const uint8_t cpl0[] = { 0x9c, 0xfa, 0xfb, 0xfc, 0x9c, 0x9f, 0xfd };
 	static const uint8_t cpl3[] = { 0x9c, 0x9e, 0xf5, 0xfc, 0x9c, 0x9f, 0xfd };
 
+	if (!now.cpl && !below(3)) {		/* clac, stac */
+		put8(0x0f), put8(0x01), put8(0xca | below(2));
+		return;
+	}
 	if (below(4)) {
 		put8((now.cpl ? cpl3 : cpl0)[below(7)]);
 		return;

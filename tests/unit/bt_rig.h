@@ -71,7 +71,8 @@ static inline void rig_new(struct rig *r, const struct engine_ops *ops, enum bt_
 	r->vm.ncpus = 1;
 	r->vm.engine = ops;
 	r->vm.engine_opts = &r->opts;
-	r->vm.model = (struct x86_model){ .cpus = 1, .tsc_hz = 1000000000, .long_mode = true };
+	r->vm.model = (struct x86_model){ .cpus = 1, .tsc_hz = 1000000000, .long_mode = true,
+		.smap = true };
 	x86_model_init(&r->vm.model);
 	r->v->vm = &r->vm;
 	r->v->thread = pthread_self();
