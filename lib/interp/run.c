@@ -186,6 +186,20 @@ static bool loads_ss(const struct x86_insn *in)
 				     in->o[0].kind == X86_O_SEG && in->o[0].reg == X86_SS);
 }
 
+/* Does an instruction that TF was set at end in a single-step trap? */
+static bool stepped(const struct x86_cpu *c, const struct x86_insn *in)
+{
+	switch (in->op) {
+	case X86_INT: case X86_INT3: case X86_INTO: case X86_INT1:
+	case X86_SYSRET:	/* raises its own */
+		return false;
+	case X86_SYSCALL:	/* not where the mask has just cleared TF */
+		return c->rflags & X86_FL_TF;
+	default:
+		return !loads_ss(in);
+	}
+}
+
 /* Traps behind an instruction that went well: SDM vol. 3, 6.9. */
 static enum interp_result trap(struct vcpu *v, struct interp *it, bool tf,
 			       const struct x86_insn *in)
@@ -193,9 +207,8 @@ static enum interp_result trap(struct vcpu *v, struct interp *it, bool tf,
 	struct x86_cpu *c = &v->cpu;
 	uint64_t cause = it->dr_hits;
 
-	if (tf && !loads_ss(in) && in->op != X86_INT && in->op != X86_INT3 &&
-	    in->op != X86_INTO && in->op != X86_INT1)
-		cause |= 1u << 14;	/* BS */
+	if (tf && stepped(c, in))
+		cause |= X86_DR6_BS;
 	if (!cause)
 		return INTERP_OK;
 	c->dr[6] = (c->dr[6] & ~15ull) | cause;

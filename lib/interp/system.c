@@ -59,7 +59,13 @@ int op_sysret(struct vcpu *v, const struct x86_insn *in)
 	seg_set_flat_cs(c, (base + (to64 ? 16 : 0)) | 3, to64 ? 64 : 32);
 	seg_set_flat_ss(c, (base + 8) | 3);
 	ip_set(c, target);
-	return X86_OK;
+	if (!(c->rflags & X86_FL_TF))
+		return X86_OK;
+	/* A step ends here, as if behind the SYSCALL whose mask cleared TF. */
+	c->dr[6] |= X86_DR6_BS;
+	x86_raise(c, X86_EXC_DB);
+	c->exc.at_rip = true;
+	return X86_FAULT;
 }
 
 /* AMD's processors have SYSENTER and SYSEXIT in legacy mode alone: APM vol. 3. */

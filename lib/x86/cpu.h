@@ -31,6 +31,8 @@
 #define X86_FL_ARITH	(X86_FL_CF | X86_FL_PF | X86_FL_AF | X86_FL_ZF | \
 			 X86_FL_SF | X86_FL_OF)
 
+#define X86_DR6_BS	(1u << 14)	/* a single step */
+
 #define X86_CR0_PE	(1u << 0)
 #define X86_CR0_MP	(1u << 1)
 #define X86_CR0_EM	(1u << 2)

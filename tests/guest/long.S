@@ -291,7 +291,7 @@ syscalls:
 	movl	$syscall_entry32, %eax
 	wrmsr
 	movl	$MSR_STAR + 3, %ecx
-	movl	$(FL_CF|FL_DF|FL_IF), %eax
+	movl	$(FL_CF|FL_DF|FL_IF|FL_TF), %eax
 	wrmsr
 	user64	97f
 97:	std
@@ -320,6 +320,16 @@ syscall_next:
 	movzwl	%si, %esi
 	same64	sysret_ss, %rsi, SYSRET_BASE+8+3
 	same64	sysret_flags, %rdx, FL_CF|FL_DF|FL_FIXED
+	/* Single-stepped: the mask clears TF, and the step ends behind SYSRET. */
+	user64	97f
+97:	pushq	$(FL_FIXED|FL_TF)
+	popfq
+	syscall
+syscall_stepped:
+	int	$0x40
+	caught64 syscall_step, 1, 0, syscall_stepped
+	movq	saved_flags(%rip), %rax
+	same64	syscall_step_flags, %rax, FL_FIXED
 	/* to 32-bit code */
 	movl	$98f, recover(%rip)
 	movq	%rsp, recover_rsp(%rip)

@@ -215,6 +215,40 @@ static void syscalls(void)
 	sysenter_long();
 }
 
+/* TF counts as SYSCALL and SYSRET leave it: where the mask clears it the step ends
+ * behind SYSRET. */
+static void syscall_stepped(void)
+{
+	static const uint64_t masks[] = { X86_FL_TF, 0 };
+
+	for (unsigned i = 0; i < 2; i++) {
+		rig_long(3);
+		c->star = (uint64_t)SEL_CODE0 << 32 | 0x13ull << 48;
+		c->lstar = R_CODE + 0x100;
+		c->sfmask = masks[i];
+		c->dr[6] = 0xffff0ff0;
+		c->rflags |= X86_FL_TF;
+		STEP("\x0f\x05");
+		if (!masks[i]) {
+			entered("SYSCALL with TF left", X86_EXC_DB, -1, R_CODE + 0x100);
+			continue;
+		}
+		check(c->rip == c->lstar && c->cpl == 0 && !(c->dr[6] & X86_DR6_BS),
+		      "SYSCALL with TF masked");
+		STEP("\x48\x0f\x07");
+		entered("SYSRET to TF", X86_EXC_DB, -1, R_CODE + 2);
+		check(c->cpl == 0 && (c->dr[6] & X86_DR6_BS), "its cause");
+	}
+	/* A kernel that is stepped itself: not into the program. */
+	rig_long(0);
+	c->star = 0x13ull << 48;
+	c->gpr[X86_RCX] = R_CODE + 0x200;
+	c->gpr[X86_R11] = X86_FL_FIXED;
+	c->rflags |= X86_FL_TF;
+	STEP("\x48\x0f\x07");
+	check(c->rip == R_CODE + 0x200 && c->cpl == 3, "SYSRET that clears TF");
+}
+
 /* AMD APM vol. 3, SYSCALL and SYSRET; SDM vol. 2. */
 static void syscall_vendors(void)
 {
@@ -540,6 +574,7 @@ int main(void)
 	events64();
 	compatibility();
 	syscalls();
+	syscall_stepped();
 	syscall_vendors();
 	msrs();
 	gs_and_bases();
