@@ -30,16 +30,31 @@ main64:
 	movq	$\address, descriptor_invpcid+8(%rip)
 	invpcid	descriptor_invpcid(%rip), %rax
 	.endm
-	/* What user and supervisor see at PAGE_A. */
+	/* What user, in 64-bit and in compatibility mode, and supervisor see at PAGE_A. */
 	.macro	sees name, what
 	movl	$PAGE_A, %ecx
+	user64	user_read32, USER_CS
+98:	movl	%edx, %r9d
 	user_reads
 	movq	%rdx, %rbp
 	shlq	$32, %rbp
 	call	hot_read
-	orq	%rbp, %rdx
+	cmpl	%edx, %r9d
+	je	1f
+	notq	%rdx
+1:	orq	%rbp, %rdx
 	same64	\name, %rdx, \what, \what
 	.endm
+
+	.code32
+user_read32:
+	movl	$HOT, %esi
+1:	movl	(%ecx), %edx
+	leal	(%edx, %esi), %edi
+	decl	%esi
+	jnz	1b
+	int	$0x40
+	.code64
 
 pcids:
 	needs	f1c, 17, 9f
