@@ -212,6 +212,10 @@ everywhere() {
 	everywhere smp_paging
 }
 
+@test "smp64: four processors in long mode: LOCK, x86-TSO, code, A and D, shoot-downs" {
+	everywhere smp64
+}
+
 @test "kvm: four processors" {
 	local can
 	can=$(kvm_can)
@@ -220,6 +224,7 @@ everywhere() {
 	[ "$can" = all ] || return 0
 	run_guest kvm "$GUESTS/smp.rom" --cpus 4
 	run_guest kvm "$GUESTS/smp_paging.rom" --cpus 4
+	run_guest kvm "$GUESTS/smp64.rom" --cpus 4
 }
 
 @test "kvm: real mode" { kvm_guest real; }
