@@ -292,7 +292,7 @@ struct bt_vcpu {
 	struct bt_unit *fault_unit;	/* of the last BT_EXIT_FAULT */
 	struct bt_site *fault_site;	/* NULL: it is not to be blamed */
 	struct bt_window_set *windows;	/* NULL: soft form only */
-	uint64_t wide_mask;		/* of the 64-bit window in use; see window.h */
+	uint64_t wide_mask;		/* of the 64-bit window in use, 0: none; see window.h */
 	struct bt_verify *verify;	/* NULL: off */
 };
 

@@ -315,7 +315,7 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 	struct bt_window_set *s = b->windows;
 	struct bt_window *w;
 
-	b->wide_mask = UINT64_MAX;
+	b->wide_mask = 0;
 	if (!s)
 		return 0;
 	if (!bt_can_window(b))

@@ -44,8 +44,8 @@ struct win_table {
 #define WIDE_BITS_MAX	6
 #define WIDE_SLOTS_MAX	(1u << WIDE_BITS_MAX)
 #define WIDE_HALF	256u		/* PML4 entries */
-/* A base under which nothing can be reached. */
-#define WIDE_NONE	0xffff800000000000ull
+/* A base under which nothing can be reached: all addresses are folded to 0 or -1. */
+#define WIDE_NONE	0xffffc00000000000ull
 #define WIDE_NO_ROOT	UINT64_MAX
 /* Around the ends of a slot, on both sides, nothing is mapped: so far an access may be
  * off the address that was folded. */
@@ -121,7 +121,7 @@ enum window_result window_fault_wide(struct bt *bt, struct bt_vcpu *b, uint64_t 
  * address. */
 static inline bool window_none(const struct bt_vcpu *b)
 {
-	return b->wide_mask == UINT64_MAX;
+	return !b->wide_mask;
 }
 
 /* Is gva mapped for the current mode, for such an access? */

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "bt/layout.h"
 #include "bt/unit.h"
+#include "bt/window.h"
 #include "bt_rig.h"
 #include "bt_diff64_code.h"
 
@@ -320,6 +322,36 @@ static void on_alarm(int sig)
 	_exit(1);
 }
 
+/* Is at in the slots of a window, or where nothing is mapped around them? */
+static bool in_slots(const struct bt_window *w, uint64_t at)
+{
+	for (unsigned i = 0; w->base && i < wide_slots(w); i++)
+		if (at - (uintptr_t)wide_slot_at(w, i) + WIDE_EDGE < (1ull << 39) + 2 * WIDE_EDGE)
+			return true;
+	return false;
+}
+
+/* Whatever is folded, and whatever it is off then: the window's slots, their guards, or
+ * what is none of a process's.  (A processor may look at the offset alone and fault
+ * because it is not canonical, or at the sum with the GS base.) */
+static void folds_check(void)
+{
+	const struct bt_vcpu *b = bt.v->engine;
+	uint64_t gs = bt.v->hot[H_GSBASE], at;
+
+	for (unsigned n = 0; n < 64 && b->mode & BT_M_LONG && b->windows; n++) {
+		uint64_t ea = rnd() >> below(64) ^ (below(2) ? 0 : ~0ull >> below(64));
+		int64_t off = (int64_t)(rnd() % (2 * WIDE_EDGE - 16)) - (WIDE_EDGE - 8);
+		bool found = false;
+
+		at = gs + (uint64_t)off + (b->mode & BT_M_HIGH ? ea | ~b->wide_mask : ea & b->wide_mask);
+		for (unsigned i = 0; i < b->windows->n; i++)
+			found |= in_slots(&b->windows->w[i], at);
+		if (!found && !(at >> 47))
+			complain("mode %#x: address in this process", b->mode, ea + (uint64_t)off, at);
+	}
+}
+
 static void one_case(void)
 {
 	static struct x86_cpu c;
@@ -351,6 +383,7 @@ static void one_case(void)
 	if ((ex == VCPU_EXIT_HLT) != oracle.v->cpu.halted)
 		complain("exit", 0, !oracle.v->cpu.halted, ex);
 	compare();
+	folds_check();
 	if (check_failed != before)
 		show_code();
 }
@@ -377,6 +410,7 @@ static void fixed_case(uint64_t at, const char *code, unsigned len, uint64_t rsp
 	bt.ops->sync_in(bt.v);
 	ex = bt.ops->run(bt.v);
 	check(ex == VCPU_EXIT_HLT, "%s: exit %u", form_name, ex);
+	folds_check();
 }
 
 /* RSP is data, also where it is an address of the stack that host signals come on. */
