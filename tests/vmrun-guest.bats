@@ -166,6 +166,10 @@ guest_alone() {
 	guest state64
 }
 
+@test "isolate64: every kind of access to every kind of 64-bit address" {
+	guest isolate64
+}
+
 @test "integers64: 64-bit integer code, compatibility mode" {
 	guest integers64
 }
@@ -234,6 +238,7 @@ everywhere() {
 @test "kvm: final states of 64-bit code" { kvm_guest state64 all; }
 @test "kvm: final states of 64-bit integer code" { kvm_guest state64_emulated; }
 @test "kvm: 64-bit features" { kvm_guest features64 all; }
+@test "kvm: 64-bit addresses" { kvm_guest isolate64 all; }
 @test "kvm: exceptions" { kvm_guest exceptions all; }
 @test "kvm: paging" { kvm_guest paging all; }
 @test "kvm: self-modifying code" { kvm_guest smc all; }
