@@ -152,8 +152,8 @@ bool gen64_inline(struct gen *g)
 		return read_seg(g);
 	case X86_CLD:
 		return !(g->mode & BT_M_DF);
-	case X86_PAUSE:
-		return true;
+	case X86_PAUSE:		/* as in 32-bit code */
+		return !g->bt->smp;
 	}
 	return false;
 }

@@ -516,8 +516,8 @@ bool gen_inline(struct gen *g)
 		return g->in->o[0].kind == X86_O_SEG && gen_push(g);
 	case X86_CLD:
 		return !(g->mode & BT_M_DF);
-	case X86_PAUSE:		/* dear on virtual hosts, and only a hint */
-		return true;
+	case X86_PAUSE:		/* dear on virtual hosts; it may be another vCPU's turn: op_pause() */
+		return !g->bt->smp;
 	}
 	return false;
 }
