@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "bt/layout.h"
 #include "bt/unit.h"
 #include "bt/window.h"
 #include "bt_rig.h"
@@ -109,6 +108,8 @@ static void case_make(struct x86_cpu *c)
 	for (unsigned i = 0; i < 16; i++)
 		c->gpr[i] = below(2) ? value() : place();
 	c->gpr[X86_RSP] = view() + RIG_DATA + (below(4) ? 0x2800 + below(64) * 8 : below(0x10000));
+	if (!below(16))
+		c->gpr[X86_RSP] = odd_place();
 	random_fpu(&st);
 	if (below(8)) {
 		st.fx[0] |= 0x3f;
@@ -336,9 +337,10 @@ static bool in_slots(const struct bt_window *w, uint64_t at)
  * because it is not canonical, or at the sum with the GS base.) */
 static void folds_check(void)
 {
-	const struct bt_vcpu *b = bt.v->engine;
-	uint64_t gs = bt.v->hot[H_GSBASE], at;
+	struct bt_vcpu *b = bt.v->engine;
+	uint64_t gs, at;
 
+	gs = window_base(b->bt, b);
 	for (unsigned n = 0; n < 64 && b->mode & BT_M_LONG && b->windows; n++) {
 		uint64_t ea = rnd() >> below(64) ^ (below(2) ? 0 : ~0ull >> below(64));
 		int64_t off = (int64_t)(rnd() % (2 * WIDE_EDGE - 16)) - (WIDE_EDGE - 8);
@@ -383,6 +385,9 @@ static void one_case(void)
 	if ((ex == VCPU_EXIT_HLT) != oracle.v->cpu.halted)
 		complain("exit", 0, !oracle.v->cpu.halted, ex);
 	compare();
+	if (host_word != 0x1122334455667788)
+		complain("memory of this process", 0, 0x1122334455667788, host_word);
+	host_word = 0x1122334455667788;
 	folds_check();
 	if (check_failed != before)
 		show_code();

@@ -66,6 +66,28 @@ static uint64_t view(void)
 	return views[below(4)];
 }
 
+/* This must stay as it is: no address of the guest is its. */
+static uint64_t host_word = 0x1122334455667788;
+
+/* Around the ends of PML4 entries (with pages on both sides at 254, 255), of the halves
+ * and of all, some of no page; those of this process with other upper bits. */
+static uint64_t odd_place(void)
+{
+	static const uint64_t edge[] = { 0, 1ull << 39, 170ull << 39, 171ull << 39, 254ull << 39,
+		255ull << 39, 255ull << 39, 1ull << 47, -(1ull << 47), -1ull << 48 | 273ull << 39,
+		-1ull << 48 | 274ull << 39 };
+
+	switch (below(8)) {
+	case 0: return view() + RIG_DATA + below(0x10000) + (rnd() << 47);
+	case 1: return rnd();
+	case 2: return (uintptr_t)&host_word + (1ull << (47 + below(17)));
+	case 3: return (uintptr_t)&host_word + (rnd() << 39);
+	/* the first MiB of an entry that leads nowhere */
+	case 4: return RIG_DATA + below(0x10000) + (1ull << (39 + below(7)));
+	default: return edge[below(11)] + below(160) - 80;
+	}
+}
+
 /* An address of data, often near the end of a page. */
 static uint64_t place(void)
 {
@@ -75,6 +97,7 @@ static uint64_t place(void)
 		page = view() + RIG_DATA + (below(2) ? below(3) : 9 + below(7)) * 4096;
 	switch (below(64)) {
 	case 0: return page ^ 1ull << (47 + below(17));		/* not canonical, or not there */
+	case 63: return odd_place();
 	case 1 ... 16: return page + 4096 - below(40);
 	case 17 ... 32: return page + below(4096);
 	default: return page + below(256) * 16;
@@ -208,6 +231,8 @@ static void put_branch(unsigned i)
 		break;
 	case 3:			/* jmp or call reg */
 		mov_target(reg, to);
+		if (!below(16))
+			mov_ri(reg, odd_place());
 		if (reg >> 3)
 			put8(0x41);
 		put8(0xff), put8((below(2) ? 0xe0 : 0xd0) | (reg & 7));
