@@ -170,6 +170,10 @@ guest_alone() {
 	guest isolate64
 }
 
+@test "maps64: PML4 entries under hot code, address spaces, jumps into instructions" {
+	guest maps64
+}
+
 @test "integers64: 64-bit integer code, compatibility mode" {
 	guest integers64
 }
@@ -239,6 +243,7 @@ everywhere() {
 @test "kvm: final states of 64-bit integer code" { kvm_guest state64_emulated; }
 @test "kvm: 64-bit features" { kvm_guest features64 all; }
 @test "kvm: 64-bit addresses" { kvm_guest isolate64 all; }
+@test "kvm: PML4 entries that change" { kvm_guest maps64 all; }
 @test "kvm: exceptions" { kvm_guest exceptions all; }
 @test "kvm: paging" { kvm_guest paging all; }
 @test "kvm: self-modifying code" { kvm_guest smc all; }
