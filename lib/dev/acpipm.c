@@ -145,6 +145,14 @@ void acpipm_power_button(struct acpipm *a)
 	sci_update(a);
 }
 
+void acpipm_rtc(void *acpipm)
+{
+	struct acpipm *a = acpipm;
+
+	a->sts |= RTC_STS;
+	sci_update(a);
+}
+
 void acpipm_reset(struct acpipm *a)
 {
 	a->sts = a->en = a->gpe_sts = a->gpe_en = 0;

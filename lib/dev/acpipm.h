@@ -30,6 +30,8 @@ struct acpipm *acpipm_new(struct vm *vm, uint16_t base, struct err *e);
 void acpipm_reset(struct acpipm *a);
 void acpipm_free(struct acpipm *a);
 
-/* The power button is pressed: a fixed-feature event.  vm->lock is held. */
+/* The power button is pressed, the clock's interrupt rises (acpipm: a struct
+ * acpipm): fixed-feature events.  vm->lock is held. */
 void acpipm_power_button(struct acpipm *a);
+void acpipm_rtc(void *acpipm);
 #endif

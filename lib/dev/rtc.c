@@ -49,6 +49,8 @@ struct rtc {
 	uint64_t period_due_ns;
 	struct timer periodic, second;	/* second: update and alarm */
 	bool muted;
+	void (*rise)(void *ptr);	/* who else hears of interrupts, or NULL */
+	void *rise_ptr;
 };
 
 static bool rtc_runs(const struct rtc *r)
@@ -246,11 +248,13 @@ static void rtc_flags(struct rtc *r, uint64_t now)
 
 static void rtc_irq(struct rtc *r)
 {
-	uint8_t *c = &r->cmos[RTC_C];
+	uint8_t *c = &r->cmos[RTC_C], was = *c & C_IRQF;
 
 	*c &= ~C_IRQF;
 	if (*c & r->cmos[RTC_B] & (C_PF | C_AF | C_UF))
 		*c |= C_IRQF;
+	if (!was && *c & C_IRQF && r->rise)
+		r->rise(r->rise_ptr);
 	if (!r->muted)
 		irq_set(&r->vm->irq, 8, *c & C_IRQF);
 }
@@ -428,6 +432,12 @@ void rtc_set_cmos(struct rtc *r, uint8_t index, uint8_t val)
 {
 	if (index < CMOS_SIZE && index > RTC_D && index != RTC_CENTURY)
 		r->cmos[index] = val;
+}
+
+void rtc_on_interrupt(struct rtc *r, void (*rise)(void *ptr), void *ptr)
+{
+	r->rise = rise;
+	r->rise_ptr = ptr;
 }
 
 void rtc_mute(struct rtc *r, bool mute)

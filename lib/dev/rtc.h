@@ -21,6 +21,8 @@ void rtc_free(struct rtc *r);
 
 /* Set a CMOS byte (index below 128, not one of the clock's) for firmware. */
 void rtc_set_cmos(struct rtc *r, uint8_t index, uint8_t val);
+/* Call rise(ptr), with vm->lock held, whenever the interrupt rises, muted or not. */
+void rtc_on_interrupt(struct rtc *r, void (*rise)(void *ptr), void *ptr);
 /* HPET legacy replacement: IRQ 8 is no longer ours.  vm->lock is held. */
 void rtc_mute(struct rtc *r, bool mute);
 #endif

@@ -28,7 +28,7 @@ enum { FADT_FACS = 36, FADT_DSDT = 40, FADT_PROFILE = 45, FADT_SCI = 46,
 	FADT_X_PM1A_EVT = 148, FADT_X_PM1A_CNT = 172, FADT_X_TMR = 208,
 	FADT_X_GPE0 = 220 };
 enum { FADT_WBINVD = 1 << 0, FADT_PROC_C1 = 1 << 2, FADT_NO_SLEEP_BUTTON = 1 << 5,
-	FADT_FIX_RTC = 1 << 6, FADT_RESET_SUP = 1 << 10 };
+	FADT_RESET_SUP = 1 << 10 };
 enum { BOOT_LEGACY = 1, BOOT_8042 = 2, BOOT_NO_VGA = 4 };
 enum { GAS_MEMORY = 0, GAS_IO = 1 };
 enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_NMI = 4 };
@@ -148,7 +148,7 @@ static uint8_t *make_fadt(struct tables *t, uint32_t facs, uint32_t dsdt)
 	p[FADT_CENTURY] = RTC_CENTURY;
 	le16_put(p + FADT_BOOT_ARCH, BOOT_LEGACY | BOOT_8042 | BOOT_NO_VGA);
 	le32_put(p + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLEEP_BUTTON |
-		 FADT_FIX_RTC | FADT_RESET_SUP);
+		 FADT_RESET_SUP);
 	finish(p, "FACP", 4, FADT_LEN);
 	return p;
 }

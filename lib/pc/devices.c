@@ -84,7 +84,11 @@ static void *make_piix4(struct pc *pc, struct err *e)
 
 static void *make_acpipm(struct pc *pc, struct err *e)
 {
-	return acpipm_new(&pc->vm, ACPIPM_BASE, e);
+	struct acpipm *a = acpipm_new(&pc->vm, ACPIPM_BASE, e);
+
+	if (a)
+		rtc_on_interrupt(pc->dev[PC_DEV_RTC], acpipm_rtc, a);
+	return a;
 }
 
 static void *make_vmbackdoor(struct pc *pc, struct err *e)

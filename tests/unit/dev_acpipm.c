@@ -71,6 +71,12 @@ static void test_events(struct acpipm *a)
 	check(sci, "the other byte");
 	wr(ACPIPM_PM1_STS + 1, 1, 1);
 	check(!sci, "acknowledged");
+	acpipm_rtc(a);
+	check(!sci && rd(ACPIPM_PM1_STS, 2) == 0x400, "the clock, not enabled");
+	wr(ACPIPM_PM1_EN, 0x400, 2);
+	check(sci, "enabled");
+	wr(ACPIPM_PM1_STS, 0x400, 2);
+	check(!sci && !rd(ACPIPM_PM1_STS, 2), "acknowledged");
 	wr(ACPIPM_PM1_CNT, 0x2000 | 5 << 10, 2);
 	check(!atomic_load(&vm.want_poweroff), "no such sleep state");
 	wr(ACPIPM_PM1_CNT, 0x2000 | ACPIPM_SLP_S5 << 10, 2);
