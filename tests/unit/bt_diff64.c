@@ -170,6 +170,22 @@ static bool in_handler(const struct vcpu *v)
 	return v->cpu.rip - RIG_HANDLER < 0x1000;
 }
 
+/* Under a PML4 entry that leads nowhere windows may show what stands elsewhere at the
+ * same place of its 512 GiB, instead of faulting: winwide.c. */
+static bool aliases(const struct vcpu *v, uint64_t gva)
+{
+	const uint8_t *pml4 = rig_at(&oracle, (uint32_t)v->cpu.cr3);
+	unsigned first = gva >> 63 ? 256 : 0;
+	uint64_t gpa;
+
+	if (le64_get(pml4 + 8 * (gva >> 39 & 511)) & 1)
+		return false;
+	for (unsigned i = first; i < first + 256; i++)
+		if (vcpu_peek(v, (gva & ~(255ull << 39)) | (uint64_t)(i & 255) << 39, &gpa))
+			return true;
+	return false;
+}
+
 /* Run to HLT or shutdown, following what is undefined.  false: too long. */
 static bool oracle_run(void)
 {
@@ -201,8 +217,10 @@ static bool oracle_run(void)
 		}
 		r = interp_step(v);
 		ran.tainted |= rig_own_bytes_changed(&own, &oracle);
-		if (r == INTERP_SHUTDOWN || c->halted)
+		if (r == INTERP_SHUTDOWN || c->halted) {
+			ran.tainted |= aliases(v, c->cr2);
 			return true;
+		}
 		if (in_handler(v) && ran.vector == 256)
 			ran.vector = (unsigned)(c->rip - RIG_HANDLER) / 16;
 		else if (known)
