@@ -132,6 +132,8 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	fails 3 "run: .*$t/random: .*" run --kernel "$t/random"
 	fails 3 'run: .*/dev/zero: .*' run --kernel /dev/zero
 	good
+	gzip -c "$kernel" >"$t/gz"
+	fails 3 "run: $t/gz: compressed by gzip: unpack it first" run --kernel "$t/gz"
 	fails 4 'run: .*/nowhere: No such file or directory' run --kernel "$kernel" --initrd /nowhere
 }
 

@@ -81,6 +81,10 @@ static int read_kernel(struct pc *pc, struct err *e)
 		rc = cfg->initrd ? read_modules(pc, e) : 0;
 		return rc ? rc : multiboot_check(&pc->mb, rq, cfg->memory, e);
 	}
+	/* As Xen comes; boot loaders unpack it. */
+	if (rq->kernel.len > 2 && rq->kernel.data[0] == 0x1f && rq->kernel.data[1] == 0x8b)
+		return err_set(e, -ENOTSUP, "%s: compressed by gzip: unpack it first",
+			       cfg->kernel);
 	return err_set(e, -EBADMSG, "%s: neither a Linux nor a Multiboot kernel",
 		       cfg->kernel);
 }
