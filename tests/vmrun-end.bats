@@ -160,6 +160,25 @@ wait_for() {
 	assert [ ! -e "$s" ]
 }
 
+@test "a machine leaves the socket of another alone that took its place" {
+	rom "$HALT"
+	local s=$BATS_TEST_TMPDIR/socket
+	background run -v --bios "$rom" --accel interp --serial "unix:$s"
+	wait_for accel "$BATS_TEST_TMPDIR/err"
+	rm "$s"
+	run -124 vmrun run --bios "$rom" --serial "unix:$s" --timeout 0.5
+	"$VMRUN" run -v --bios "$rom" --serial "unix:$s" --timeout 30 </dev/null 2>"$s.err" 3>&- &
+	other=$!
+	wait_for accel "$s.err"
+	kill -TERM "$pid"
+	wait "$pid"
+	rc=0
+	[ -S "$s" ] || rc=1
+	kill -TERM $other
+	wait $other
+	[ $rc -eq 0 ] && [ ! -e "$s" ]
+}
+
 @test "^A x at the terminal ends the machine and the terminal is as it was" {
 	command -v script >/dev/null || skip "no script(1)"
 	rom "$HALT"

@@ -27,6 +27,8 @@ struct chardev {
 	bool have_cooked;	/* the terminal was switched to raw mode */
 	struct termios cooked;
 	char *path;		/* of the socket or the pty */
+	dev_t dev;		/* the socket's file: someone may put another there */
+	ino_t ino;
 	int pty_slave;		/* held open: no EIO while no one is connected */
 	int wake_fd;
 	pthread_mutex_t lock;
@@ -368,6 +370,7 @@ static bool socket_is_stale(const struct sockaddr_un *sa)
 static int open_unix(struct chardev *c, const char *path, struct err *e)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct stat st;
 	int fd, rc;
 
 	if (strlen(path) >= sizeof(sa.sun_path))
@@ -381,11 +384,13 @@ static int open_unix(struct chardev *c, const char *path, struct err *e)
 		unlink(path);
 		rc = bind(fd, (void *)&sa, sizeof(sa));
 	}
-	if (rc || listen(fd, 1)) {
+	if (rc || listen(fd, 1) || lstat(path, &st)) {
 		rc = err_sys(e, -errno, "%s", path);
 		close(fd);
 		return rc;
 	}
+	c->dev = st.st_dev;
+	c->ino = st.st_ino;
 	c->listener = fd;
 	c->is_socket = true;
 	c->path = strdup(path);
@@ -448,14 +453,22 @@ struct chardev *chardev_open(const char *spec, const struct pc_wait *w, struct e
 	return c;
 }
 
+static void remove_socket(const struct chardev *c)
+{
+	struct stat st;
+
+	if (!lstat(c->path, &st) && st.st_dev == c->dev && st.st_ino == c->ino)
+		unlink(c->path);
+}
+
 void chardev_free(struct chardev *c)
 {
 	if (!c)
 		return;
 	chardev_cooked(c);
 	if (c->listener >= 0) {
+		remove_socket(c);
 		close(c->listener);
-		unlink(c->path);
 	}
 	if (c->out >= 0 && c->out != c->in)
 		close(c->out);
