@@ -125,6 +125,17 @@ wait_for() {
 	engines leads
 }
 
+@test "a reader that goes away ends the machine, with 0" {
+	# mov dx, 0x3f8; 1: out dx, al; jmp 1b
+	rom '\xba\xf8\x03\xee\xeb\xfd'
+	goes() {
+		run -0 --separate-stderr bash -c "'$VMRUN' run --bios '$rom' --accel $engine \
+			--timeout 20 </dev/null | head -c 1 >/dev/null; exit \${PIPESTATUS[0]}"
+		assert_equal "$stderr" ''
+	}
+	engines goes
+}
+
 @test "a reader that is slow still gets all of the output" {
 	rom=$BATS_TEST_TMPDIR/rom
 	# mov dx, 0x3fd; 1: in al, dx; test al, 0x20; jz 1b; mov dl, 0xf8; mov al, "x";
