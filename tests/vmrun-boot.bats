@@ -35,6 +35,22 @@ boots() {
 @test "686-pae on eight processors under the translator comes up" { boots 686-pae bt 120 smoke 8; }
 @test "amd64 on two processors under the translator runs the self-test" { boots amd64 bt 200 selftest 2; }
 
+# 30 TB of address space: 8 windows of the kernel's half take 64 TiB or more.
+@test "amd64 on eight processors that have no room for all windows comes up" {
+	guest amd64
+	(
+		ulimit -v 30000000000
+		LIMIT=210 vmrun run --kernel "$guest" --initrd "$BATS_FILE_TMPDIR/initramfs.gz" \
+			--append "console=ttyS0 panic=1 ring1=smoke" --no-reboot --accel bt \
+			--timeout 200 --cpus 8 --stats >"$BATS_TEST_TMPDIR/console" 2>"$BATS_TEST_TMPDIR/stats"
+	)
+	grep -q 'RING1 GUEST UP' "$BATS_TEST_TMPDIR/console"
+	cat "$BATS_TEST_TMPDIR/stats"
+	# All do without that half's, once; no vCPU makes sites soft that others have windows for.
+	grep -qE '^windows_refused +1$' "$BATS_TEST_TMPDIR/stats"
+	awk '$1 == "sites_softened" { exit $2 > 1000 }' "$BATS_TEST_TMPDIR/stats"
+}
+
 # threads FLAVOUR CPUS SECONDS: a stock kernel's threads on so many processors check
 # themselves: atomics, code that others write, address spaces that change, signals, FPU.
 threads() {

@@ -74,7 +74,8 @@ static struct bt_unit *find_unit(struct bt_vcpu *b)
 			second = (uint32_t)second;
 		if (vcpu_fetch_gpa(v, second, &gpa2) != X86_OK)
 			return NULL;	/* the interpreter raises it */
-		if (gpa2 != u->gpa2) {
+		/* dead: A was set in bytes that it is made of, or the like */
+		if (gpa2 != u->gpa2 || u->dead) {
 			unit_drop(b->bt, u);
 			u = NULL;
 		}

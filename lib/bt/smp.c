@@ -50,9 +50,11 @@ static void await(struct bt_vcpu *b)
 
 void bt_quiesce(struct bt_vcpu *b)
 {
-	if (!b->bt->smp || vm_self(b->v->vm) == b->v)
+	if (!b->bt->smp)
 		return;
 	bt_nudge(b->v);
+	if (vm_self(b->v->vm) == b->v)
+		return;
 	vm_barrier(b->v->vm);
 	await(b);
 }

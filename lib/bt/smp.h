@@ -39,8 +39,8 @@ static inline void bt_unlock(struct bt *bt)
 bool bt_handler_lock(struct bt_vcpu *b, bool *locked);
 void bt_handler_unlock(struct bt_vcpu *b, bool locked);
 
-/* With the lock held: b, unless it is this thread's, is not in translated code, and
- * goes round bt_run()'s loop before it is there again. */
+/* With the lock held: b goes round bt_run()'s loop before it is in translated code again,
+ * and is not there now, unless this is its thread, in a signal's handler. */
 void bt_quiesce(struct bt_vcpu *b);
 
 /* mem->on_told */

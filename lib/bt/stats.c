@@ -75,6 +75,7 @@ void bt_print_stats(struct vm *vm, void (*put)(void *, const char *, uint64_t),
 	put(ptr, "window_drops", s->window_drops);
 	put(ptr, "window_checks", s->window_checks);
 	put(ptr, "windows", s->windows);
+	put(ptr, "windows_refused", s->windows_refused);
 	put(ptr, "kicks", v.kicks);
 	put(ptr, "kick_latency_mean_ns", to_ns(vm, v.kicks_left ?
 	    v.kick_cycles / v.kicks_left : 0));

@@ -231,7 +231,7 @@ struct bt_stats {
 	uint64_t units, insns, host_bytes, guest_bytes, drops, promoted, softened, retried, patched;
 	uint64_t icache_entries, icaches_closed;
 	uint64_t links, evictions, awaited;
-	uint64_t window_fills, windows, window_drops, window_checks;
+	uint64_t window_fills, windows, window_drops, window_checks, windows_refused;
 };
 
 /* Counted by each vCPU. */
@@ -270,9 +270,11 @@ struct bt {
 	struct bt_link *far_links;
 	uint64_t *far_pages;		/* bitmap of linear pages that far links end in */
 	bool can_window, want_mixed, verify;
+	bool high_soft;			/* no room for the upper halves' windows: all are soft */
 	/* Around multiples of 512 GiB of this process nothing else is mapped: 1; 2: there
 	 * is; 0: it was not tried. */
 	uint8_t guard[BT_GUARDS];
+	uint8_t slot[BT_GUARDS - 1];	/* the 512 GiB between them: 1 a window's; 2 not free */
 	struct bt_stats stats;
 };
 
@@ -313,7 +315,7 @@ static inline uint32_t bt_jc_index(uint64_t rip)
 /* In long mode a supervisor's 32-bit code, which is rare, has no windows. */
 static inline bool bt_can_window(const struct bt_vcpu *b)
 {
-	return b->bt->can_window &&
+	return b->bt->can_window && !(b->bt->high_soft && b->mode & BT_M_HIGH) &&
 	       (!b->v->cpu.long_mode || b->mode & (BT_M_LONG | BT_M_USER));
 }
 

@@ -71,10 +71,10 @@ static size_t pte_len(const struct bt_window *w)
 	return (w->wide ? (size_t)WIDE_GPAGES * wide_slots(w) : GPAGES) * sizeof(uint32_t);
 }
 
-void window_unmake(struct bt_window *w)
+void window_unmake(struct bt *bt, struct bt_window *w)
 {
 	if (w->base && w->wide)
-		wide_release(w, wide_slots(w));
+		wide_release(bt, w, wide_slots(w));
 	if (w->base && !w->wide)
 		munmap(w->base, WINDOW_LEN + GUARD);
 	if (w->pte)
@@ -86,9 +86,9 @@ void window_unmake(struct bt_window *w)
 	w->nlist = w->cap = w->nlocal = 0;
 }
 
-static void window_free(struct bt_window *w)
+static void window_free(struct bt *bt, struct bt_window *w)
 {
-	window_unmake(w);
+	window_unmake(bt, w);
 	*w = (struct bt_window){ .root = WIDE_NO_ROOT };
 }
 
@@ -99,7 +99,7 @@ void windows_free(struct bt_vcpu *b)
 	if (!s)
 		return;
 	for (unsigned i = 0; i < BT_WINDOWS; i++)
-		window_free(&s->w[i]);
+		window_free(b->bt, &s->w[i]);
 	if (s->none)
 		munmap(s->none, WINDOW_LEN + GUARD);
 	free(s->rmap);
@@ -121,7 +121,7 @@ bool window_make(struct bt_window_set *s, struct bt_window *w)
 	w->pte = (uint32_t *)reserve(pte_len(w));
 	if (w->pte && !mprotect(w->pte, pte_len(w), PROT_READ | PROT_WRITE))
 		return true;
-	window_unmake(w);
+	window_unmake(s->bt, w);
 	return false;
 }
 
@@ -297,7 +297,7 @@ static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
 		return w;
 	window_empty(b->windows, w);
 	if (!fits(w, b)) {
-		window_free(w);
+		window_free(bt, w);
 		w->wide = b->mode & BT_M_LONG;
 		w->high = b->mode & BT_M_HIGH;
 	}
@@ -319,7 +319,7 @@ uint64_t window_base(struct bt *bt, struct bt_vcpu *b)
 	if (!s)
 		return 0;
 	if (!bt_can_window(b))
-		return (uintptr_t)s->none;
+		return b->mode & BT_M_LONG ? WIDE_NONE : (uintptr_t)s->none;
 	w = window_find(s, b);
 	if (!stands(w, b) || (w->wide && !wide_ready(s, b->v, w)))
 		w = NULL;
@@ -416,7 +416,8 @@ static enum window_result mend(struct bt *bt, struct bt_vcpu *b, struct bt_windo
 {
 	struct vcpu *v = b->v;
 	struct x86_walk_mem m = vcpu_walk_mem(v);
-	unsigned n = RUN_MAX;
+	unsigned n = RUN_MAX, bits;
+	const uint8_t *base;
 	uint64_t gpa;
 	uint32_t pte;
 
@@ -424,9 +425,15 @@ static enum window_result mend(struct bt *bt, struct bt_vcpu *b, struct bt_windo
 	if (write && (gva & ~PAGE_MASK) > PAGE_SIZE - 64 &&
 	    !(window_page_now(bt, v, w, &m, gpage) & page_after(bt, v, w, &m, gpage) & WIN_WRITE))
 		return WINDOW_STEP;
+	base = w->base;
+	bits = w->bits;
 	if (tlb_fill(v, gva, write ? X86_WALK_W : X86_WALK_R,
 		     w->user ? TLB_USER : TLB_KERNEL, &gpa) != X86_OK)
 		return WINDOW_STEP;
+	/* A may have been set in a table that another vCPU has begun to fill, and that w was
+	 * to be told of. */
+	if (w->base != base || w->bits != bits)
+		return WINDOW_OTHER;
 	pte = window_page_now(bt, v, w, &m, gpage);
 	if (!pte || (write && !(pte & WIN_WRITE)))
 		return WINDOW_STEP;

@@ -155,7 +155,7 @@ unsigned wide_slots(const struct bt_window *w);
 /* Give w->base to a wide window if there is room; give n of its slots back; make it
  * empty. */
 void wide_reserve(struct bt_window_set *s, struct bt_window *w);
-void wide_release(const struct bt_window *w, unsigned n);
+void wide_release(struct bt *bt, const struct bt_window *w, unsigned n);
 void wide_clear(const struct bt_window *w);
 /* Page of a wide window; false: it is never mapped. */
 bool wide_page(const struct bt_window *w, uint64_t gva, uint32_t *gpage);
@@ -165,7 +165,7 @@ bool wide_ready(struct bt_window_set *s, const struct vcpu *v, struct bt_window 
 void wide_forget(struct bt_window *w);
 bool window_make(struct bt_window_set *s, struct bt_window *w);
 /* Give back its address space; it is empty. */
-void window_unmake(struct bt_window *w);
+void window_unmake(struct bt *bt, struct bt_window *w);
 
 /* What the page tables say of a guest page now: its pte, 0 if it may not be mapped. */
 uint32_t window_page_now(struct bt *bt, struct vcpu *v, const struct bt_window *w,

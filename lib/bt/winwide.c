@@ -89,10 +89,19 @@ void window_guards_free(struct bt *bt)
 			munmap((uint8_t *)(n * SLOT - WIDE_EDGE), 2 * WIDE_EDGE);
 }
 
-void wide_release(const struct bt_window *w, unsigned n)
+static unsigned slot_number(const uint8_t *at)
 {
-	while (n--)
-		munmap(wide_slot_at(w, n) + WIDE_EDGE, SLOT - 2 * WIDE_EDGE);
+	return (unsigned)((uintptr_t)at / SLOT);
+}
+
+void wide_release(struct bt *bt, const struct bt_window *w, unsigned n)
+{
+	while (n--) {
+		uint8_t *at = wide_slot_at(w, n);
+
+		munmap(at + WIDE_EDGE, SLOT - 2 * WIDE_EDGE);
+		bt->slot[slot_number(at)] = 0;
+	}
 }
 
 void wide_clear(const struct bt_window *w)
@@ -103,22 +112,30 @@ void wide_clear(const struct bt_window *w)
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
-/* All slots of a wide window at this base, or none. */
+/* All slots of a wide window at this base, or none.  As most are taken when it gets
+ * tight, what is known is asked first, and system calls are for the rest. */
 static bool reserve_all(struct bt_window_set *s, struct bt_window *w)
 {
+	struct bt *bt = s->bt;
 	unsigned i;
 
+	for (i = 0; i < wide_slots(w); i++)
+		if (bt->slot[slot_number(wide_slot_at(w, i))])
+			return false;
 	for (i = 0; i < wide_slots(w); i++) {
 		uint8_t *at = wide_slot_at(w, i);
-		unsigned n = (unsigned)((uintptr_t)at / SLOT);
+		unsigned n = slot_number(at);
 
-		if (!guarded(s->bt, n) || !guarded(s->bt, n + 1) ||
-		    !reserve_at(at + WIDE_EDGE, SLOT - 2 * WIDE_EDGE))
+		if (!guarded(bt, n) || !guarded(bt, n + 1) ||
+		    !reserve_at(at + WIDE_EDGE, SLOT - 2 * WIDE_EDGE)) {
+			bt->slot[n] = 2;
 			break;
+		}
+		bt->slot[n] = 1;
 	}
 	if (i == wide_slots(w))
 		return true;
-	wide_release(w, i);
+	wide_release(bt, w, i);
 	return false;
 }
 
@@ -173,16 +190,76 @@ static bool slots_give(struct bt_window *w)
 	return true;
 }
 
-/* The fewest bits that will do, with slots that this process can have. */
-static bool slots_choose(struct bt_window_set *s, struct bt_window *w)
+/* The fewest bits that will do, with slots that this process can have.  *room: there may
+ * be bits, but no such slots. */
+static bool slots_find(struct bt_window_set *s, struct bt_window *w, bool *room)
 {
-	for (int n = 1; n <= WIDE_BITS_MAX; n++)
+	*room = true;
+	for (int n = 1; n <= WIDE_BITS_MAX && *room; n++)
 		for (unsigned bits = 1; bits < WIDE_HALF; bits++) {
 			w->bits = (uint8_t)bits;
-			if (__builtin_popcount(bits) == n && slots_give(w) && window_make(s, w))
+			if (__builtin_popcount(bits) != n || !slots_give(w))
+				continue;
+			if (window_make(s, w))
 				return true;
+			*room = false;
 		}
 	return false;
+}
+
+static void give_back(struct bt_window_set *s, struct bt_window *w)
+{
+	if (!w->wide || !w->base)
+		return;
+	window_empty(s, w);
+	window_unmake(s->bt, w);
+	wide_forget(w);
+	w->space = 0;
+}
+
+/* No vCPU has a window of the upper half from now on. */
+static void high_to_soft(struct bt *bt)
+{
+	bt->high_soft = true;
+	for (unsigned i = 0; i < bt->vm->ncpus; i++) {
+		struct bt_vcpu *b = bt->vm->vcpu[i]->engine;
+
+		if (!b || !b->windows)
+			continue;
+		bt_quiesce(b);
+		b->leave = true;
+		for (unsigned j = 0; j < b->windows->n; j++)
+			if (b->windows->w[j].high)
+				give_back(b->windows, &b->windows->w[j]);
+	}
+	unit_drop_all(bt);
+}
+
+/*
+ * Room for w.  Many vCPUs cannot have all that they would: this one does without its
+ * other users' then; at last, all do without the kernel's, which are the largest.  Not
+ * some of them, for units are shared: those that had none would make sites soft for
+ * all, without end.
+ */
+static bool slots_choose(struct bt_window_set *s, struct bt_window *w)
+{
+	struct bt *bt = s->bt;
+	bool room;
+
+	if (w->high && bt->high_soft)
+		return false;
+	if (slots_find(s, w, &room))
+		return true;
+	for (unsigned i = WIN_KERNEL_LOW; i < s->n && !room; i++)
+		if (&s->w[i] != w)
+			give_back(s, &s->w[i]);
+	if (!room && slots_find(s, w, &room))
+		return true;
+	bt->stats.windows_refused++;
+	if (room || !bt->smp || bt->high_soft)
+		return false;
+	high_to_soft(bt);
+	return !w->high && slots_find(s, w, &room);
 }
 
 /* Stores to the page at gpa are told from now on. */
@@ -252,7 +329,7 @@ static bool look(struct bt_window_set *s, struct bt_window *w, uint64_t root)
 	if (w->hopeless && !more)
 		return false;
 	window_empty(s, w);
-	window_unmake(w);
+	window_unmake(bt, w);
 	leads_renew(bt, w);
 	w->hopeless = !slots_choose(s, w);
 	return !w->hopeless;
