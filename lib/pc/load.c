@@ -97,12 +97,17 @@ int load_read(struct pc *pc, struct err *e)
 	return image_read(&pc->bios, pc->cfg.bios, ROM_MAX, &pc->wait, e);
 }
 
-void load_free(struct pc *pc)
+static void images_free(struct pc *pc)
 {
 	image_free(&pc->rq.kernel);
 	for (unsigned i = 0; i < BOOT_MODULES; i++)
 		image_free(&pc->rq.module[i]);
 	image_free(&pc->bios);
+}
+
+void load_free(struct pc *pc)
+{
+	images_free(pc);
 	free(pc->modules);
 }
 
@@ -166,4 +171,6 @@ void load_reset(struct pc *pc)
 	case PC_BOOT_ROM:	/* it is mapped, and the reset vector is in it */
 		break;
 	}
+	if (pc->cfg.no_reboot)	/* they are not loaded again */
+		images_free(pc);
 }
