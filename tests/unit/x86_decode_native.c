@@ -6,7 +6,9 @@
  * the next page, so that the first other outcome tells the length, and SIGILL
  * that it is none.  Registers are zero, so that memory operands fault; TF stops
  * after one instruction.  Then the flags: what the decoder says an instruction
- * reads, overwrites and changes is checked with other flags before it.
+ * reads, overwrites and changes is checked with other flags before it.  Then memory:
+ * what the translator copies touches its operand and nothing else; around that there
+ * is nothing, and no other register is an address.
  *
  * RING1_SEED=N   another seed.
  */
@@ -26,6 +28,7 @@
 #define PAGE 4096
 /* Far from everything else: rip-relative operands must not reach it. */
 #define CODE ((uint8_t *)0x400000000000)
+#define DATA (CODE + 16 * PAGE)		/* a page alone */
 
 /* ---- one instruction, executed ---- */
 
@@ -100,6 +103,9 @@ static bool native_init(void)
 	void *p = mmap(CODE, 2 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
+	if (mmap(DATA, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+		 MAP_FIXED_NOREPLACE, -1, 0) != DATA)
+		return false;
 	if (p != CODE || mprotect(CODE + PAGE, PAGE, PROT_NONE) < 0 ||
 	    sigaltstack(&ss, NULL) < 0)
 		return false;
@@ -318,6 +324,58 @@ static void test_flags(const struct x86_model *host, const uint8_t *b)
 	}
 }
 
+/* ---- memory ---- */
+
+static const uint8_t greg[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+	REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+
+/* Registers for in's operand to be at: DATA or where it ends there.  false: by something
+ * else than registers, or more than one operand says. */
+static bool place_operand(const struct x86_insn *in)
+{
+	const struct x86_operand *m = NULL;
+	uint64_t at, index = below(64);
+
+	for (unsigned i = 0; i < in->nops; i++)
+		if (in->o[i].kind == X86_O_MEM)
+			m = &in->o[i];
+	if (!m)
+		return !x86_has_mem(in);
+	if (!m->size || in->vsib || in->adsize != 8 || in->base >= X86_RIP ||
+	    in->base == in->index || in->seg == X86_FS || in->seg == X86_GS ||
+	    (in->op == X86_MOVSXD && in->opsize == 2))
+		return false;
+	if ((in->op == X86_BT || in->op == X86_BTS || in->op == X86_BTR || in->op == X86_BTC) &&
+	    in->o[1].kind == X86_O_GPR)
+		return false;
+	at = (uintptr_t)DATA + (below(2) ? 0 : PAGE - m->size) - (uint64_t)in->disp;
+	if (in->index != X86_NOREG) {
+		shot.in[greg[in->index]] = (greg_t)index;
+		at -= index << in->scale;
+	}
+	shot.in[greg[in->base]] = (greg_t)at;
+	return true;
+}
+
+static void test_memory(const struct x86_model *host, const uint8_t *b)
+{
+	struct x86_insn in;
+	int len = x86_decode(&in, b, X86_INSN_MAX, 64);
+
+	if (len < 0 || in.how != X86_HOW_SAME || !x86_model_has(host, in.feat) ||
+	    dangerous(&in, len, b))
+		return;
+	for (int i = 0; i < 16; i++)	/* no addresses: not canonical */
+		shot.in[i] = (greg_t)(1ull << 62 | random64() >> 32);
+	if (!place_operand(&in))
+		return;
+	memset(DATA, 0, PAGE);
+	shot_with(b, len, 0);
+	check(shot.sig != SIGSEGV && shot.sig != SIGBUS,
+	      "%s %02x %02x %02x %02x %02x: touches %#llx", x86_op_name(in.op), b[0], b[1], b[2],
+	      b[3], b[4], (unsigned long long)shot.addr);
+}
+
 /* ---- */
 
 /* In a child: whatever an unknown instruction does, it does to the child. */
@@ -335,6 +393,8 @@ static void child_run(const struct x86_model *host, uint64_t seed, unsigned coun
 		test_one(host, b);
 		random_code(b);
 		test_flags(host, b);
+		random_code(b);
+		test_memory(host, b);
 		*checks = check_count;
 	}
 	fflush(stdout);
