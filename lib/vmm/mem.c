@@ -32,28 +32,23 @@ static void slot_put(struct mem *m, uint64_t gpa, uint64_t len, uint64_t off, bo
 		.gpa = gpa, .len = len, .off = off, .rom = rom };
 }
 
-/* Map the memfd at a multiple of 2 MiB, so that huge pages can back it. */
-static void *map_aligned(int fd, uint64_t len)
+/* Map the memfd at a multiple of 2 MiB, so that huge pages can back it, with nothing for
+ * at least 2 MiB on either side. */
+static int map_aligned(struct mem *m)
 {
-	uint8_t *p = mmap(NULL, len + HUGE_SIZE, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	uint64_t pad;
-	void *m;
-
-	if (p == MAP_FAILED)
-		return MAP_FAILED;
-	pad = -(uintptr_t)p & (HUGE_SIZE - 1);
-	m = mmap(p + pad, len, PROT_READ | PROT_WRITE,
-		 MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
-	if (m == MAP_FAILED) {
-		munmap(p, len + HUGE_SIZE);
-		return MAP_FAILED;
+	m->reserved_len = m->len + 3 * HUGE_SIZE;
+	m->reserved = mmap(NULL, m->reserved_len, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (m->reserved == MAP_FAILED) {
+		m->reserved = NULL;
+		return -1;
 	}
-	if (pad)
-		munmap(p, pad);
-	munmap(p + pad + len, HUGE_SIZE - pad);
-	madvise(m, len, MADV_HUGEPAGE);	/* only a wish */
-	return m;
+	m->hva = m->reserved + HUGE_SIZE + (-(uintptr_t)m->reserved & (HUGE_SIZE - 1));
+	if (mmap(m->hva, m->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+		 m->fd, 0) == MAP_FAILED)
+		return -1;
+	madvise(m->hva, m->len, MADV_HUGEPAGE);	/* only a wish */
+	return 0;
 }
 
 static int mem_map(struct mem *m, struct err *e)
@@ -64,12 +59,9 @@ static int mem_map(struct mem *m, struct err *e)
 	if (ftruncate(m->fd, (off_t)m->len))
 		return err_set(e, -ENOMEM, "cannot size guest memory to %" PRIu64
 			       " MiB: %s", m->len >> 20, strerror(errno));
-	m->hva = map_aligned(m->fd, m->len);
-	if (m->hva == MAP_FAILED) {
-		m->hva = NULL;
+	if (map_aligned(m))
 		return err_sys(e, -ENOMEM, "cannot map %" PRIu64
 			       " MiB of guest memory", m->len >> 20);
-	}
 	m->pflags = calloc(m->len >> PAGE_SHIFT, sizeof(*m->pflags));
 	if (!m->pflags)
 		return err_sys(e, -ENOMEM, "cannot allocate page flags");
@@ -119,8 +111,8 @@ void mem_free(struct mem *m)
 {
 	if (!m)
 		return;
-	if (m->hva)
-		munmap(m->hva, m->len);
+	if (m->reserved)
+		munmap(m->reserved, m->reserved_len);
 	if (m->fd >= 0)
 		close(m->fd);
 	free((void *)m->pflags);

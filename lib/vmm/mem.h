@@ -46,6 +46,8 @@ struct mem_slot {
 struct mem {
 	int fd;			/* the memfd */
 	uint8_t *hva;		/* all of it */
+	uint8_t *reserved;	/* where that lies, and nothing else on either side */
+	uint64_t reserved_len;
 	uint64_t len;		/* of the memfd, bytes */
 	uint64_t ram_size;	/* what the guest was given */
 	struct mem_slot slot[MEM_SLOTS];

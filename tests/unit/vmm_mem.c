@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 
@@ -50,6 +51,23 @@ static void layout(void)
 	check(mem_off(m, MEM_HIGH_BASE + (2ull << 30)) == UINT64_MAX, "behind it");
 	check(mem_off(m, UINT64_MAX) == UINT64_MAX, "the far end");
 	mem_free(m);
+}
+
+/* Nothing is mapped around guest memory. */
+static void guards(struct mem *m)
+{
+	unsigned char v;
+	int fd[2];
+
+	check(!pipe(fd), "pipe");
+	check(write(fd[1], m->hva, 1) == 1 && write(fd[1], m->hva + m->len - 1, 1) == 1, "inside");
+	check(write(fd[1], m->hva - 1, 1) < 0 && errno == EFAULT, "in front of it");
+	check(write(fd[1], m->hva + m->len, 1) < 0 && errno == EFAULT, "behind it");
+	check(write(fd[1], m->hva + m->len + (2 << 20) - 1, 1) < 0 && errno == EFAULT,
+	      "2 MiB behind it");
+	check(read(fd[0], &v, 1) == 1, "pipe");
+	close(fd[0]);
+	close(fd[1]);
 }
 
 static void pointers(struct mem *m)
@@ -142,6 +160,7 @@ int main(void)
 	check(m, "%s", e.msg);
 	if (m) {
 		pointers(m);
+		guards(m);
 		copies(m);
 		roms(m);
 		dirty(m);
