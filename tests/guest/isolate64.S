@@ -3,7 +3,7 @@
  * of PML4 entries and of the halves, wrapping, not canonical, at CPL 0 in both halves
  * and at CPL 3.  A walk of the page tables in this guest says what must come; besides
  * that all that is seen goes into a hash, which engines must agree in.
- * SDM vol. 1, 3.3.7.1; vol. 3, 4.6, 4.7, 6.15.
+ * SDM vol. 1, 3.3.7.1; vol. 3, 4.6, 4.7, 6.15.  (SMEP: features64.S)
  */
 #include "guest.inc"
 #include "long64.inc"
@@ -236,6 +236,23 @@ main64:
 	round	hash_users_at_0, 7, 0, 0
 	round	hash_users_high, 7, 0, BASE
 	round	hash_denied, 3, 3, 0
+	movl	$7, %eax
+	xorl	%ecx, %ecx
+	cpuid
+	movb	$1, may_leave_out(%rip)
+	btl	$20, %ebx		/* SMAP: users' pages are none at CPL 0 */
+	jnc	4f
+	movb	$0, may_leave_out(%rip)
+	movq	%cr4, %rax
+	btsq	$21, %rax
+	movq	%rax, %cr4
+	movl	$4, smap(%rip)
+	round	hash_smap, 7, 0, 0
+	round	hash_smap_high, 7, 0, BASE
+	movq	%cr4, %rax
+	btrq	$21, %rax
+	movq	%rax, %cr4
+4:
 	movq	first_bad(%rip), %rax
 	same64	first_bad_address, %rax, 0
 	movq	first_bad + 8(%rip), %rax
@@ -369,7 +386,13 @@ walk:
 	/* U and W of all levels are in EDX */
 2:	movl	$1, %eax
 	cmpl	$0, cpl(%rip)
-	je	3f
+	jne	10f
+	testl	$FETCH, 12(%r12)
+	jnz	3f
+	testl	%edx, smap(%rip)
+	jnz	4f
+	jmp	3f
+10:
 	testl	$4, %edx
 	jz	4f
 3:	testl	$2, %edx
@@ -660,7 +683,7 @@ matrix:
 	.irp	name, hash, saved12, saved13, saved_return, code_base, sum_before, count, want_cr2, edge
 \name:	.skip	8
 	.endr
-	.irp	name, leaf, cpl, want, offset, have
+	.irp	name, leaf, cpl, want, offset, have, smap
 \name:	.skip	4
 	.endr
 	.balign	8
