@@ -300,6 +300,22 @@ ends() {
 	ends bt
 }
 
+@test "a kernel that was changed ends the machine at its reset" {
+	local k=$BATS_TEST_TMPDIR/kernel rc=0
+	cp "$GUESTS/smp_end.elf" "$k"
+	"$VMRUN" run --kernel "$k" --cpus 4 --accel bt --serial none -v --timeout 60 \
+		</dev/null 2>"$BATS_TEST_TMPDIR/err" &
+	local pid=$!
+	while ! grep -q accel: "$BATS_TEST_TMPDIR/err"; do kill -0 $pid; done
+	sleep 0.5	# some resets
+	kill -0 $pid
+	printf x >>"$k"
+	wait $pid || rc=$?
+	[ $rc = 1 ]
+	grep -qx "vmrun: run: $k: it was changed since the machine was started; start it anew" \
+		"$BATS_TEST_TMPDIR/err"
+}
+
 @test "kvm: the machine ends by what any of its processors does" {
 	[ "$(kvm_can)" != none ] || skip "no usable /dev/kvm"
 	ends kvm

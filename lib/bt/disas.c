@@ -14,6 +14,7 @@
 
 #include "bt/bt.h"
 #include "bt/gen.h"
+#include "bt/smp.h"
 #include "vmm/access.h"
 
 struct view {
@@ -82,6 +83,7 @@ static int show_units(const struct view *w, struct vcpu *v, uint64_t eip, uint32
 		if (vcpu_fetch_gpa(v, bt_linear(b, eip), &gpa) != X86_OK ||
 		    !(code = mem_ptr(v->vm->mem, gpa, 1)))
 			return err_set(e, -EFAULT, "no code at %08" PRIx64, eip);
+		bt_make_room(b);
 		u = bt_translate(b->bt, b, gpa, eip, form, 0, false);
 		if (!u)
 			return err_set(e, -ENOMEM, "cannot translate %08" PRIx64, eip);

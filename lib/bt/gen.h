@@ -56,6 +56,7 @@ struct gen {
 	struct bt *bt;
 	struct vcpu *v;
 	struct bt_unit *u;
+	enum tc_space space;	/* where the unit is made */
 	uint32_t mode;
 	const uint8_t *bytes;	/* of the current instruction */
 	const struct x86_insn *in;

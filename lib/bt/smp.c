@@ -95,26 +95,36 @@ void bt_told(void *ptr, uint64_t page)
 	}
 }
 
+static bool has_room(struct bt *bt)
+{
+	return tcache_room(&bt->tc, TC_NEW) && tcache_room(&bt->tc, TC_HOT);
+}
+
+static void recycle(struct bt *bt, enum tc_space s)
+{
+	struct tc_arena *a = tcache_next(&bt->tc, s);
+
+	for (size_t i = 0; i < a->nunits; i++)
+		unit_drop(bt, a->unit[i]);
+	bt->stats.evictions += a->nunits > 0;
+	for (unsigned i = 0; i < bt->vm->ncpus; i++)
+		if (bt->vm->vcpu[i]->engine)
+			returns_forget(bt->vm->vcpu[i]->engine);
+	tcache_reset(a);
+}
+
 void bt_make_room(struct bt_vcpu *b)
 {
 	struct bt *bt = b->bt;
-	struct tc_arena *a;
 
-	if (tcache_room(&bt->tc))
+	if (has_room(bt))
 		return;
 	if (bt->smp)
 		vm_stop_others(b->v);
 	bt_lock(bt);
-	if (!tcache_room(&bt->tc)) {
-		a = tcache_next(&bt->tc);
-		for (size_t i = 0; i < a->nunits; i++)
-			unit_drop(bt, a->unit[i]);
-		bt->stats.evictions += a->nunits > 0;
-		for (unsigned i = 0; i < bt->vm->ncpus; i++)
-			if (bt->vm->vcpu[i]->engine)
-				returns_forget(bt->vm->vcpu[i]->engine);
-		tcache_reset(a);
-	}
+	for (enum tc_space s = 0; s < TC_SPACES; s++)
+		if (!tcache_room(&bt->tc, s))
+			recycle(bt, s);
 	bt_unlock(bt);
 	if (bt->smp)
 		vm_resume_others(b->v);

@@ -190,20 +190,15 @@ static bool changes_mode(const struct x86_insn *in)
 /* Have C execute the current instruction and go on behind it. */
 static bool gen_callout(struct gen *g)
 {
-	struct bt_unit *u = g->u;
 	struct emit *e = &g->e;
 	struct bt_callout *c;
 	uint8_t *cont;
 
 	if (!callable(g->bt, g->in) || (g->bt->verify && verify_excluded(g->in)))
 		return false;
-	c = malloc(sizeof(*c));
-	if (!c)
-		return false;
-	*c = (struct bt_callout){ .of_unit = u->callout, .in = *g->in,
-		.fn = interp_function(g->v, g->in),
+	c = tcache_alloc(&g->bt->tc, g->space, sizeof(*c));
+	*c = (struct bt_callout){ .in = *g->in, .fn = interp_function(g->v, g->in),
 		.eip = g->eip, .next = g->next, .mode = changes_mode(g->in) };
-	u->callout = c;
 	if (g->mode & BT_M_LONG) {
 		gen64_callout(g, c);
 		return true;
@@ -316,54 +311,64 @@ static unsigned links_of(const struct decoded *d)
 	       BT_LINKS_MAX : 2;
 }
 
-/* Sites in generation: GEN_SITES an instruction, and one before and behind all. */
-struct sites {
-	struct bt_site site[GEN_SITES * BT_INSNS_MAX + 2];
-};
-
-/* u's own copy of its sites, no more than there are.  false: no memory. */
-static bool sites_keep(struct bt_unit *u)
+static struct bt_unit *unit_new(struct tcache *t, enum tc_space s, unsigned links)
 {
-	struct bt_site *s = malloc((u->nsites ? u->nsites : 1) * sizeof(*s));
+	struct bt_unit *u = tcache_alloc(t, s, sizeof(*u));
 
-	if (s)
-		memcpy(s, u->site, u->nsites * sizeof(*s));
-	u->site = s;
-	return s;
+	*u = (struct bt_unit){ .link = tcache_alloc(t, s, links * sizeof(u->link[0])) };
+	return u;
+}
+
+#define SITES_MAX (GEN_SITES * BT_INSNS_MAX + 2)
+_Static_assert(sizeof(struct bt_unit) + BT_LINKS_MAX * sizeof(struct bt_link) +
+	       BT_INSNS_MAX * sizeof(struct bt_callout) +
+	       SITES_MAX * sizeof(struct bt_site) <= TC_META_MAX, "tcache.h");
+
+/* Where a unit of this form belongs. */
+static enum tc_space space_of(const struct bt *bt, enum bt_form form)
+{
+	return bt->want_mixed && form == BT_SOFT ? TC_NEW : TC_HOT;
 }
 
 struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 			     uint64_t eip, enum bt_form form, uint64_t soft, bool plain)
 {
 	const uint8_t *page = mem_ptr(bt->vm->mem, gpa, PAGE_SIZE - (gpa & ~PAGE_MASK));
+	enum tc_space space = space_of(bt, form);
+	struct bt_site sites[SITES_MAX];
 	struct decoded d;
-	struct sites sites;
 	struct bt_unit *u;
 	struct gen g;
+	uint8_t *room = tcache_room(&bt->tc, space);
+	uint32_t mark;
 
-	if (!page || !tcache_room(&bt->tc))
+	if (!page || !room)
 		return NULL;
 	decode_unit(&d, b, page, gpa, eip);
-	u = malloc(sizeof(*u) + links_of(&d) * sizeof(u->link[0]));
-	if (!u)
-		return NULL;
-	*u = (struct bt_unit){
-		.site = sites.site, .plain = plain,
-		.gpa = gpa, .eip = eip, .mode = b->mode, .limit = b->cs_limit, .form = (uint8_t)form,
-		.soft = soft, .gpa2 = d.gpa2 & PAGE_MASK,
-	};
+	mark = tcache_mark(&bt->tc, space);
+	u = unit_new(&bt->tc, space, links_of(&d));
+	u->site = sites;
+	u->plain = plain;
+	u->gpa = gpa;
+	u->eip = eip;
+	u->mode = b->mode;
+	u->limit = b->cs_limit;
+	u->form = (uint8_t)form;
+	u->soft = soft;
+	u->gpa2 = d.gpa2 & PAGE_MASK;
 	if (d.gpa2 && !u->gpa2)
 		u->gpa2 = d.gpa2;
 	memset(&g, 0, offsetof(struct gen, stub));
 	g.nstubs = 0;
 	g.bt = bt;
+	g.space = space;
 	g.v = b->v;
 	g.u = u;
 	g.mode = b->mode;
 	g.flags = GEN_HOST;
-	g.e.p = tcache_room(&bt->tc);
+	g.e.p = room;
 	u->fpu = uses_fpu(&g, &d);
-	u->counter = tcache_counter(&bt->tc);
+	u->counter = tcache_counter(&bt->tc, space);
 	*u->counter = HOT_COUNT;
 	g.e.start = g.e.p;
 	g.e.end = g.e.p + TC_UNIT_MAX - 64;
@@ -378,10 +383,14 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 	if (bt->verify && !verify_note(u, b->v, d.in, d.n, pure_insns(u)))
 		g.e.overflow = true;
 	u->code_len = (uint32_t)(g.e.p - g.e.start);
-	if (!sites_keep(u) || g.e.overflow || tcache_commit(&bt->tc, u, u->code_len) < 0) {
+	if (g.e.overflow) {
 		unit_free(u);
+		tcache_undo(&bt->tc, space, mark);
 		return NULL;
 	}
+	u->site = tcache_alloc(&bt->tc, space, u->nsites * sizeof(sites[0]));
+	memcpy(u->site, sites, u->nsites * sizeof(sites[0]));
+	tcache_commit(&bt->tc, space, u, u->code_len);
 	unit_insert(bt, u);
 	bt->stats.units++;
 	bt->stats.insns += d.n;

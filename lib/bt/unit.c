@@ -24,17 +24,7 @@ struct bt_unit *unit_find(struct bt *bt, uint64_t gpa, uint64_t eip, uint32_t mo
 
 void unit_free(struct bt_unit *u)
 {
-	struct bt_callout *c;
-
-	if (!u)
-		return;
-	while ((c = u->callout)) {
-		u->callout = c->of_unit;
-		free(c);
-	}
 	free(u->insn);
-	free(u->site);
-	free(u);
 }
 
 static void page_insert(struct bt *bt, struct bt_unit *u, unsigned i, uint64_t gpa)
@@ -87,7 +77,10 @@ void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far)
 
 	l->to = to;
 	l->next_in = to->incoming;
+	if (l->next_in)
+		l->next_in->prev_in = &l->next_in;
 	to->incoming = l;
+	l->prev_in = &to->incoming;
 	if (far) {
 		l->next_far = bt->far_links;
 		if (l->next_far)
@@ -111,14 +104,12 @@ void link_refuse(struct bt *bt, struct bt_link *l)
 
 void link_clear(struct bt *bt, struct bt_link *l)
 {
-	struct bt_link **p;
-
 	if (!l->to)
 		return;
 	slot_patch(bt, l->slot, l->stub);
-	for (p = &l->to->incoming; *p != l; p = &(*p)->next_in)
-		;
-	*p = l->next_in;
+	*l->prev_in = l->next_in;
+	if (l->next_in)
+		l->next_in->prev_in = l->prev_in;
 	l->to = NULL;
 	if (l->prev_far) {
 		*l->prev_far = l->next_far;

@@ -66,7 +66,7 @@ struct bt_link {
 	 * it was filled, and eip stays what it is. */
 	uint8_t *compared;
 	bool filled;
-	struct bt_link *next_in;	/* of to->incoming */
+	struct bt_link *next_in, **prev_in;	/* of to->incoming */
 	struct bt_link *next_far, **prev_far;	/* bt->far_links, prev NULL: not in */
 };
 
@@ -96,7 +96,6 @@ struct bt_callout {
 	interp_fn *fn;
 	uint64_t eip, next;
 	bool mode;		/* it may change what units depend on */
-	struct bt_callout *of_unit;	/* the next one of the same unit */
 };
 
 /* A site that has pages mapped one by one this often is made soft. */
@@ -156,19 +155,18 @@ struct bt_unit {
 	 * link), the return cache: */
 	const uint8_t *entry, *entry_fpu, *entry_lookup, *entry_return;
 	uint32_t *counter;	/* writable mapping */
-	struct bt_callout *callout;	/* owned, linked by of_unit */
-	struct bt_callout *insn;	/* --verify: all of them, npure translated ones first */
+	struct bt_callout *insn;	/* --verify, owned: all of them, npure translated ones first */
 	uint64_t called;		/* the instructions that are callouts */
 	uint8_t ninsns, npure;
 	uint32_t runs;			/* --verify: how often it was entered */
+	struct bt_link *link;
 	unsigned nlinks;
 	struct bt_icache icache;
 	struct bt_link *incoming;
 	struct bt_unit *hash_next;
 	struct bt_pageref page[2];
 	uint64_t soft;		/* instructions that must be soft */
-	struct bt_site *site;	/* owned */
-	struct bt_link link[];
+	struct bt_site *site;
 };
 
 /*
@@ -348,6 +346,7 @@ static inline bool unit_links_surely(const struct bt_unit *u, uint64_t eip)
 }
 
 void unit_insert(struct bt *bt, struct bt_unit *u);
+/* What it owns; the unit itself goes with its arena. */
 void unit_free(struct bt_unit *u);
 /* Drop one unit: nothing leads to it any more. */
 void unit_drop(struct bt *bt, struct bt_unit *u);

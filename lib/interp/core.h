@@ -39,6 +39,7 @@ struct iline {
 _Static_assert(sizeof(struct iline) == 64, "a line is a cache line");
 
 #define ICACHE_BITS	16	/* log2 of the lines; vCPUs share them out, */
+#define ICACHE_BITS_STEPS 14	/* beside an engine that hands over single steps */
 #define ICACHE_BITS_MIN	13	/* down to these, so that all take the room of one */
 
 struct simd;
@@ -99,7 +100,7 @@ static inline size_t icache_lines(const struct interp *it)
 	return (1ull << (32 - it->page_shift)) + PAGE_SIZE;
 }
 
-int icache_create(struct interp *it, unsigned ncpus, struct err *e);
+int icache_create(struct interp *it, const struct vm *vm, struct err *e);
 void icache_destroy(struct interp *it);
 /* Make it->lo.. describe the page of cpu.rip.  X86_FAULT with exc set. */
 int icache_enter(struct vcpu *v, struct interp *it);

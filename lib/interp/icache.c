@@ -83,11 +83,11 @@ static void *lazy_map(const struct interp *it, size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-int icache_create(struct interp *it, unsigned ncpus, struct err *e)
+int icache_create(struct interp *it, const struct vm *vm, struct err *e)
 {
-	unsigned bits = ICACHE_BITS;
+	unsigned bits = vm->engine == &interp_engine ? ICACHE_BITS : ICACHE_BITS_STEPS;
 
-	for (unsigned n = 1; n < ncpus && bits > ICACHE_BITS_MIN; n *= 2)
+	for (unsigned n = 1; n < vm->ncpus && bits > ICACHE_BITS_MIN; n *= 2)
 		bits--;
 	it->page_shift = (uint8_t)(32 - bits);
 	it->lines = lazy_map(it, sizeof(*it->lines));

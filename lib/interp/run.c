@@ -85,7 +85,7 @@ int interp_vcpu_create(struct vcpu *v, struct err *e)
 		return err_set(e, -ENOMEM, "no memory for the interpreter");
 	*it = (struct interp){ .ivm = v->vm->interp, .smp = v->vm->ncpus > 1 };
 	v->interp = it;
-	rc = icache_create(it, v->vm->ncpus, e);
+	rc = icache_create(it, v->vm, e);
 	if (!rc)
 		rc = simd_create(v, e);
 	if (rc) {

@@ -86,6 +86,7 @@ static int read_from(struct image *im, int fd, uint64_t off, size_t max,
 int image_read_part(struct image *im, const char *path, uint64_t off, size_t len,
 		    const struct pc_wait *w, struct err *e)
 {
+	struct stat st;
 	int fd, rc;
 
 	*im = (struct image){ .path = path };
@@ -95,6 +96,11 @@ int image_read_part(struct image *im, const char *path, uint64_t off, size_t len
 	if (fd < 0)
 		return err_sys(e, -errno, "%s", path);
 	rc = read_from(im, fd, off, len, w, e);
+	if (!rc && !off && !fstat(fd, &st) && S_ISREG(st.st_mode)) {
+		im->file = fd + 1;
+		im->changed = st.st_mtim;
+		return 0;
+	}
 	close(fd);
 	if (rc)
 		image_free(im);
@@ -125,9 +131,53 @@ int image_read(struct image *im, const char *path, size_t max,
 	return rc;
 }
 
+void image_unload(struct image *im)
+{
+	if (!im->file)
+		return;
+	free(im->data);
+	im->data = NULL;
+}
+
+static bool same_file(const struct image *im)
+{
+	struct stat st;
+
+	return !fstat(im->file - 1, &st) && (uint64_t)st.st_size == im->len &&
+	       st.st_mtim.tv_sec == im->changed.tv_sec &&
+	       st.st_mtim.tv_nsec == im->changed.tv_nsec;
+}
+
+int image_reload(struct image *im, struct err *e)
+{
+	size_t done = 0;
+	ssize_t n = 1;
+
+	if (im->data || !im->file)
+		return 0;
+	im->data = malloc(im->len);
+	if (!im->data)
+		return err_set(e, -ENOMEM, "%s: out of memory", im->path);
+	while (done < im->len && n) {
+		n = pread(im->file - 1, im->data + done, im->len - done, (off_t)done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, -errno, "%s", im->path);
+		done += (size_t)n;
+	}
+	if (done < im->len || !same_file(im))
+		return err_set(e, -ESTALE, "%s: it was changed since the machine was started; "
+			       "start it anew", im->path);
+	return 0;
+}
+
 void image_free(struct image *im)
 {
 	free(im->data);
+	if (im->file)
+		close(im->file - 1);
 	im->data = NULL;
 	im->len = 0;
+	im->file = 0;
 }

@@ -1,4 +1,4 @@
-/* The files that a machine boots from: read once, loaded at every start. */
+/* The files that a machine boots from: checked once, loaded at every start. */
 #include "pc/machine.h"
 
 #include <errno.h>
@@ -154,11 +154,30 @@ static void load_tables(struct pc *pc)
 	mem_write(m, dmi_gpa, dmi, dmi_build(dmi, dmi_gpa, m->ram_size, cpus));
 }
 
-void load_reset(struct pc *pc)
+static int reload(struct boot_request *rq, struct err *e)
+{
+	int rc = image_reload(&rq->kernel, e);
+
+	for (unsigned i = 0; i < rq->nmodules && !rc; i++)
+		rc = image_reload(&rq->module[i], e);
+	return rc;
+}
+
+static void unload(struct boot_request *rq)
+{
+	image_unload(&rq->kernel);
+	for (unsigned i = 0; i < rq->nmodules; i++)
+		image_unload(&rq->module[i]);
+}
+
+int load_reset(struct pc *pc, struct err *e)
 {
 	struct mem *m = pc->vm.mem;
 	struct x86_cpu *c = &pc->vm.vcpu[0]->cpu;
+	int rc = reload(&pc->rq, e);
 
+	if (rc)
+		return rc;
 	switch (pc->boot) {
 	case PC_BOOT_LINUX:
 		load_tables(pc);
@@ -173,4 +192,7 @@ void load_reset(struct pc *pc)
 	}
 	if (pc->cfg.no_reboot)	/* they are not loaded again */
 		images_free(pc);
+	else
+		unload(&pc->rq);
+	return 0;
 }

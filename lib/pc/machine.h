@@ -92,11 +92,12 @@ void devices_free(struct pc *pc);
 
 /* load.c: read the files and check them; load them, at every reset. */
 int load_read(struct pc *pc, struct err *e);
-void load_reset(struct pc *pc);
+int load_reset(struct pc *pc, struct err *e);
 void load_free(struct pc *pc);
 
-/* pc.c: the state at power-on: processors, devices, images. */
-void pc_reset(struct pc *pc);
+/* pc.c: the state at power-on: processors, devices, images.  0, or as
+ * image_reload(). */
+int pc_reset(struct pc *pc, struct err *e);
 
 /* vcpu.c: the handler of the kick signal; a vCPU's thread, ptr is its pc_thread. */
 int vcpu_install_kick(struct err *e);

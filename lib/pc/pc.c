@@ -64,6 +64,7 @@ static int make_vm(struct pc *pc, struct err *e)
 	if (!vm->mem)
 		return e->code;
 	rc = pc->boot == PC_BOOT_ROM ? rom_map(vm->mem, &pc->bios, e) : 0;
+	image_unload(&pc->bios);
 	if (!rc)
 		rc = make_vcpus(pc, e);
 	if (rc)
@@ -172,18 +173,20 @@ static void reset_vcpu(struct pc_thread *t, uint64_t tsc)
 	t->wait_sipi = v->id != 0;
 }
 
-void pc_reset(struct pc *pc)
+int pc_reset(struct pc *pc, struct err *e)
 {
 	struct vm *vm = &pc->vm;
 	uint64_t tsc = __builtin_ia32_rdtsc();	/* all count from here */
+	int rc;
 
 	pthread_mutex_lock(&vm->lock);
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		reset_vcpu(&pc->thread[i], tsc);
 	devices_reset(pc);
 	atomic_store(&vm->want_reset, false);
-	load_reset(pc);
+	rc = load_reset(pc, e);
 	pthread_mutex_unlock(&vm->lock);
+	return rc;
 }
 
 struct vm *pc_vm(struct pc *pc)

@@ -285,7 +285,8 @@ static enum pc_end run_to_end(struct pc *pc, int *code, struct err *e)
 	bool timeout;
 
 	do {
-		pc_reset(pc);
+		if (pc_reset(pc, e))
+			return PC_END_ERROR;
 		cosched_restart(&pc->cosched);
 		release(pc, PC_RUN);
 		timeout = main_loop(pc, pc->wait.deadline_ns);

@@ -129,6 +129,7 @@ static void act(struct fuzz *f, struct pc *pc)
 {
 	struct vm *vm = pc_vm(pc);
 	struct vcpu *v = vm->vcpu[0];
+	struct err e = { 0 };
 
 	switch (fuzz_below(f, 8)) {
 	case 0 ... 2: port_access(f, vm); break;
@@ -138,7 +139,7 @@ static void act(struct fuzz *f, struct pc *pc)
 	default: interrupt(f, vm, v); break;
 	}
 	if (atomic_load(&vm->want_reset) || !fuzz_below(f, 2048))
-		pc_reset(pc);
+		fuzz_check(!pc_reset(pc, &e), "%s", e.msg);
 	atomic_store(&vm->want_poweroff, false);
 }
 
@@ -153,7 +154,7 @@ static void run_machine(struct fuzz *f, const char *rom)
 	fuzz_check(pc, "%s", e.msg);
 	pc_vm(pc)->now_ns = fuzz_now;
 	fuzz_check(!pc_load(pc, &e), "%s", e.msg);
-	pc_reset(pc);
+	fuzz_check(!pc_reset(pc, &e), "%s", e.msg);
 	for (unsigned i = 0; i < ACTIONS; i++) {
 		uint64_t seed = f->state, began = cpu_ns();
 

@@ -84,9 +84,9 @@ static struct boot_request request(void)
 
 	memset(file, 0, sizeof(file));
 	memset(file + TEXT, 0xab, 0x1000);
-	rq.kernel = (struct image){ "k", file, sizeof(file) };
-	rq.module[0] = (struct image){ "m0", mod[0], sizeof(mod[0]) };
-	rq.module[1] = (struct image){ "m1", mod[1], 1 };
+	rq.kernel = (struct image){ .path = "k", .data = file, .len = sizeof(file) };
+	rq.module[0] = (struct image){ .path = "m0", .data = mod[0], .len = sizeof(mod[0]) };
+	rq.module[1] = (struct image){ .path = "m1", .data = mod[1], .len = 1 };
 	return rq;
 }
 
@@ -331,7 +331,7 @@ static void test_fuzz(void)
 static void test_rom(size_t len)
 {
 	uint8_t *data = malloc(len), b[2];
-	struct image im = { "rom", data, len };
+	struct image im = { .path = "rom", .data = data, .len = len };
 	struct mem *m;
 
 	for (size_t i = 0; i < len; i++)
