@@ -217,6 +217,7 @@ static bool not_offered(const uint8_t *b, const struct x86_insn *in)
 		return (in->map == 1 && ((c & 0xf0) == 0x40 || (c & 0xf0) == 0x90)) ||
 		       (in->map == 2 && (c < 0x60 || c == 0x72 || c >= 0xb0)) ||
 		       (in->map == 3 && ((c & 0xf0) == 0x30 || (c & 0xf0) == 0xd0)) ||
+		       (in->map == 3 && c <= 1) ||	/* VPERMQ, VPERMPD: AMD ignores W */
 		       in->map == 0 || in->map > 3;
 	if (op[0] != 0x0f)
 		return false;
