@@ -7,6 +7,7 @@
 
 #include "../unit/bt_rig.h"
 #include "bt/gen.h"
+#include "bt/smp.h"
 #include "fuzz.h"
 
 #define MODES (BT_M_USER | BT_M_PAGING | BT_M_DS | BT_M_ES | BT_M_X87 | BT_M_SSE | \
@@ -35,7 +36,13 @@ static uint32_t random_mode(struct fuzz *f)
 {
 	uint32_t m = BT_M_VALID | ((uint32_t)fuzz_next(f) & MODES);
 
-	/* As bt_mode() makes them: without SEG all is flat 32-bit code. */
+	/* As bt_mode() makes them: 64-bit code, which knows no segments; else without SEG
+	 * all is flat 32-bit code. */
+	if (!fuzz_below(f, 2)) {
+		m &= BT_M_VALID | BT_M_USER | BT_M_X87 | BT_M_SSE | BT_M_AVX | BT_M_DF | BT_M_TSC;
+		return m | BT_M_LONG | BT_M_PAGING |
+		       (m & BT_M_USER || fuzz_below(f, 2) ? 0 : BT_M_HIGH);
+	}
 	if (m & BT_M_SEG)
 		return m & ~(uint32_t)(BT_M_DS | BT_M_ES);
 	return m & ~(uint32_t)(BT_M_CODE16 | BT_M_STACK16 | BT_M_REAL);
@@ -55,7 +62,7 @@ static void check_unit(const struct bt *bt, const struct bt_unit *u)
 		fuzz_check(s->guest < u->len && s->index < BT_INSNS_MAX, "site %u: %u", i, s->guest);
 		last = s->host;
 	}
-	fuzz_check(u->nlinks <= 2, "%u links", u->nlinks);
+	fuzz_check(u->nlinks <= BT_LINKS_MAX, "%u links", u->nlinks);
 	for (unsigned i = 0; i < u->nlinks; i++) {
 		const uint8_t *slot = u->link[i].slot - bt->tc.len;
 
@@ -71,6 +78,7 @@ int main(int argc, char **argv)
 	struct fuzz f;
 	struct bt_vcpu *b;
 	struct bt *bt;
+	uint64_t units = 0;
 
 	rig_new(&r, &bt_engine, BT_MIXED, false);
 	bt = r.vm.engine_vm;
@@ -84,14 +92,18 @@ int main(int argc, char **argv)
 		tlb_flush(&r.v->tlb);
 		fill(&f, rig_at(&r, at), 300);
 		b->mode = random_mode(&f);
-		u = bt_translate(bt, b, at, at, fuzz_below(&f, 2) ? BT_SOFT : BT_WINDOW,
+		bt_make_room(b);
+		u = bt_translate(bt, b, at, b->mode & BT_M_HIGH ? at | 0xffff888000000000 : at,
+				 fuzz_below(&f, 2) ? BT_SOFT : BT_WINDOW,
 				 fuzz_below(&f, 2) ? fuzz_next(&f) : 0, fuzz_below(&f, 8) == 0);
 		if (!u)
 			continue;
 		check_unit(bt, u);
+		units++;
 		if (fuzz_below(&f, 2))
 			unit_drop(bt, u);
 	}
+	fuzz_check(units > f.runs / 4, "%llu units", (unsigned long long)units);
 	rig_free(&r);
 	return fuzz_done(&f);
 }
