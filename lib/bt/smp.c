@@ -39,11 +39,14 @@ static void await(struct bt_vcpu *b)
 		return;
 	atomic_store(&b->bt->awaited, b);
 	v->vm->engine->kick(v);
-	for (unsigned n = 0; hot_load(v, H_IN_TC); n++)
+	for (unsigned n = 1; hot_load(v, H_IN_TC); n++) {
 		if (n < 1000)
 			__builtin_ia32_pause();
 		else
 			sched_yield();
+		if (n % 16384 == 0)	/* signals are lost when too many are queued */
+			v->vm->engine->kick(v);
+	}
 	atomic_store(&b->bt->awaited, NULL);
 	b->bt->stats.awaited++;
 }

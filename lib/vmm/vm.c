@@ -56,7 +56,7 @@ static bool others_in_guest(const struct vm *vm)
 void vm_barrier(struct vm *vm)
 {
 	atomic_thread_fence(memory_order_seq_cst);
-	if (others_in_guest(vm))
+	if (others_in_guest(vm) || atomic_load(&vm->alone))
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 

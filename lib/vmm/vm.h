@@ -202,8 +202,8 @@ void vm_resume_others(struct vcpu *v);
 
 /*
  * Order memory between this thread and all others of the process, as if each had
- * executed MFENCE somewhere in between: membarrier(2).  Others that run no guest
- * code are left alone: vcpu_enter() is a barrier, too.
+ * executed MFENCE somewhere in between: membarrier(2).  Not when all others run no guest
+ * code: vcpu_enter() is a barrier, too.
  */
 void vm_barrier(struct vm *vm);
 int vm_barrier_init(struct err *e);	/* -ENOTSUP: the kernel has none */
