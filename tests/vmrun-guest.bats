@@ -168,6 +168,8 @@ guest_alone() {
 
 @test "isolate64: every kind of access to every kind of 64-bit address" {
 	guest isolate64
+	run_guest bt-verify "$GUESTS/isolate64.rom" --verify
+	same interp bt-verify
 }
 
 @test "maps64: PML4 entries under hot code, address spaces, jumps into instructions" {

@@ -88,14 +88,14 @@ void bt64_run(struct bt_vcpu *b, const uint8_t *code)
 {
 	thread_init(b);
 	sync_in(b);
-	*bt_tls_word(T_JTAG) = b->verify ? UINT64_MAX : (uint64_t)b->jmode->gen << 48;
+	*bt_tls_word(T_JTAG) = b->verify ? BT64_JTAG_NONE : (uint64_t)b->jmode->gen << 48;
 	bt64_enter(b->v, code);
 	decode_exit(b);
 }
 
 void bt64_jtag_off(void)
 {
-	*bt_tls_word(T_JTAG) = UINT64_MAX;
+	*bt_tls_word(T_JTAG) = BT64_JTAG_NONE;
 }
 
 /* Leave at the instruction whose lookup missed; the glue has stored the registers. */

@@ -27,7 +27,7 @@
 #define T_FL		40	/* flags: AH as LAHF, AL = OF */
 #define T_TLB		48	/* the soft TLB's entries of the current mode */
 #define T_JC		56	/* the jump cache's entries */
-#define T_JTAG		64	/* generation of the current mode << 48; ~0: none hits */
+#define T_JTAG		64	/* generation of the current mode << 48, or BT64_JTAG_NONE */
 #define T_FSBASE	72	/* the guest's, of this mode */
 #define T_GSBASE	80
 #define T_SITE		88	/* why and where it left: see bt64_left() */
@@ -48,6 +48,10 @@
 #define T_DI		208	/* RDI and RSI as a REP began */
 #define T_SI		216
 #define T_SIZE		256
+
+/* With this at T_JTAG nothing hits: no address, of which bits 47 and 63 are the same, nor
+ * an empty entry, which is 0. */
+#define BT64_JTAG_NONE	0x8000000000000000
 
 /* T_SITE at an exit: reason << 24 | an offset or a number in bits 0-15; at a TLB
  * miss: number of the site << 22 | BT_MISS_* << 14 | offset of the lookup */

@@ -3,7 +3,9 @@
  * never is another mode's, also when they wrap.
  */
 #include <stdlib.h>
+#include <string.h>
 
+#include "bt/layout64.h"
 #include "bt/unit.h"
 #include "check.h"
 
@@ -20,6 +22,26 @@ static void not_canonical(struct bt_jcache *j)
 	jcache_insert(j, a, &u);
 	check(jcache_find(j, a, u.eip) && upper, "it is known");
 	check(!jcache_find(j, b, u.eip | upper), "it is known by another address");
+}
+
+/* While nothing is to hit, in 64-bit code: neither what is there nor an empty entry. */
+static void none_hits(struct bt_jcache *j)
+{
+	static const uint64_t eip[] = { 0, 1, 0x401000, 0x7fffffffffff, 0xffff800000000000,
+		0xffffffff81000000, UINT64_MAX - 1, UINT64_MAX };
+	struct bt_jmode m = { .mode = BT_M_VALID | BT_M_LONG };
+
+	memset(j->e, 0, sizeof(j->e));
+	for (m.gen = 0; m.gen <= 0x7fff; m.gen++)
+		for (unsigned i = 0; i < 64; i++) {
+			uint64_t seen = eip[i / 8] ^ BT64_JTAG_NONE;
+
+			if (seen != jcache_tag(&m, eip[i % 8]) && seen != j->e[0].tag)
+				continue;
+			check(false, "generation %u, %#lx hits %#lx", m.gen,
+			      (unsigned long)eip[i / 8], (unsigned long)eip[i % 8]);
+			return;
+		}
 }
 
 int main(void)
@@ -45,6 +67,7 @@ int main(void)
 	check(found == 0, "the kernel's code found by the user's mode: %u times", found);
 	check(none == 0, "no generation: %u times", none);
 	not_canonical(j);
+	none_hits(j);
 	free(j);
 	return check_done();
 }
