@@ -54,6 +54,15 @@ void emit_mov_imm(struct emit *e, unsigned reg, uint64_t imm)
 	}
 }
 
+void emit_mov16(struct emit *e, unsigned reg, uint16_t imm)
+{
+	e8(e, 0x66);
+	if (reg & 8)
+		e8(e, 0x41);
+	e8(e, (uint8_t)(0xb8 | (reg & 7)));
+	e8(e, (uint8_t)imm), e8(e, (uint8_t)(imm >> 8));
+}
+
 /* pext, pdep r15, src, fs:[T_MASK] = VEX.LZ.F3 (pp 2), F2 (pp 3).0F38.W1 F5 */
 static void put_pext(struct emit *e, unsigned src, unsigned pp)
 {

@@ -22,6 +22,9 @@ void emit_tls_jmp(struct emit *e, int32_t off);
 /* reg = imm, in the shortest form; the flags stay. */
 void emit_mov_imm(struct emit *e, unsigned reg, uint64_t imm);
 
+/* reg16 = imm.  mov r15w, 1 = 66 41 bf 01 00 */
+void emit_mov16(struct emit *e, unsigned reg, uint16_t imm);
+
 /* r15 = what T_MASK keeps of reg, the rest 0, or 1 (high: reg is r15); the flags stay. */
 void emit_fold(struct emit *e, unsigned reg, bool high);
 

@@ -71,7 +71,8 @@ struct gen {
 	uint8_t recipe_now;	/* of the flags as they are: number + 1; 0: none */
 	bool flags_lost;	/* the host's are not the guest's */
 	bool old_kept;		/* what the current instruction shifts is at T_OLD */
-	bool guest_r15;		/* ... or it is the guest's, which is at T_R15, too */
+	bool guest_r15;		/* ... or it is the guest's, which is at T_R15, too, ... */
+	bool r15_newer;		/* ... but that is an older one */
 	int32_t off;		/* 64-bit: the access at hand is at [R15 + off] */
 	bool fs_ok, gs_ok;	/* checked in this unit */
 	bool ended;		/* the exit sequence was emitted */

@@ -26,6 +26,13 @@ void gen64_r15_load(struct gen *g)
 	gen64_r15_loaded(g);
 }
 
+void gen64_r15_store(struct gen *g)
+{
+	if (g->r15_newer)
+		emit_tls_store(&g->e, T_R15, X86_R15);
+	g->r15_newer = false;
+}
+
 /* Say where in's operand is. */
 static void note_ea(struct gen *g, const struct x86_insn *in)
 {
@@ -362,6 +369,7 @@ void gen64_callout(struct gen *g, const struct bt_callout *c)
 	struct emit *e = &g->e;
 	uint8_t *cont;
 
+	gen64_r15_store(g);
 	gen64_flags_fix(g);
 	gen64_flags_forget(g);
 	gen64_r15_lost(g);
@@ -445,6 +453,7 @@ void gen64_jump_to(struct gen *g, uint64_t rip)
 
 void gen64_exit_jump(struct gen *g, uint64_t rip)
 {
+	gen64_r15_store(g);
 	gen64_flags_fix(g);
 	gen64_begin_exit(g);
 	gen64_jump_to(g, rip);
@@ -524,6 +533,7 @@ void gen64_exit_lookup(struct gen *g, bool any)
 
 void gen64_exit_step(struct gen *g, uint64_t rip)
 {
+	gen64_r15_store(g);
 	gen64_flags_fix(g);
 	gen64_begin_exit(g);
 	gen64_leave(g, BT_EXIT_STEP, (unsigned)(rip - g->u->eip));

@@ -63,6 +63,9 @@ static inline void gen64_r15_lost(struct gen *g)
 
 /* R15 = the guest's; it is, and at T_R15 it is, too. */
 void gen64_r15_load(struct gen *g);
+/* Registers only have changed since R15 became newer than T_R15: now it is stored.
+ * Before anything that may leave. */
+void gen64_r15_store(struct gen *g);
 static inline void gen64_r15_loaded(struct gen *g)
 {
 	g->fold.valid = false;

@@ -86,50 +86,56 @@ static void same_at_r15(struct gen *g)
 	emit_tls_load(e, t, T_TMP);
 }
 
+/* Does it write all of R15 without reading any? */
+static bool sets_r15(const struct x86_insn *in)
+{
+	const struct x86_operand *o = in->o;
+
+	if (o[0].kind != X86_O_GPR || o[0].reg != X86_R15 || o[0].size < 4)
+		return false;
+	switch (in->op) {
+	case X86_MOV: case X86_MOVZX: case X86_MOVSX: case X86_MOVSXD:
+		return o[1].kind != X86_O_GPR || o[1].reg != X86_R15;
+	case X86_LEA:
+		return in->base != X86_R15 && in->index != X86_R15;
+	}
+	return false;
+}
+
+/* The instruction as it is; R15 is the guest's if it names it. */
 static void same_reg(struct gen *g)
 {
 	const struct x86_insn *in = g->in;
-	struct emit *e = &g->e;
 
-	if (names_reg(in, X86_R15))
+	if (sets_r15(in))
+		gen64_r15_loaded(g);
+	else if (names_reg(in, X86_R15) || in->base == X86_R15 || in->index == X86_R15)
 		gen64_r15_load(g);
-	ebytes(e, g->bytes, in->len);
-	if (writes_r15(in))
-		emit_tls_store(e, T_R15, X86_R15);
+	ebytes(&g->e, g->bytes, in->len);
+	g->r15_newer |= writes_r15(in);
 }
 
-/* lea: computed as any address, then moved. */
 static void lea(struct gen *g)
 {
-	struct x86_insn in = *g->in;
-	unsigned reg = in.o[0].reg;
+	const struct x86_insn *in = g->in;
+	unsigned reg = in->o[0].reg;
+	uint64_t ea = g->next + (uint64_t)in->disp;
 
-	in.seg = X86_DS;
-	gen64_ea(g, &in);
-	if (in.opsize == 2) {
-		if (reg == X86_R15) {	/* keep its upper part */
-			e8(&g->e, 0x66);
-			emit_tls(&g->e, 0x89, X86_R15, T_R15, EMIT_32);
-			return;
-		}
-		e8(&g->e, 0x66);
-		emit_rr(&g->e, 0x89, X86_R15, reg, EMIT_32);
+	if (in->base != X86_RIP) {
+		same_reg(g);
 		return;
 	}
-	if (reg == X86_R15) {
-		if (in.opsize == 4)
-			emit_rr(&g->e, 0x89, X86_R15, X86_R15, EMIT_32);
-		emit_tls_store(&g->e, T_R15, X86_R15);
+	if (in->adsize == 4)
+		ea = (uint32_t)ea;
+	if (reg == X86_R15 && in->opsize > 2)
 		gen64_r15_loaded(g);
-	} else {
-		emit_rr(&g->e, 0x89, X86_R15, reg, in.opsize == 8 ? EMIT_64 : EMIT_32);
-	}
-}
-
-static bool lea_plain(const struct x86_insn *in)
-{
-	return in->base != X86_RIP && in->base != X86_R15 && in->index != X86_R15 &&
-	       in->o[0].reg != X86_R15;
+	else if (reg == X86_R15)
+		gen64_r15_load(g);
+	if (in->opsize == 2)	/* mov reg16, imm16 */
+		emit_mov16(&g->e, reg, (uint16_t)ea);
+	else
+		emit_mov_imm(&g->e, reg, in->opsize == 8 ? ea : (uint32_t)ea);
+	g->r15_newer |= reg == X86_R15;
 }
 
 static bool is_hint(const struct x86_insn *in)
@@ -150,10 +156,7 @@ static bool same(struct gen *g)
 	if (m && !m->access) {
 		if (in->op != X86_LEA)
 			return false;
-		if (lea_plain(in))
-			ebytes(&g->e, g->bytes, in->len);
-		else
-			lea(g);
+		lea(g);
 		return true;
 	}
 	if (!m) {
@@ -278,10 +281,24 @@ bool gen64_only_named(const struct x86_insn *in)
 	case X86_XOR: case X86_CMP: case X86_TEST: case X86_INC: case X86_DEC: case X86_NEG:
 	case X86_NOT: case X86_SHL: case X86_SHR: case X86_SAR: case X86_ROL: case X86_ROR:
 	case X86_SETCC: case X86_CMOVCC: case X86_BT: case X86_PUSH: case X86_POP:
-	case X86_MOVUPS: case X86_MOVAPS: case X86_MOVDQA: case X86_MOVDQU:
+	case X86_BSWAP: case X86_BSF: case X86_BSR: case X86_TZCNT: case X86_LZCNT:
+	case X86_POPCNT: case X86_SHLD: case X86_SHRD: case X86_XADD: case X86_XCHG:
+	case X86_BTS: case X86_BTR: case X86_BTC:
 		return true;
+	case X86_IMUL:
+		return in->nops > 1;
 	}
+	if (in->unit != X86_U_INT)
+		return in->how == X86_HOW_SAME && in->op != X86_PCMPESTRI &&
+		       in->op != X86_PCMPISTRI;
 	return is_hint(in);
+}
+
+/* It works on registers only, does not fault, and may find T_R15 out of date. */
+static bool is_quiet(const struct x86_insn *in)
+{
+	return in->how == X86_HOW_SAME && in->unit == X86_U_INT && gen64_only_named(in) &&
+	       (!x86_has_mem(in) || in->op == X86_LEA);
 }
 
 /* It adds a constant to a register: which, or X86_NOREG. */
@@ -358,12 +375,15 @@ static bool one(struct gen *g)
 bool gen64_one(struct gen *g)
 {
 	uint8_t recipe = g->recipe_now;
-	bool lost = g->flags_lost;
+	bool lost = g->flags_lost, newer = g->r15_newer;
 
+	if (g->flags_lost || !is_quiet(g->in))
+		gen64_r15_store(g);
 	gen64_flags_before(g);
 	if (!one(g)) {	/* what was emitted is undone */
 		g->flags_lost = lost;
 		g->recipe_now = recipe;
+		g->r15_newer = newer;
 		return false;
 	}
 	fold_after(g);
