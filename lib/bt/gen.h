@@ -45,8 +45,10 @@ struct gen_recipe {
 	uint8_t kind, reg, other, w;
 	int32_t imm;
 	const uint8_t *bytes;
-	uint8_t len;
+	uint8_t len, size;
 	uint16_t regs;		/* bitmap: these must stay */
+	bool test;		/* TEST, else CMP */
+	bool keepable, kept;	/* the registers could be, are in memory */
 };
 
 #define GEN_RECIPES 24

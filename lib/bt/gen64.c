@@ -165,6 +165,26 @@ static void fold_at(struct gen *g, const struct x86_insn *in, int64_t disp)
 	g->fold = f;
 }
 
+static bool serves(const struct gen *g, unsigned base, unsigned index, unsigned scale,
+		   int64_t disp)
+{
+	const struct gen_fold *f = &g->fold;
+
+	/* The distance wraps as the address does. */
+	return f->valid && f->base == base && f->index == index &&
+	       (index == X86_NOREG || f->scale == scale) &&
+	       is_near((int64_t)((uint64_t)disp - (uint64_t)f->disp));
+}
+
+bool gen64_fold_serves(const struct gen *g, const struct x86_insn *in)
+{
+	if (in->how == X86_HOW_STACK)
+		return serves(g, X86_RSP, X86_NOREG, 0, -8);
+	return in->adsize == 8 && in->seg != X86_FS && in->seg != X86_GS &&
+	       serves(g, in->base, in->index, in->scale,
+		      in->disp + (in->base == X86_RIP ? (int64_t)g->next : 0));
+}
+
 static void window_access(struct gen *g, const struct x86_insn *in)
 {
 	bool plain = in->adsize == 8 && in->seg != X86_FS && in->seg != X86_GS;
@@ -179,10 +199,7 @@ static void window_access(struct gen *g, const struct x86_insn *in)
 	}
 	if (in->base == X86_RIP)
 		disp += (int64_t)g->next;
-	/* The distance wraps as the address does. */
-	if (!g->fold.valid || g->fold.base != in->base || g->fold.index != in->index ||
-	    (in->index != X86_NOREG && g->fold.scale != in->scale) ||
-	    !is_near((int64_t)((uint64_t)disp - (uint64_t)g->fold.disp)))
+	if (!serves(g, in->base, in->index, in->scale, disp))
 		fold_at(g, in, disp);
 	g->off = (int32_t)((uint64_t)disp - (uint64_t)g->fold.disp);
 }

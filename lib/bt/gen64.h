@@ -88,6 +88,9 @@ static inline void gen64_flags_forget(struct gen *g)
 /* The instruction changes no registers but those it names. */
 bool gen64_only_named(const struct x86_insn *in);
 
+/* R15 holds, but for a displacement, what in's access needs. */
+bool gen64_fold_serves(const struct gen *g, const struct x86_insn *in);
+
 /* n was added to reg. */
 void gen64_fold_moved(struct gen *g, unsigned reg, int64_t n);
 

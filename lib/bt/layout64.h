@@ -43,10 +43,12 @@
 #define T_DX		168
 #define T_MASK		176	/* the window's: wide_mask() */
 #define T_NMASK		184	/* ~T_MASK */
-#define T_OLD		192	/* what a shift was given, for its flags */
+#define T_OLD		192	/* what a shift was given, or registers, for their flags */
 #define T_WINDOW	200	/* the GS base */
 #define T_DI		208	/* RDI and RSI as a REP began */
 #define T_SI		216
+#define T_OLD2		224
+#define T_FLAGS		232	/* flags, as at T_FL, while they are lost */
 #define T_SIZE		256
 
 /* With this at T_JTAG nothing hits: no address, of which bits 47 and 63 are the same, nor

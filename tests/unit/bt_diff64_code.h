@@ -319,6 +319,31 @@ static void put_rep(void)
 	put8(op[below(4)]);
 }
 
+/* An instruction on registers that sets all flags, of every size. */
+static void put_compare(unsigned rex, unsigned reg, unsigned other)
+{
+	static const uint8_t op[] = { 0x39, 0x31, 0x01, 0x29, 0x21, 0x85 };
+	unsigned byte = below(4) == 0, word = !byte && below(4) == 0;
+
+	if (word)
+		put8(0x66);
+	if (below(4))
+		put8(rex & (byte || word || below(2) ? 0xf7 : 0xff));
+	switch (below(3)) {
+	case 0:
+		put8(op[below(sizeof(op))] - byte), put8(0xc0 | reg << 3 | other);
+		break;
+	case 1:			/* an immediate */
+		put8(byte ? 0x80 : 0x83), put8(0xc0 | (below(2) ? 7 : reg) << 3 | other);
+		put8((uint8_t)rnd());
+		break;
+	default:		/* test: an immediate as wide as the operand */
+		put8(0xf7 - byte), put8(0xc0 | other);
+		for (unsigned n = byte ? 1 : word ? 2 : 4; n--;)
+			put8((uint8_t)rnd());
+	}
+}
+
 /* Frequent forms, so that units look like compiled code. */
 static void put_usual(void)
 {
@@ -332,8 +357,7 @@ static void put_usual(void)
 		put8(below(64));
 		break;
 	case 9:			/* mov reg, [place], behind what sets flags */
-		put8(rex), put8(below(2) ? 0x39 : 0x31);
-		put8(0xc0 | (reg & 7) << 3 | (other == 4 ? 0 : other & 7));
+		put_compare(rex, reg & 7, other == 4 ? 0 : other & 7);
 		reg = below(16) & ~5u;
 		mov_ri(reg, place());
 		put8(0x48 | (other >> 3) << 2 | reg >> 3), put8(below(2) ? 0x8b : 0x89);
