@@ -94,18 +94,24 @@ void emit_alu64_ri(struct emit *e, unsigned alu, unsigned reg, int32_t imm)
 	e32(e, (uint32_t)imm);
 }
 
-static void put_vex(struct emit *e, const struct x86_insn *in, bool b)
+/* X and B as in a REX prefix */
+static unsigned rex_xb(const struct emit_mem *m)
+{
+	return (m->index != X86_NOREG && m->index & 8 ? 2 : 0) | m->base >> 3;
+}
+
+static void put_vex(struct emit *e, const struct x86_insn *in, unsigned xb)
 {
 	unsigned r = in->rex & 4 ? 0 : 0x80;
 
 	e8(e, 0xc4);
-	e8(e, (uint8_t)(r | 0x40 | (b ? 0 : 0x20) | in->map));
+	e8(e, (uint8_t)(r | (~xb & 3) << 5 | in->map));
 	e8(e, (uint8_t)((in->rex & 8 ? 0x80 : 0) | (~in->vvvv & 15) << 3 | in->vl << 2 |
 			in->pp));
 }
 
 /* Prefixes that are part of the opcode or set a size, the REX byte, the escape. */
-static void put_legacy(struct emit *e, const struct x86_insn *in, bool b)
+static void put_legacy(struct emit *e, const struct x86_insn *in, unsigned xb)
 {
 	if (in->prefixes & X86_P_OPSIZE)
 		e8(e, 0x66);
@@ -113,8 +119,8 @@ static void put_legacy(struct emit *e, const struct x86_insn *in, bool b)
 		e8(e, 0xf2);
 	else if (in->prefixes & X86_P_REP)
 		e8(e, 0xf3);
-	if (in->prefixes & X86_P_REX || b)	/* without modrm, R means nothing */
-		e8(e, (uint8_t)(0x40 | (in->rex & (in->has_modrm ? 12 : 8)) | b));
+	if (in->prefixes & X86_P_REX || xb)	/* without modrm, R means nothing */
+		e8(e, (uint8_t)(0x40 | (in->rex & (in->has_modrm ? 12 : 8)) | xb));
 	if (in->map)
 		e8(e, 0x0f);
 	if (in->map == 2)
@@ -123,32 +129,38 @@ static void put_legacy(struct emit *e, const struct x86_insn *in, bool b)
 		e8(e, 0x3a);
 }
 
-void emit_guest64(struct emit *e, const struct x86_insn *in, const uint8_t *bytes,
-		  unsigned base, int32_t disp, bool gs)
+static void put_mem(struct emit *e, unsigned reg, const struct emit_mem *m)
 {
-	bool b = base & 8, moffs = !in->has_modrm;
-	unsigned opcode = in->opcode, reg = moffs ? 0 : in->modrm >> 3 & 7;
+	unsigned mod = !m->disp ? 0 : m->disp == (int8_t)m->disp ? 1 : 2;
+	bool sib = m->index != X86_NOREG;
+
+	e8(e, (uint8_t)(mod << 6 | reg << 3 | (sib ? 4 : m->base & 7)));
+	if (sib)
+		e8(e, (uint8_t)(m->scale << 6 | (m->index & 7) << 3 | (m->base & 7)));
+	if (mod == 1)
+		e8(e, (uint8_t)m->disp);
+	else if (mod == 2)
+		e32(e, (uint32_t)m->disp);
+}
+
+void emit_guest64(struct emit *e, const struct x86_insn *in, const uint8_t *bytes,
+		  const struct emit_mem *m)
+{
+	unsigned opcode = in->opcode;
+	bool moffs = !in->has_modrm;
 
 	if (in->prefixes & X86_P_LOCK)
 		e8(e, 0xf0);
-	if (gs)
+	if (m->gs)
 		e8(e, 0x65);
 	if (in->prefixes & X86_P_VEX)
-		put_vex(e, in, b);
+		put_vex(e, in, rex_xb(m));
 	else
-		put_legacy(e, in, b);
+		put_legacy(e, in, rex_xb(m));
 	if (moffs)	/* a0-a3: mov al/rax, moffs is 88-8b in its general form */
 		opcode = 0x88 | (opcode & 1) | (opcode & 2 ? 0 : 2);
 	e8(e, (uint8_t)opcode);
-	if (!disp) {
-		e8(e, (uint8_t)(reg << 3 | (base & 7)));
-	} else if (disp == (int8_t)disp) {
-		e8(e, (uint8_t)(0x40 | reg << 3 | (base & 7)));
-		e8(e, (uint8_t)disp);
-	} else {
-		e8(e, (uint8_t)(0x80 | reg << 3 | (base & 7)));
-		e32(e, (uint32_t)disp);
-	}
+	put_mem(e, moffs ? 0 : in->modrm >> 3 & 7, m);
 	if (!moffs)
 		ebytes(e, bytes + in->imm_off, in->imm_len);
 }

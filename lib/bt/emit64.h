@@ -34,10 +34,18 @@ void emit_fold_flags(struct emit *e, bool high);
 /* alu (emit_alu_ri) r64, simm32 */
 void emit_alu64_ri(struct emit *e, unsigned alu, unsigned reg, int32_t imm);
 
+/* [base + (index << scale) + disp], or that in gs; index X86_NOREG for none.  base is
+ * not R12, R13, RSP or RBP. */
+struct emit_mem {
+	uint8_t base, index, scale;
+	bool gs;
+	int32_t disp;
+};
+
 /*
- * A guest instruction with its memory operand at [base + disp], or in gs: the bytes
- * around it stay.  base is not R12, R13, RSP or RBP; with AH..BH it has no REX.
+ * A guest instruction with its memory operand at m: the bytes around it stay.  With
+ * AH..BH m has registers without REX.
  */
 void emit_guest64(struct emit *e, const struct x86_insn *in, const uint8_t *bytes,
-		  unsigned base, int32_t disp, bool gs);
+		  const struct emit_mem *m);
 #endif

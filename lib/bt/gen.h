@@ -76,6 +76,8 @@ struct gen {
 	bool guest_r15;		/* ... or it is the guest's, which is at T_R15, too, ... */
 	bool r15_newer;		/* ... but that is an older one */
 	int32_t off;		/* 64-bit: the access at hand is at [R15 + off] */
+	uint32_t bound[16];	/* 64-bit: how large registers are at most, see gen64_bounds.c */
+	uint8_t near_index;	/* ... and to that this is added, X86_NOREG: nothing */
 	bool fs_ok, gs_ok;	/* checked in this unit */
 	bool ended;		/* the exit sequence was emitted */
 	enum gen_flags flags;

@@ -165,33 +165,57 @@ static void fold_at(struct gen *g, const struct x86_insn *in, int64_t disp)
 	g->fold = f;
 }
 
-static bool serves(const struct gen *g, unsigned base, unsigned index, unsigned scale,
-		   int64_t disp)
+/* How far an index that is small takes in's address; 0: it is not, or there is none. */
+static int64_t index_reach(const struct gen *g, const struct x86_insn *in)
+{
+	int64_t reach;
+
+	if (in->index >= X86_R15 || in->adsize != 8 || (in->base >= X86_RIP && in->base != X86_NOREG))
+		return 0;
+	reach = (int64_t)((uint64_t)g->bound[in->index] << in->scale);
+	if (in->base == X86_NOREG)
+		return is_near(reach) ? reach : 0;
+	return is_near(in->disp) && is_near(in->disp + reach) ? reach : 0;
+}
+
+static bool serves(const struct gen *g, const struct x86_insn *in, int64_t disp, int64_t reach)
 {
 	const struct gen_fold *f = &g->fold;
-
 	/* The distance wraps as the address does. */
-	return f->valid && f->base == base && f->index == index &&
-	       (index == X86_NOREG || f->scale == scale) &&
-	       is_near((int64_t)((uint64_t)disp - (uint64_t)f->disp));
+	int64_t off = (int64_t)((uint64_t)disp - (uint64_t)f->disp);
+
+	return f->valid && f->base == in->base && f->index == in->index &&
+	       (in->index == X86_NOREG || f->scale == in->scale) && is_near(off) &&
+	       is_near(off + reach);
 }
 
 bool gen64_fold_serves(const struct gen *g, const struct x86_insn *in)
 {
+	struct x86_insn m = *in;
+	int64_t reach = index_reach(g, in);
+
 	if (in->how == X86_HOW_STACK)
-		return serves(g, X86_RSP, X86_NOREG, 0, -8);
-	return in->adsize == 8 && in->seg != X86_FS && in->seg != X86_GS &&
-	       serves(g, in->base, in->index, in->scale,
-		      in->disp + (in->base == X86_RIP ? (int64_t)g->next : 0));
+		m = (struct x86_insn){ .base = X86_RSP, .index = X86_NOREG, .adsize = 8 };
+	if (reach)
+		m.index = X86_NOREG;
+	return m.adsize == 8 && m.seg != X86_FS && m.seg != X86_GS &&
+	       serves(g, &m, m.disp + (m.base == X86_RIP ? (int64_t)g->next : 0), reach);
 }
 
 static void window_access(struct gen *g, const struct x86_insn *in)
 {
 	bool plain = in->adsize == 8 && in->seg != X86_FS && in->seg != X86_GS;
-	int64_t disp = in->disp;
+	int64_t disp = in->disp, reach = plain ? index_reach(g, in) : 0;
+	struct x86_insn m;
 
 	window_site(g);
 	g->off = 0;
+	if (reach) {
+		m = *in;
+		g->near_index = m.index;
+		m.index = X86_NOREG;
+		in = &m;
+	}
 	if (!plain) {
 		gen64_ea(g, in);
 		gen64_fold(g, X86_R15);
@@ -199,7 +223,7 @@ static void window_access(struct gen *g, const struct x86_insn *in)
 	}
 	if (in->base == X86_RIP)
 		disp += (int64_t)g->next;
-	if (!serves(g, in->base, in->index, in->scale, disp))
+	if (!serves(g, in, disp, reach))
 		fold_at(g, in, disp);
 	g->off = (int32_t)((uint64_t)disp - (uint64_t)g->fold.disp);
 }
@@ -212,13 +236,25 @@ void gen64_fold_moved(struct gen *g, unsigned reg, int64_t n)
 		g->fold.disp = (int64_t)((uint64_t)g->fold.disp - (uint64_t)n);
 }
 
+struct emit_mem gen64_at_r15(const struct gen *g)
+{
+	struct emit_mem m = { .base = X86_R15, .index = X86_NOREG, .gs = gen64_in_window(g) };
+
+	if (m.gs) {
+		m.disp = g->off;
+		m.index = g->near_index;
+		m.scale = g->ea.ea_scale;
+	}
+	return m;
+}
+
 void gen64_mem(struct gen *g, unsigned op, unsigned reg, int32_t disp, unsigned w)
 {
-	bool window = gen64_in_window(g);
+	struct emit_mem m = gen64_at_r15(g);
 
-	if (window)
+	if (m.gs)
 		e8(&g->e, 0x65);
-	emit_rm(&g->e, op, reg, X86_R15, X86_NOREG, 0, disp + (window ? g->off : 0), w);
+	emit_rm(&g->e, op, reg, m.base, m.index, m.scale, m.disp + disp, w);
 	if (reg == X86_R15 && op == 0x8b)
 		gen64_r15_lost(g);
 }
@@ -251,6 +287,7 @@ static void soft_check(struct gen *g, unsigned size, bool write)
 void gen64_access(struct gen *g, const struct x86_insn *in, unsigned size, bool write)
 {
 	note_ea(g, in);
+	g->near_index = X86_NOREG;
 	if (gen64_in_window(g)) {
 		window_access(g, in);
 		return;
@@ -290,6 +327,7 @@ void gen64_entry(struct gen *g, bool count)
 	struct bt_unit *u = g->u;
 	uint8_t *hot, *body;
 
+	gen64_bounds_forget(g);
 	u->entry_lookup = emit_here(e);
 	emit_tls_load(e, X86_RCX, T_CX);
 	e8(e, 0x04), e8(e, 0x7f);		/* add al, 0x7f */
@@ -389,6 +427,7 @@ void gen64_callout(struct gen *g, const struct bt_callout *c)
 	gen64_r15_store(g);
 	gen64_flags_fix(g);
 	gen64_flags_forget(g);
+	gen64_bounds_forget(g);
 	gen64_r15_lost(g);
 	e8(e, 0x49), e8(e, 0xbf);		/* mov r15, imm64 */
 	e64(e, (uint64_t)(uintptr_t)c);

@@ -23,6 +23,7 @@
  * An instruction that also names R15, or AH to BH, borrows another register for the
  * address while it executes; its site says which.
  */
+#include "bt/emit64.h"
 #include "bt/gen.h"
 
 /* One instruction.  false: not done inline. */
@@ -43,6 +44,8 @@ void gen64_fold(struct gen *g, unsigned reg);
 /* Make in's memory operand, of size bytes, what gen64_mem() takes: r15 is its host
  * address, or in a window r15 + g->off the offset in it. */
 void gen64_access(struct gen *g, const struct x86_insn *in, unsigned size, bool write);
+/* Where that is. */
+struct emit_mem gen64_at_r15(const struct gen *g);
 /* op reg, [the access + disp], as emit_rm() */
 void gen64_mem(struct gen *g, unsigned op, unsigned reg, int32_t disp, unsigned w);
 bool gen64_in_window(const struct gen *g);
@@ -84,6 +87,14 @@ static inline void gen64_flags_forget(struct gen *g)
 	g->flags_lost = false;
 	g->recipe_now = 0;
 }
+
+/* gen64_bounds.c: how large registers are at most.  The current instruction was
+ * generated; nothing is known any more. */
+void gen64_bounds_after(struct gen *g);
+void gen64_bounds_forget(struct gen *g);
+
+/* Registers that in may write: a bitmap. */
+uint32_t gen64_written(const struct x86_insn *in);
 
 /* The instruction changes no registers but those it names. */
 bool gen64_only_named(const struct x86_insn *in);

@@ -31,21 +31,6 @@ static uint32_t operand_regs(const struct x86_operand *o)
 	return o->kind == X86_O_GPR || o->kind == X86_O_GPRH ? 1u << o->reg : 0;
 }
 
-/* Registers that in may write. */
-static uint32_t written(const struct x86_insn *in)
-{
-	uint32_t regs = 0;
-
-	for (unsigned i = 0; i < in->nops; i++)
-		if (in->o[i].access & X86_A_W)
-			regs |= operand_regs(&in->o[i]);
-	if (in->how == X86_HOW_STACK)
-		regs |= 1u << X86_RSP | 1u << X86_RBP;
-	if (!gen64_only_named(in))
-		regs |= 1u << X86_RAX | 1u << X86_RCX | 1u << X86_RDX | 1u << X86_RBX;
-	return regs;
-}
-
 static bool kills_all(const struct x86_insn *in)
 {
 	return !(X86_FL_ARITH & ~x86_flags_killed(in));
@@ -57,7 +42,7 @@ static bool may_lose(const struct gen *g, const struct x86_insn *in)
 	if ((in->how != X86_HOW_SAME && in->how != X86_HOW_STACK) || x86_flags_read(in))
 		return false;
 	return kills_all(in) ||
-	       (!x86_flags_changed(in) && !(written(in) & g->recipe[g->recipe_now - 1].regs));
+	       (!x86_flags_changed(in) && !(gen64_written(in) & g->recipe[g->recipe_now - 1].regs));
 }
 
 bool gen64_flags_may_go(const struct gen *g)
@@ -211,7 +196,7 @@ static void recipe_keep(struct gen *g)
 	if (!g->recipe_now || g->soft || g->nrecipes == GEN_RECIPES)
 		return;
 	r = g->recipe[g->recipe_now - 1];
-	if (!r.keepable || !(written(in) & r.regs) || x86_flags_read(in) ||
+	if (!r.keepable || !(gen64_written(in) & r.regs) || x86_flags_read(in) ||
 	    x86_flags_changed(in) || (!accesses(in) && !wanted_soon(g)))
 		return;
 	emit_tls_store(&g->e, T_OLD, r.reg);
@@ -337,7 +322,7 @@ void gen64_flags_after(struct gen *g)
 			g->recipe_now = g->nrecipes;
 		}
 	} else if (x86_flags_changed(in) ||
-		   (g->recipe_now && written(in) & g->recipe[g->recipe_now - 1].regs)) {
+		   (g->recipe_now && gen64_written(in) & g->recipe[g->recipe_now - 1].regs)) {
 		gen64_flags_forget(g);
 	}
 }

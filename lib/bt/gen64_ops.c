@@ -50,7 +50,12 @@ static bool writes_r15(const struct x86_insn *in)
 /* A register that in does not use, also not silently (mul, cmpxchg16b, shifts). */
 static unsigned spare_reg(const struct x86_insn *in)
 {
-	return !names_reg(in, X86_RDI) ? X86_RDI : !names_reg(in, X86_RSI) ? X86_RSI : X86_R8;
+	static const uint8_t from[] = { X86_RDI, X86_RSI, X86_R8, X86_R9 };
+	unsigned i = 0;
+
+	while (i < 3 && (names_reg(in, from[i]) || in->index == from[i]))
+		i++;
+	return from[i];
 }
 
 /* bt/bts/btr/btc [mem], reg reach beyond their operand. */
@@ -58,32 +63,6 @@ static bool is_bit_string(const struct x86_insn *in)
 {
 	return (in->op == X86_BT || in->op == X86_BTS || in->op == X86_BTR ||
 		in->op == X86_BTC) && in->o[1].kind == X86_O_GPR;
-}
-
-/* The instruction itself; the host address is in r15. */
-static void same_at_r15(struct gen *g)
-{
-	const struct x86_insn *in = g->in;
-	struct emit *e = &g->e;
-	bool r15 = names_reg(in, X86_R15), window = gen64_in_window(g);
-	int32_t off = window ? g->off : 0;
-	unsigned t;
-
-	if (!r15 && !names_high_byte(in)) {
-		gen64_site(g, X86_NOREG);
-		emit_guest64(e, in, g->bytes, X86_R15, off, window);
-		return;
-	}
-	t = spare_reg(in);
-	emit_tls_store(e, T_TMP, t);
-	emit_mov_rr(e, t, X86_R15);
-	if (r15)
-		gen64_r15_load(g);
-	gen64_site(g, t);
-	emit_guest64(e, in, g->bytes, t, off, window);
-	if (writes_r15(in))
-		emit_tls_store(e, T_R15, X86_R15);
-	emit_tls_load(e, t, T_TMP);
 }
 
 /* Does it write all of R15 without reading any? */
@@ -100,6 +79,35 @@ static bool sets_r15(const struct x86_insn *in)
 		return in->base != X86_R15 && in->index != X86_R15;
 	}
 	return false;
+}
+
+/* The instruction itself; the host address is in r15. */
+static void same_at_r15(struct gen *g)
+{
+	const struct x86_insn *in = g->in;
+	struct emit *e = &g->e;
+	bool r15 = names_reg(in, X86_R15);
+	struct emit_mem m = gen64_at_r15(g);
+
+	if (sets_r15(in) || (!r15 && !names_high_byte(in))) {
+		gen64_site(g, X86_NOREG);
+		emit_guest64(e, in, g->bytes, &m);
+		if (r15) {
+			gen64_r15_loaded(g);
+			g->r15_newer = true;
+		}
+		return;
+	}
+	m.base = (uint8_t)spare_reg(in);
+	emit_tls_store(e, T_TMP, m.base);
+	emit_mov_rr(e, m.base, X86_R15);
+	if (r15)
+		gen64_r15_load(g);
+	gen64_site(g, m.base);
+	emit_guest64(e, in, g->bytes, &m);
+	if (writes_r15(in))
+		emit_tls_store(e, T_R15, X86_R15);
+	emit_tls_load(e, m.base, T_TMP);
 }
 
 /* The instruction as it is; R15 is the guest's if it names it. */
@@ -388,5 +396,6 @@ bool gen64_one(struct gen *g)
 	}
 	fold_after(g);
 	gen64_flags_after(g);
+	gen64_bounds_after(g);
 	return true;
 }
