@@ -28,8 +28,11 @@ int op_pause(struct vcpu *v, const struct x86_insn *in)
 {
 	struct interp *it = interp_of(v);
 
-	if (it->smp && !++it->pauses)
+	if (it->smp && !++it->pauses) {
+		atomic_store_explicit(&v->yielding, true, memory_order_relaxed);
 		sched_yield();
+		atomic_store_explicit(&v->yielding, false, memory_order_relaxed);
+	}
 	return X86_OK;
 }
 

@@ -6,7 +6,8 @@
  * never has one of them hold a lock, descheduled, while others spin on it for long.
  *
  * A vCPU's progress is the processor time of its thread and the time it was halted:
- * one that is halted has nothing to do, so it lags behind no one.  Skew is how far
+ * one that is halted has nothing to do, so it lags behind no one; nor does one that spins
+ * (PAUSE) and has given its processor away, perhaps to whom it waits for.  Skew is how far
  * behind the leader a vCPU is.
  *
  * Example, limit 3 ms: 0 has had 10 ms, 1, which is runnable, 6 ms.  Its skew is 4
@@ -20,7 +21,7 @@
 
 struct cosched_sample {
 	uint64_t progress_ns;	/* counted from anywhere, never less than before */
-	bool idle;		/* halted */
+	bool idle;		/* halted, or yielding */
 };
 
 struct cosched {

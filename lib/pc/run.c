@@ -153,7 +153,7 @@ static struct cosched_sample cosched_sample(struct pc_thread *t, uint64_t now)
 
 	clock_gettime(t->cpu_clock, &ts);
 	s.progress_ns += (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
-	s.idle = since;
+	s.idle = since || atomic_load_explicit(&t->v->yielding, memory_order_relaxed);
 	if (since && now > since)
 		s.progress_ns += now - since;
 	return s;

@@ -117,6 +117,7 @@ struct vcpu {
 	struct tlb tlb;		/* soft TLB of interp and bt */
 	_Atomic uint32_t req;	/* enum vcpu_req; a halted vCPU sleeps in a futex on it */
 	_Atomic bool sleeping;	/* it does: vcpu_request() has to FUTEX_WAKE_PRIVATE */
+	_Atomic bool yielding;	/* it spins, and others of the host have its turn */
 	_Atomic bool in_guest;	/* between vcpu_enter() and vcpu_leave() */
 	unsigned id;
 	struct vm *vm;
