@@ -58,7 +58,7 @@ static uint32_t result_bound(const struct gen *g, const struct x86_insn *in)
 		if (o[1].kind != X86_O_IMM)
 			return was;
 		if (o[0].size == 8)
-			return was == UNKNOWN ? UNKNOWN : was >> (in->imm & 63);
+			return was == UNKNOWN ? UNKNOWN : (uint32_t)((uint64_t)was >> (in->imm & 63));
 		return was >> (in->imm & 31);	/* UNKNOWN is as large as it can be */
 	}
 	return UNKNOWN;
