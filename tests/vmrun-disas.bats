@@ -62,7 +62,7 @@ disas() {
 	disas '\x48\x8b\x43\x04\x49\x89\xc7\xfa' --bits 64
 	assert_line --regexp '^unit 00100000: 9 bytes to [0-9]+, soft$'
 	assert_line --regexp '^00100000  mov rax, qword ptr \[rbx \+ 4\] +[0-9a-f]{3}  lea r15, \[rbx \+ 4\]$'
-	assert_line --regexp '^00100007  cli +[0-9a-f]{3}  mov r15, '
+	assert_line --regexp '^00100007  cli +[0-9a-f]{3}  mov qword ptr fs:.*, r15$'
 	disas '\x48\x8b\x43\x04\xfa' --bits 64 --bt-form window --at 0x2000000
 	assert_line --regexp '^unit 02000000: 6 bytes to [0-9]+, window$'
 	assert_line --regexp ' mov rax, qword ptr gs:\[r15 \+ 4\]$'

@@ -195,6 +195,11 @@ uint64_t bt64_string_gva(const struct bt_vcpu *b, bool di, uint64_t hva)
 	return began + (hva - folded - *bt_tls_word(T_WINDOW));
 }
 
+uint64_t bt64_away(unsigned i)
+{
+	return *bt_tls_word(T_LOOP + 8 * i);
+}
+
 const void *bt64_leave_at(struct bt_unit *u, const struct bt_site *s, uint64_t *borrowed)
 {
 	*borrowed = *bt_tls_word(T_TMP);

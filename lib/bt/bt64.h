@@ -18,6 +18,9 @@ uint64_t bt64_site_ea(const struct bt_unit *u, const struct bt_site *s, uint64_t
  * hva, di: by RDI, else by RSI. */
 uint64_t bt64_string_gva(const struct bt_vcpu *b, bool di, uint64_t hva);
 
+/* The signal handler: what belongs in u->away[i]. */
+uint64_t bt64_away(unsigned i);
+
 /* The signal handler: leave at site s of u.  Returns where to go on. */
 const void *bt64_leave_at(struct bt_unit *u, const struct bt_site *s, uint64_t *borrowed);
 #endif

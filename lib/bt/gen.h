@@ -53,6 +53,19 @@ struct gen_recipe {
 
 #define GEN_RECIPES 24
 
+/* 64-bit loops: base + (index << scale), folded, is in reg; see gen64_loop.c. */
+struct gen_carried {
+	uint8_t base, index, scale, reg;
+};
+
+#define GEN_CARRIED BT_AWAY
+
+struct gen_loop {
+	struct gen_carried key[GEN_CARRIED];
+	uint8_t n;
+	bool away;		/* the registers were the guest's */
+};
+
 struct gen {
 	struct emit e;
 	struct bt *bt;
@@ -76,6 +89,8 @@ struct gen {
 	bool guest_r15;		/* ... or it is the guest's, which is at T_R15, too, ... */
 	bool r15_newer;		/* ... but that is an older one */
 	int32_t off;		/* 64-bit: the access at hand is at [R15 + off] */
+	struct gen_loop loop;
+	uint8_t at_reg;		/* 64-bit: the access at hand is by this register, R15 as a rule */
 	uint32_t bound[16];	/* 64-bit: how large registers are at most, see gen64_bounds.c */
 	uint8_t near_index;	/* ... and to that this is added, X86_NOREG: nothing */
 	bool fs_ok, gs_ok;	/* checked in this unit */

@@ -165,8 +165,7 @@ static void fold_at(struct gen *g, const struct x86_insn *in, int64_t disp)
 	g->fold = f;
 }
 
-/* How far an index that is small takes in's address; 0: it is not, or there is none. */
-static int64_t index_reach(const struct gen *g, const struct x86_insn *in)
+int64_t gen64_index_reach(const struct gen *g, const struct x86_insn *in)
 {
 	int64_t reach;
 
@@ -192,8 +191,11 @@ static bool serves(const struct gen *g, const struct x86_insn *in, int64_t disp,
 bool gen64_fold_serves(const struct gen *g, const struct x86_insn *in)
 {
 	struct x86_insn m = *in;
-	int64_t reach = index_reach(g, in);
+	int64_t reach = gen64_index_reach(g, in);
+	unsigned reg;
 
+	if (gen64_loop_carries(g, in, &reg))
+		return true;
 	if (in->how == X86_HOW_STACK)
 		m = (struct x86_insn){ .base = X86_RSP, .index = X86_NOREG, .adsize = 8 };
 	if (reach)
@@ -205,11 +207,18 @@ bool gen64_fold_serves(const struct gen *g, const struct x86_insn *in)
 static void window_access(struct gen *g, const struct x86_insn *in)
 {
 	bool plain = in->adsize == 8 && in->seg != X86_FS && in->seg != X86_GS;
-	int64_t disp = in->disp, reach = plain ? index_reach(g, in) : 0;
+	int64_t disp = in->disp, reach = plain ? gen64_index_reach(g, in) : 0;
 	struct x86_insn m;
+	unsigned reg;
 
 	window_site(g);
 	g->off = 0;
+	if (gen64_loop_carries(g, in, &reg)) {
+		g->at_reg = (uint8_t)reg;
+		g->near_index = reach ? in->index : X86_NOREG;
+		g->off = (int32_t)disp;
+		return;
+	}
 	if (reach) {
 		m = *in;
 		g->near_index = m.index;
@@ -238,7 +247,7 @@ void gen64_fold_moved(struct gen *g, unsigned reg, int64_t n)
 
 struct emit_mem gen64_at_r15(const struct gen *g)
 {
-	struct emit_mem m = { .base = X86_R15, .index = X86_NOREG, .gs = gen64_in_window(g) };
+	struct emit_mem m = { .base = g->at_reg, .index = X86_NOREG, .gs = gen64_in_window(g) };
 
 	if (m.gs) {
 		m.disp = g->off;
@@ -288,6 +297,7 @@ void gen64_access(struct gen *g, const struct x86_insn *in, unsigned size, bool 
 {
 	note_ea(g, in);
 	g->near_index = X86_NOREG;
+	g->at_reg = X86_R15;
 	if (gen64_in_window(g)) {
 		window_access(g, in);
 		return;
@@ -482,8 +492,10 @@ static void link_stubs(struct gen *g)
 
 		l->stub = emit_here(e);
 		emit_close32(e, l->slot);
+		if (l->loop)
+			gen64_loop_back(g);
 		gen64_leave(g, BT_EXIT_LINK, i);
-		if (unit_links_surely(g->u, l->eip))
+		if (l->loop || unit_links_surely(g->u, l->eip))
 			continue;
 		l->lookup = emit_here(e);
 		emit_mov_imm(e, X86_R15, l->eip);
@@ -524,6 +536,8 @@ void gen64_exit_jcc(struct gen *g, unsigned cond, uint64_t taken, uint64_t next)
 	if (gen64_may_link(g, taken)) {
 		align_slot(g, 2);
 		gen64_link(g, emit_jcc(e, cond), taken);
+		g->u->link[g->u->nlinks - 1].loop = g->loop.n;
+		gen64_loop_back(g);
 	} else {
 		uint8_t *not = emit_jcc(e, cond ^ 1);
 

@@ -88,6 +88,24 @@ static inline void gen64_flags_forget(struct gen *g)
 	g->recipe_now = 0;
 }
 
+/* gen64_loop.c.  Is a unit of n instructions, up to end, a loop?  What stands in front of
+ * it; registers go back where it ends.  n was added to reg. */
+void gen64_loop_find(struct gen *g, const struct x86_insn *in, unsigned n, uint64_t end);
+void gen64_loop_begin(struct gen *g);
+void gen64_loop_back(struct gen *g);
+void gen64_loop_moved(struct gen *g, unsigned reg, int64_t n);
+/* Does reg, of the host, hold what in's access goes by? */
+bool gen64_loop_carries(const struct gen *g, const struct x86_insn *in, unsigned *reg);
+
+/* It accesses memory in line. */
+bool gen64_accesses(const struct x86_insn *in);
+/* It adds a constant to a register: which, or X86_NOREG. */
+unsigned gen64_adds_const(const struct x86_insn *in, int64_t *n);
+/* How far an index that is small takes in's address; 0: it is not, or there is none. */
+int64_t gen64_index_reach(const struct gen *g, const struct x86_insn *in);
+/* The current instruction, of class SAME, can be done in line. */
+bool gen64_same_ok(const struct gen *g);
+
 /* gen64_bounds.c: how large registers are at most.  The current instruction was
  * generated; nothing is known any more. */
 void gen64_bounds_after(struct gen *g);

@@ -154,15 +154,12 @@ static bool is_shift(const struct x86_insn *in)
 	return o[1].kind == X86_O_IMM && in->imm & (o[0].size == 8 ? 63 : 31);
 }
 
-/* Does it access memory in line? */
-static bool accesses(const struct x86_insn *in)
+/* Does it access memory in line, by an address that is to be folded? */
+static bool accesses(const struct gen *g, const struct x86_insn *in)
 {
-	if (in->how == X86_HOW_STACK)
-		return true;
-	for (unsigned i = 0; i < in->nops && in->how == X86_HOW_SAME; i++)
-		if (in->o[i].kind == X86_O_MEM && in->o[i].access)
-			return true;
-	return false;
+	unsigned reg;
+
+	return gen64_accesses(in) && !gen64_loop_carries(g, in, &reg);
 }
 
 /* Will an access soon want to take the flags? */
@@ -173,7 +170,7 @@ static bool wanted_soon(const struct gen *g)
 
 		if (x86_flags_read(in))
 			return false;
-		if (accesses(in))
+		if (accesses(g, in))
 			return true;
 		if (x86_flags_changed(in))
 			return false;
@@ -197,7 +194,7 @@ static void recipe_keep(struct gen *g)
 		return;
 	r = g->recipe[g->recipe_now - 1];
 	if (!r.keepable || !(gen64_written(in) & r.regs) || x86_flags_read(in) ||
-	    x86_flags_changed(in) || (!accesses(in) && !wanted_soon(g)))
+	    x86_flags_changed(in) || (!accesses(g, in) && !wanted_soon(g)))
 		return;
 	emit_tls_store(&g->e, T_OLD, r.reg);
 	if (r.other != X86_NOREG && r.other != r.reg)
@@ -230,7 +227,7 @@ static void flags_save(struct gen *g)
 	struct emit *e = &g->e;
 	const struct gen_recipe r = { .kind = SAVED };
 
-	if (g->recipe_now || g->soft || g->nrecipes == GEN_RECIPES || !accesses(g->in) ||
+	if (g->recipe_now || g->soft || g->nrecipes == GEN_RECIPES || !accesses(g, g->in) ||
 	    !flags_die(g) || gen64_fold_serves(g, g->in))
 		return;
 	gen64_r15_lost(g);

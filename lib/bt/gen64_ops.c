@@ -89,10 +89,14 @@ static void same_at_r15(struct gen *g)
 	bool r15 = names_reg(in, X86_R15);
 	struct emit_mem m = gen64_at_r15(g);
 
-	if (sets_r15(in) || (!r15 && !names_high_byte(in))) {
+	bool elsewhere = m.base != X86_R15;
+
+	if (elsewhere && r15 && !sets_r15(in))
+		gen64_r15_load(g);
+	if (sets_r15(in) || elsewhere || (!r15 && !names_high_byte(in))) {
 		gen64_site(g, X86_NOREG);
 		emit_guest64(e, in, g->bytes, &m);
-		if (r15) {
+		if (writes_r15(in)) {
 			gen64_r15_loaded(g);
 			g->r15_newer = true;
 		}
@@ -151,31 +155,44 @@ static bool is_hint(const struct x86_insn *in)
 	return in->op == X86_NOP || in->op == X86_PREFETCH || in->op == X86_ENDBR;
 }
 
+/* Whatever its class, gen64_inline() does it. */
+static bool is_inline(const struct x86_insn *in)
+{
+	return in->how == X86_HOW_INLINE || in->op == X86_CLD || in->op == X86_STD ||
+	       in->op == X86_PAUSE || in->op == X86_MOV_SEG;
+}
+
+bool gen64_same_ok(const struct gen *g)
+{
+	const struct x86_insn *in = g->in;
+	const struct x86_operand *m = mem_operand(in);
+
+	if (is_inline(in) || !unit_state_ok(g, in) || !x86_model_has(&g->bt->vm->model, in->feat) ||
+	    (in->prefixes & X86_P_REP && in->prefixes & X86_P_REPNE))
+		return false;
+	if (!m || is_hint(in) || in->op == X86_LEA)
+		return true;
+	return m->access && m->size && !in->vsib && !is_bit_string(in) &&
+	       (in->op != X86_MOVSXD || in->opsize != 2);	/* reads more than its size says */
+}
+
 static bool same(struct gen *g)
 {
 	const struct x86_insn *in = g->in;
 	const struct x86_operand *m = mem_operand(in);
 
-	if (!unit_state_ok(g, in) || !x86_model_has(&g->bt->vm->model, in->feat) ||
-	    (in->prefixes & X86_P_REP && in->prefixes & X86_P_REPNE))
+	if (!gen64_same_ok(g))
 		return false;
 	if (is_hint(in))
 		return true;
-	if (m && !m->access) {
-		if (in->op != X86_LEA)
-			return false;
+	if (in->op == X86_LEA) {
 		lea(g);
-		return true;
-	}
-	if (!m) {
+	} else if (m) {
+		gen64_access(g, in, m->size, m->access & X86_A_W);
+		same_at_r15(g);
+	} else {
 		same_reg(g);
-		return true;
 	}
-	if (!m->size || in->vsib || is_bit_string(in) ||
-	    (in->op == X86_MOVSXD && in->opsize == 2))	/* reads more than its size says */
-		return false;
-	gen64_access(g, in, m->size, m->access & X86_A_W);
-	same_at_r15(g);
 	return true;
 }
 
@@ -309,8 +326,7 @@ static bool is_quiet(const struct x86_insn *in)
 	       (!x86_has_mem(in) || in->op == X86_LEA);
 }
 
-/* It adds a constant to a register: which, or X86_NOREG. */
-static unsigned adds_const(const struct x86_insn *in, int64_t *n)
+unsigned gen64_adds_const(const struct x86_insn *in, int64_t *n)
 {
 	const struct x86_operand *o = in->o;
 
@@ -336,11 +352,12 @@ static void fold_after(struct gen *g)
 	const struct x86_insn *in = g->in;
 	struct gen_fold *f = &g->fold;
 	int64_t n;
-	unsigned reg;
+	unsigned reg = gen64_adds_const(in, &n);
 
+	if (reg != X86_NOREG)
+		gen64_loop_moved(g, reg, n);
 	if (!f->valid)
 		return;
-	reg = adds_const(in, &n);
 	if (reg != X86_NOREG) {
 		gen64_fold_moved(g, reg, n);
 		return;
@@ -359,10 +376,8 @@ static void fold_after(struct gen *g)
 
 static bool one(struct gen *g)
 {
-	switch (g->in->op) {	/* whatever their class */
-	case X86_CLD: case X86_STD: case X86_PAUSE: case X86_MOV_SEG:
+	if (is_inline(g->in))
 		return gen64_inline(g);
-	}
 	switch (g->in->how) {
 	case X86_HOW_SAME:
 		return same(g);
@@ -373,8 +388,6 @@ static bool one(struct gen *g)
 	case X86_HOW_JUMP: case X86_HOW_JUMP_IND: case X86_HOW_CALL:
 	case X86_HOW_CALL_IND:
 		return gen64_branch(g);
-	case X86_HOW_INLINE:
-		return gen64_inline(g);
 	default:
 		return false;
 	}

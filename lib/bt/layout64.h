@@ -49,7 +49,8 @@
 #define T_SI		216
 #define T_OLD2		224
 #define T_FLAGS		232	/* flags, as at T_FL, while they are lost */
-#define T_SIZE		256
+#define T_LOOP		240	/* registers that a loop put away: BT_AWAY words */
+#define T_SIZE		320
 
 /* With this at T_JTAG nothing hits: no address, of which bits 47 and 63 are the same, nor
  * an empty entry, which is 0. */

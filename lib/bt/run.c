@@ -144,7 +144,8 @@ static void try_link(struct bt_vcpu *b, struct bt_link *l, struct bt_unit *u)
 {
 	enum linkable how;
 
-	if (b->verify || l->to || l->from->dead || u->mode != l->from->mode)
+	if (b->verify || l->to || l->from->dead || u->mode != l->from->mode ||
+	    (l->loop && u != l->from))
 		return;
 	how = linkable(b, l->from, u);
 	if (how == LINK_NONE)

@@ -76,6 +76,8 @@ static void leave64(const struct bt_vcpu *b, struct bt_unit *u, const struct bt_
 	r[REG_RIP] = (greg_t)(uintptr_t)bt64_leave_at(u, s, &borrowed);
 	if (s->borrowed != X86_NOREG)
 		r[greg[s->borrowed]] = (greg_t)borrowed;
+	for (unsigned i = 0; i < u->naway; i++)
+		r[greg[u->away[i]]] = (greg_t)bt64_away(i);
 }
 
 static void leave(struct bt_vcpu *b, struct bt_unit *u, struct bt_site *s, greg_t *r)

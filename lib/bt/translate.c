@@ -375,6 +375,10 @@ struct bt_unit *bt_translate(struct bt *bt, struct bt_vcpu *b, uint64_t gpa,
 	g.e.exec_delta = -(intptr_t)bt->tc.len;	/* rx lies below rw */
 	u->code = emit_here(&g.e);
 	gen_entry(&g, bt->want_mixed && bt_can_window(b) && (form == BT_SOFT || soft));
+	if (g.mode & BT_M_LONG && d.n) {
+		gen64_loop_find(&g, d.in, d.n, eip + d.off[d.n]);
+		gen64_loop_begin(&g);
+	}
 	gen_body(&g, &d, soft);
 	if (g.mode & BT_M_LONG)
 		gen64_stubs(&g);

@@ -91,7 +91,7 @@ void link_set(struct bt *bt, struct bt_link *l, struct bt_unit *to, bool far)
 		if (to->gpa2)
 			bt->far_pages[(p + 1) % (1u << 20) / 64] |= 1ull << (p + 1) % 64;
 	}
-	slot_patch(bt, l->slot, l->returns ? to->entry_return :
+	slot_patch(bt, l->slot, l->returns ? to->entry_return : l->loop ? to->entry_loop :
 		   to->fpu && l->from->fpu ? to->entry_fpu : to->entry);
 	bt->stats.links++;
 }

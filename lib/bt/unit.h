@@ -61,6 +61,7 @@ struct bt_link {
 	const uint8_t *stub;		/* where it leads unlinked */
 	const uint8_t *lookup;		/* where it leads when it cannot be linked; or NULL */
 	uint64_t eip;			/* the target's */
+	bool loop;			/* to its own unit's entry_loop, with registers away */
 	bool returns;			/* the slot is an LEA's: "Returns" below */
 	/* "Inline caches" below: the displacement that compares eip, writable mapping;
 	 * it was filled, and eip stays what it is. */
@@ -130,6 +131,8 @@ struct bt_pageref {
 #define BT_ICACHE_TRIES	2	/* so many targets that cannot be linked: no more */
 #define BT_LINKS_MAX	(BT_ICACHE + 1)	/* of a unit: those and a return */
 
+#define BT_AWAY		4	/* registers that a loop puts away */
+
 struct bt_icache {
 	uint8_t *miss;			/* NULL: none */
 	const uint8_t *lookup;		/* where that leads when it leaves no more */
@@ -154,6 +157,9 @@ struct bt_unit {
 	/* From a link (with the FPU state loaded), the jump cache (32-bit code: as from a
 	 * link), the return cache: */
 	const uint8_t *entry, *entry_fpu, *entry_lookup, *entry_return;
+	/* 64-bit loops: behind what comes first, with these registers at T_LOOP. */
+	const uint8_t *entry_loop;
+	uint8_t naway, away[BT_AWAY];
 	uint32_t *counter;	/* writable mapping */
 	struct bt_callout *insn;	/* --verify, owned: all of them, npure translated ones first */
 	uint64_t called;		/* the instructions that are callouts */

@@ -397,6 +397,70 @@ static void put_usual(void)
 	}
 }
 
+/* op reg, [base + disp8] or [base + index * scale + disp8] */
+static void put_access(const uint8_t *op, unsigned n, unsigned reg, unsigned base, unsigned index)
+{
+	bool indexed = index != X86_RSP;
+
+	put8(0x48 | (reg >> 3) << 2 | (indexed ? index >> 3 : 0) << 1 | base >> 3);
+	put(op, n);
+	if (indexed || (base & 7) == 4) {
+		put8(0x44 | (reg & 7) << 3);
+		put8(below(4) << 6 | (index & 7) << 3 | (base & 7));
+	} else {
+		put8(0x40 | (reg & 7) << 3 | (base & 7));
+	}
+	put8((uint8_t)rnd());
+}
+
+static unsigned loop_reg(void)
+{
+	unsigned reg = below(16);
+
+	return reg == X86_RSP || reg == X86_RCX ? X86_RBX : reg;
+}
+
+/* A loop that is one unit, with pointers that move. */
+static void put_loop(void)
+{
+	static const uint8_t load[][2] = { { 0x8b }, { 0x03 }, { 0x33 }, { 0x3b }, { 0x0f, 0xb6 },
+					   { 0x0f, 0x10 }, { 0x63 } };
+	static const uint8_t store[][2] = { { 0x89 }, { 0x01 }, { 0x88 }, { 0x0f, 0x11 } };
+	unsigned ptr[3] = { loop_reg(), loop_reg(), loop_reg() }, n = 1 + below(6), top;
+
+	for (unsigned i = 0; i < 3; i++)
+		mov_ri(ptr[i], i < 2 || below(2) ? place() : below(64));
+	mov_ri(X86_RCX, 1 + (below(3) ? below(20) : below(600)));
+	top = now.len;
+	while (n--) {
+		unsigned p = ptr[below(2)], reg = loop_reg(), k = below(12);
+		const uint8_t *op = k < 4 ? load[below(7)] : store[below(4)];
+
+		if (reg == ptr[0] || reg == ptr[1])	/* no address that a window's slot shows elsewhere */
+			op = load[4], k = k < 4 ? k : 4;
+		if (k < 6) {
+			put_access(op, 1 + (op[0] == 0x0f), reg, p,
+				   below(4) || ptr[2] == X86_RSP ? X86_RSP : ptr[2]);
+		} else if (k < 8) {	/* add, sub */
+			put8(0x48 | p >> 3), put8(0x83), put8((below(2) ? 0xc0 : 0xe8) | (p & 7));
+			put8(below(2) ? 8 : (uint8_t)rnd());
+		} else if (k == 8) {	/* inc, dec */
+			put8(0x48 | p >> 3), put8(0xff), put8((below(2) ? 0xc0 : 0xc8) | (p & 7));
+		} else if (k == 9) {	/* movzx the index, byte */
+			put8(0x40 | (ptr[2] >> 3) << 2 | reg >> 3), put8(0x0f), put8(0xb6);
+			put8(0xc0 | (ptr[2] & 7) << 3 | (reg & 7));
+		} else if (k == 10) {	/* mov */
+			put8(0x48 | (reg >> 3) << 2 | ptr[2] >> 3), put8(0x89);
+			put8(0xc0 | (reg & 7) << 3 | (ptr[2] & 7));
+		} else {		/* lea p, [p + n] */
+			put8(0x48 | (p >> 3) << 2 | p >> 3), put8(0x8d);
+			put8(0x84 | (p & 7) << 3), put8(0x20 | (p & 7)), put32(below(5000));
+		}
+	}
+	put8(0x48), put8(0xff), put8(0xc9);			/* dec rcx */
+	put8(0x0f), put8(0x85), put32(top - (now.len + 4));	/* jnz top */
+}
+
 /* An entry of the PML4 that led nowhere begins to: what is read there is not what other
  * addresses of the same slot of a window show. */
 static void put_entry(void)
@@ -435,7 +499,13 @@ static void code_make(void)
 				put_iret(i);
 			break;
 		case 1: put_flags(); break;
-		case 2: case 3: put_usual(); break;
+		case 2:
+			if (below(4))
+				put_usual();
+			else
+				put_loop();
+			break;
+		case 3: put_usual(); break;
 		case 4:
 			if (below(4))
 				put_usual();
