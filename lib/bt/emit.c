@@ -241,7 +241,8 @@ static void put_modrm(struct emit *e, const struct x86_insn *in,
 static void put_vex(struct emit *e, const struct x86_insn *in, enum emit_form form)
 {
 	bool b = form == EMIT_HOST || form == EMIT_WINDOW_R8, x = form == EMIT_HOST;
-	unsigned w = in->rex & 8 ? 0x80 : 0;
+	/* outside 64-bit code it does not make an operand larger */
+	unsigned w = in->rex & 8 && !x86_w_is_gpr_size(in) ? 0x80 : 0;
 
 	e8(e, 0xc4);
 	e8(e, (uint8_t)(0x80 | (x ? 0 : 0x40) | (b ? 0 : 0x20) | in->map));

@@ -68,17 +68,6 @@ static bool has_gpr(const struct x86_insn *in)
 					   in->opcode >= 0x60 && in->opcode <= 0x63);
 }
 
-/* Opcodes whose W is the size of a general register (also an implied one) or of
- * its memory form. */
-static bool w_is_gpr_size(const struct x86_insn *in)
-{
-	if (in->map == 1)
-		return in->opcode == 0x2a || in->opcode == 0x2c || in->opcode == 0x2d ||
-		       in->opcode == 0x6e || in->opcode == 0x7e;
-	return in->map == 3 && (in->opcode == 0x16 || in->opcode == 0x22 ||
-				in->opcode == 0x60 || in->opcode == 0x61);
-}
-
 /* Register forms whose general register is modrm.reg; elsewhere it is rm. */
 static bool gpr_is_reg(const struct x86_insn *in)
 {
@@ -100,7 +89,7 @@ static struct form form_of(const struct x86_insn *in)
 		.imm = { (uint8_t)in->imm, (uint8_t)in->imm2 },
 	};
 
-	if (in->mode != 64 && w_is_gpr_size(in))
+	if (in->mode != 64 && x86_w_is_gpr_size(in))
 		f.rex &= 7;
 	/* A register in the immediate: outside 64-bit code there are eight. */
 	if (in->mode != 64 && f.vex && in->map == 3 && in->opcode >= 0x4a && in->opcode <= 0x4c)

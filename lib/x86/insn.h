@@ -191,4 +191,14 @@ static inline bool x86_has_mmx(const struct x86_insn *in)
 			return true;
 	return in->unit == X86_U_MMX;
 }
+/* Vector opcodes whose W is the size of a general register (also an implied one) or of
+ * its memory form. */
+static inline bool x86_w_is_gpr_size(const struct x86_insn *in)
+{
+	if (in->map == 1)
+		return in->opcode == 0x2a || in->opcode == 0x2c || in->opcode == 0x2d ||
+		       in->opcode == 0x6e || in->opcode == 0x7e;
+	return in->map == 3 && (in->opcode == 0x16 || in->opcode == 0x22 ||
+				in->opcode == 0x60 || in->opcode == 0x61);
+}
 #endif
