@@ -146,7 +146,7 @@ static void tidy(uint8_t *to, const struct x86_insn *in, const uint8_t *b)
 			to[n++] = prefix[k].byte;
 	while (memchr("\x26\x2e\x36\x3e\x64\x65\x66\xf0\xf2\xf3", b[i], 10))
 		i++;
-	memcpy(to + n, b + i, X86_INSN_MAX - n);
+	memcpy(to + n, b + i, X86_INSN_MAX - (n > i ? n : i));
 }
 
 /* What these forms are for: gen_same(). */

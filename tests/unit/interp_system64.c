@@ -263,7 +263,10 @@ static void syscall_vendors(void)
 		rig_long(i ? 0 : 3);
 		rig_seg(X86_CS, i ? SEL_CODE0 : SEL_CODE3, i ? 0 : 3, 11);
 		x86_cpu_update_mode(c);
-		FAULTS("Intel: compatibility mode", i ? "\x0f\x07" : "\x0f\x05", X86_EXC_UD, -1);
+		if (i)
+			FAULTS("Intel: SYSRET in compatibility mode", "\x0f\x07", X86_EXC_UD, -1);
+		else
+			FAULTS("Intel: SYSCALL in compatibility mode", "\x0f\x05", X86_EXC_UD, -1);
 	}
 	vm->model.amd = true;
 	rig_long(0);
