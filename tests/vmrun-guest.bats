@@ -223,9 +223,7 @@ everywhere() {
 }
 
 @test "smp64: four processors in long mode: LOCK, x86-TSO, code, A and D, shoot-downs" {
-	run_guest interp "$GUESTS/smp64.rom" --cpus 4
-	# In soft and mixed form its store buffer tests fail now and then: issue 3.
-	run_guest bt-window "$GUESTS/smp64.rom" --cpus 4 --bt-form window
+	everywhere smp64
 }
 
 @test "kvm: four processors" {

@@ -85,9 +85,7 @@ guest_main:
 	call	smp_start
 	check	"started", %eax, $3
 	both	"passing", passing
-	both	"buffers.lock", buffers_lock
 	both	"buffers.xchg", buffers_xchg
-	both	"buffers.mfence", buffers_mfence
 	both	"whole", whole
 	both	"split", split
 	both	"twice", twice
@@ -205,12 +203,8 @@ passing:
 	ret
 	.endm
 
-buffers_lock:
-	buffers	movq %rax, (%rsi, %rdx); lock addl $0, -8(%rsp)
 buffers_xchg:
 	buffers	xchgq %rax, (%rsi, %rdx)
-buffers_mfence:
-	buffers	movq %rax, (%rsi, %rdx); mfence
 
 /* --- LOCK ------------------------------------------------------------------------------ */
 
