@@ -85,7 +85,9 @@ guest_main:
 	call	smp_start
 	check	"started", %eax, $3
 	both	"passing", passing
+	both	"buffers.lock", buffers_lock
 	both	"buffers.xchg", buffers_xchg
+	both	"buffers.mfence", buffers_mfence
 	both	"whole", whole
 	both	"split", split
 	both	"twice", twice
@@ -173,7 +175,7 @@ passing:
 
 	/* Store buffers: both store, then, behind a fence, load what the other stored:
 	 * not both may find 0. */
-	.macro	buffers fence:vararg
+	.macro	buffers fence
 	call	litmus_begin
 	movl	$BATCHES, %r12d
 1:	call	litmus_clear
@@ -203,8 +205,12 @@ passing:
 	ret
 	.endm
 
+buffers_lock:
+	buffers	"movq %rax, (%rsi, %rdx); lock addl $0, -8(%rsp)"
 buffers_xchg:
-	buffers	xchgq %rax, (%rsi, %rdx)
+	buffers	"xchgq %rax, (%rsi, %rdx)"
+buffers_mfence:
+	buffers	"movq %rax, (%rsi, %rdx); mfence"
 
 /* --- LOCK ------------------------------------------------------------------------------ */
 
