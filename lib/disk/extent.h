@@ -1,0 +1,125 @@
+#ifndef DISK_EXTENT_H
+#define DISK_EXTENT_H
+/*
+ * One extent of a virtual disk: a format on a backend.  A format answers where a
+ * range lies and finds room for new grains; data are moved by those above it
+ * (disk/disk.h), straight from and to the backend.  So a format is metadata only, its
+ * calls are short, and one data path serves all.
+ *
+ * Offsets and lengths are bytes from the extent's start, multiples of SECTOR.
+ * Calls for one extent are made one at a time (the disk's lock).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "disk/file.h"
+
+enum disk_kind {
+	DISK_ABSENT,		/* not here: the parent's, or zeros without one */
+	DISK_ZERO,		/* zeros, whatever the parent holds */
+	DISK_DATA,		/* bytes in a file */
+	DISK_PACKED,		/* inside a compressed grain: ask unpack() */
+	DISK_REFUSED,		/* NOACCESS: reading and writing fail */
+};
+
+struct disk_run {
+	enum disk_kind kind;
+	uint64_t len;		/* bytes for which this holds, at least SECTOR */
+	struct disk_file *file;	/* DISK_DATA: where */
+	uint64_t off;
+};
+
+struct extent;
+struct extent_check;
+
+/* An absent hook: the format cannot do that (-ENOTSUP, -EROFS for alloc). */
+struct extent_ops {
+	const char *name;	/* as extent lines of descriptors spell it */
+	/*
+	 * Where is off?  len is a hint how far to look; run->len <= len.  Neighbouring
+	 * grains that lie one behind the other are one run.
+	 */
+	int (*map)(struct extent *x, uint64_t off, uint64_t len, struct disk_run *run,
+		   struct err *e);
+	/* Uncompress the grain at off (a multiple of grain) into buf (grain bytes). */
+	int (*unpack)(struct extent *x, uint64_t off, void *buf, struct err *e);
+	/*
+	 * Find room for up to len bytes of grains at off, both multiples of grain.
+	 * run says where and for how many (DISK_DATA); nothing is mapped yet.  The room
+	 * is not used again before it is committed or the extent is closed.
+	 */
+	int (*alloc)(struct extent *x, uint64_t off, uint64_t len, struct disk_run *run,
+		     struct err *e);
+	/*
+	 * The room has its data: map() answers it from now on.  On disk that is so
+	 * after flush(), which first makes the data durable.
+	 */
+	int (*commit)(struct extent *x, uint64_t off, const struct disk_run *run,
+		      struct err *e);
+	/*
+	 * Make whole grains ZERO (absent = false) or ABSENT (true), giving their room
+	 * back where the format can.  On disk after flush().
+	 */
+	int (*drop)(struct extent *x, uint64_t off, uint64_t len, bool absent,
+		    struct err *e);
+	/* All that was committed is durable, in the order that the format's file
+	 * states; data written to runs of this extent are, too. */
+	int (*flush)(struct extent *x, struct err *e);
+	/* Grow (or shrink) to bytes.  On disk after return. */
+	int (*resize)(struct extent *x, uint64_t bytes, struct err *e);
+	/*
+	 * Look for damage: says each finding to report(), with the words that the user
+	 * sees; mends what it can if repair.  0, or -errno when it cannot even look.
+	 */
+	int (*check)(struct extent *x, const struct extent_check *c, struct err *e);
+	/* Flush must have been called; without it what was not flushed is lost. */
+	void (*close)(struct extent *x);
+};
+
+/* What an extent's check found: kinds are what `vmdk check --json` prints. */
+struct extent_check {
+	bool repair;
+	void *ptr;
+	/* repaired: it was mended just now.  leak: harmless, only room is lost. */
+	void (*report)(void *ptr, const char *kind, bool leak, bool repaired,
+		       const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+};
+
+struct extent {
+	const struct extent_ops *ops;
+	struct disk_file *file;	/* owned; NULL: none (ZERO, NOACCESS) */
+	uint64_t size;		/* bytes of the disk that this extent holds */
+	uint64_t grain;		/* bytes that are mapped as one; SECTOR for flat ones */
+	bool writable;
+	bool thin;		/* drop() may punch holes into a flat file */
+};
+
+struct extent_params {
+	uint64_t size;		/* bytes, as the descriptor says; 0: the file's own */
+	uint64_t off;		/* bytes: where a flat extent begins in its file */
+	bool writable;
+	bool thin;
+};
+
+/*
+ * Openers.  On success the extent owns f; on failure the caller still does.
+ * Returns 0, -EBADMSG: damaged (the message names the field), -ENOTSUP: a version or
+ * flag that is not done here, ...
+ */
+int flat_open(struct extent **x, struct disk_file *f, const struct extent_params *p,
+	      struct err *e);
+int zero_open(struct extent **x, const struct extent_params *p, struct err *e);
+int noaccess_open(struct extent **x, const struct extent_params *p, struct err *e);
+int sparse_open(struct extent **x, struct disk_file *f, const struct extent_params *p,
+		struct err *e);		/* hosted sparse and streamOptimized */
+int cowd_open(struct extent **x, struct disk_file *f, const struct extent_params *p,
+	      struct err *e);
+int sesparse_open(struct extent **x, struct disk_file *f, const struct extent_params *p,
+		  struct err *e);
+
+/* Flush nothing, give all back.  NULL is fine. */
+void extent_close(struct extent *x);
+
+#endif

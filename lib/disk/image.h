@@ -1,0 +1,71 @@
+#ifndef DISK_IMAGE_H
+#define DISK_IMAGE_H
+/*
+ * One layer of a chain: a descriptor (or none, for raw files) and its extents as one
+ * range of bytes.  Where its metadata are changed the disk's lock is held.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "disk/desc.h"
+#include "disk/extent.h"
+
+struct disk_opts {
+	bool write;		/* the top layer; parents are always read only */
+	bool no_parent;		/* this layer alone: parents are not opened */
+	bool no_lock;		/* the caller holds the lock, or reads only and does not care */
+	bool allow_outside;	/* paths may lead out of the descriptor's folder */
+	bool raw;		/* the file is raw whatever it begins with */
+	bool lazy;		/* a parent that is missing or does not fit is said in
+				 * image->broken, not an error (check, info, chain --fix) */
+	const struct disk_backend *const *backends;	/* NULL: files only */
+	struct disk_file *file;	/* instead of opening path by name; owned on success */
+};
+
+struct image {
+	char *path;		/* of the descriptor, or of the only file */
+	struct desc *desc;	/* NULL: raw */
+	struct extent **ext;	/* one an extent line, in order */
+	uint64_t *start;	/* next + 1 values: ext[i] holds bytes start[i].. */
+	size_t next;
+	uint64_t size;		/* bytes */
+	uint64_t grain;		/* the smallest of its extents' grains */
+	bool embedded;		/* the descriptor lies inside the sparse file */
+	bool writable;
+	bool cid_changed;	/* written to since it was opened: has a new CID */
+	struct disk_lock *lock;	/* NULL: none */
+};
+
+/*
+ * Open one layer; o->no_parent is implied.
+ * Returns    0; -ENOENT, -EACCES, ...: the message names the file; -EBADMSG: damaged;
+ *            -ENOTSUP; -EPERM: a path that leads outside; -EBUSY: locked, the message
+ *            names the holder
+ */
+int image_open(struct image **im, const char *path, const struct disk_opts *o,
+	       struct err *e);
+void image_close(struct image *im);	/* NULL is fine; what is not flushed is lost */
+
+/* As the hooks of extents, over all of them; runs end where an extent ends. */
+int image_map(struct image *im, uint64_t off, uint64_t len, struct disk_run *run,
+	      struct err *e);
+/* The extent that holds byte off, and the offset in it. */
+struct extent *image_extent(const struct image *im, uint64_t off, uint64_t *in);
+int image_flush(struct image *im, struct err *e);
+
+/* Before the first write since it was opened: give the descriptor a new CID. */
+int image_touch(struct image *im, struct err *e);
+
+/* Write desc back, in place (embedded) or by file_replace(). */
+int image_save_desc(struct image *im, struct err *e);
+
+/*
+ * The path of a file that a descriptor names: beside the descriptor.
+ *
+ * Returns    0 and *out, which the caller frees; -EPERM: absolute, with "..", or a
+ *            symbolic link, unless outside is set; -EINVAL: empty or with a newline
+ */
+int image_beside(char **out, const char *descriptor, const char *name, bool outside,
+		 struct err *e);
+#endif
