@@ -20,15 +20,15 @@ enum disk_kind {
 	DISK_ABSENT,		/* not here: the parent's, or zeros without one */
 	DISK_ZERO,		/* zeros, whatever the parent holds */
 	DISK_DATA,		/* bytes in a file */
-	DISK_PACKED,		/* inside a compressed grain: ask unpack() */
+	DISK_PACKED,		/* inside one compressed grain: ask unpack() */
 	DISK_REFUSED,		/* NOACCESS: reading and writing fail */
 };
 
 struct disk_run {
 	enum disk_kind kind;
 	uint64_t len;		/* bytes for which this holds, at least SECTOR */
-	struct disk_file *file;	/* DISK_DATA: where */
-	uint64_t off;
+	struct disk_file *file;	/* DISK_DATA: where.  DISK_PACKED: of the packed grain */
+	uint64_t off;		/* a multiple of SECTOR */
 };
 
 struct extent;
@@ -43,8 +43,13 @@ struct extent_ops {
 	 */
 	int (*map)(struct extent *x, uint64_t off, uint64_t len, struct disk_run *run,
 		   struct err *e);
-	/* Uncompress the grain at off (a multiple of grain) into buf (grain bytes). */
-	int (*unpack)(struct extent *x, uint64_t off, void *buf, struct err *e);
+	/*
+	 * Uncompress one grain into buf (grain bytes); run is a DISK_PACKED one of
+	 * map().  The only hook that several threads call at once, and while others
+	 * run: it may use ops, file, size and grain, but no tables.
+	 */
+	int (*unpack)(struct extent *x, const struct disk_run *run, void *buf,
+		      struct err *e);
 	/*
 	 * Find room for up to len bytes of grains at off, both multiples of grain.
 	 * run says where and for how many (DISK_DATA); nothing is mapped yet.  The room
@@ -67,6 +72,9 @@ struct extent_ops {
 	/* All that was committed is durable, in the order that the format's file
 	 * states; data written to runs of this extent are, too. */
 	int (*flush)(struct extent *x, struct err *e);
+	/* Would flush() write anything?  If not it is not called: a sync of the file,
+	 * for its data, is enough.  Absent: never. */
+	bool (*dirty)(const struct extent *x);
 	/* Grow (or shrink) to bytes.  On disk after return. */
 	int (*resize)(struct extent *x, uint64_t bytes, struct err *e);
 	/*
@@ -87,11 +95,14 @@ struct extent_check {
 		       const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 };
 
+#define DISK_GRAIN_MAX (32u << 20)
+
 struct extent {
 	const struct extent_ops *ops;
 	struct disk_file *file;	/* owned; NULL: none (ZERO, NOACCESS) */
 	uint64_t size;		/* bytes of the disk that this extent holds */
-	uint64_t grain;		/* bytes that are mapped as one; SECTOR for flat ones */
+	uint64_t grain;		/* bytes that are mapped as one: a power of two, SECTOR
+				 * (flat ones) to DISK_GRAIN_MAX */
 	bool writable;
 	bool thin;		/* drop() may punch holes into a flat file */
 };
@@ -101,7 +112,9 @@ struct extent_params {
 	uint64_t off;		/* bytes: where a flat extent begins in its file */
 	bool writable;
 	bool thin;
+	uint64_t cache;		/* bytes of tables to keep in memory; 0: EXTENT_CACHE */
 };
+#define EXTENT_CACHE (8u << 20)
 
 /*
  * Openers.  On success the extent owns f; on failure the caller still does.

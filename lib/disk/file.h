@@ -23,6 +23,7 @@ struct disk_file;
 enum file_flags {
 	FILE_WRITE = 1,		/* else read only */
 	FILE_CREATE = 2,	/* new; -EEXIST when there is one */
+	FILE_PLAIN = 4,		/* -EPERM for a symbolic link or a device */
 };
 
 /* An absent hook answers -ENOTSUP (or, where it says so, what it says). */
@@ -93,7 +94,8 @@ int file_writev(struct disk_file *f, const struct iovec *iov, int n, uint64_t of
 int file_sync(struct disk_file *f, struct err *e);
 int file_resize(struct disk_file *f, uint64_t size, struct err *e);
 
-/* Make a range read as zeros; give its room back if the backend can, else write. */
+/* Make a range read as zeros (what lies behind the end is left out); give its room
+ * back if the backend can, else write. */
 int file_punch(struct disk_file *f, uint64_t off, uint64_t len, struct err *e);
 
 /* Make a range read as zeros, with room of its own (as eagerzeroedthick wants). */

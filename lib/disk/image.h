@@ -25,7 +25,7 @@ struct disk_opts {
 
 struct image {
 	char *path;		/* of the descriptor, or of the only file */
-	struct desc *desc;	/* NULL: raw */
+	struct desc *desc;	/* NULL: raw, or an extent's file without its descriptor */
 	struct extent **ext;	/* one an extent line, in order */
 	uint64_t *start;	/* next + 1 values: ext[i] holds bytes start[i].. */
 	size_t next;
@@ -35,6 +35,8 @@ struct image {
 	bool writable;
 	bool cid_changed;	/* written to since it was opened: has a new CID */
 	struct disk_lock *lock;	/* NULL: none */
+	char *broken;		/* with lazy: why its parent was not opened; else NULL */
+	uint64_t dev, ino;	/* of the file at path: is it the same? (0: not a file) */
 };
 
 /*
