@@ -18,7 +18,7 @@ R_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes
 	$(if $(WERROR),-Werror) $(if $(SAN),-fsanitize=address$(comma)undefined \
 	-fno-omit-frame-pointer -fno-sanitize=alignment -fno-sanitize-recover=undefined)
 comma := ,
-LDLIBS = -lcapstone -lpthread
+LDLIBS = -Wl,--as-needed -lcapstone -ldeflate -lisal -lpthread
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 

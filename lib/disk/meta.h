@@ -34,7 +34,8 @@ void *meta_get(struct meta *m, uint64_t off, bool fresh, struct err *e);
 /*
  * The block at off, got before, was changed.
  * level      blocks of level 0 are durable before those of level 1 are written, and
- *            so on: what is pointed to has a lower level than the pointer
+ *            so on: what is pointed to has a lower level than the pointer.  Of
+ *            several levels since the last flush the highest counts
  */
 void meta_dirty(struct meta *m, uint64_t off, unsigned level);
 #define META_LEVELS 4
