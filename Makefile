@@ -18,7 +18,12 @@ R_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes
 	$(if $(WERROR),-Werror) $(if $(SAN),-fsanitize=address$(comma)undefined \
 	-fno-omit-frame-pointer -fno-sanitize=alignment -fno-sanitize-recover=undefined)
 comma := ,
-LDLIBS = -Wl,--as-needed -lcapstone -ldeflate -lisal -lpthread
+# What each command links besides libring1.a; test programs link all of it.
+LIBS_disk = -ldeflate -lisal
+LIBS_vmrun = -lcapstone $(LIBS_disk)
+LIBS_vmdk = -ljansson $(LIBS_disk)
+LDLIBS = -Wl,--as-needed
+LIBS_ALL = $(LDLIBS) $(LIBS_vmrun) $(LIBS_vmdk) -lpthread
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 
@@ -49,13 +54,13 @@ define CMD_RULE
 CMD_O_$(1) := $$(patsubst %.c,$$(BUILD)/%.o,$$(sort $$(wildcard cmd/$(1)/*.c)))
 $$(BIN)/$(1): $$(CMD_O_$(1)) $$(LIB)
 	@mkdir -p $$(@D)
-	$$(call say,LD,$$@)$$(CC) $$(R_CFLAGS) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(CMD_O_$(1)) $$(LIB) $$(LDLIBS)
+	$$(call say,LD,$$@)$$(CC) $$(R_CFLAGS) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(CMD_O_$(1)) $$(LIB) $$(LDLIBS) $$(LIBS_$(1)) -lpthread
 endef
 $(foreach c,$(CMDS),$(eval $(call CMD_RULE,$(c))))
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(CPPFLAGS) -Itests/unit $(R_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+	$(call say,LD,$@)$(CC) $(CPPFLAGS) -Itests/unit $(R_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS_ALL)
 
 unit: $(UNIT)
 

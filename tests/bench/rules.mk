@@ -19,11 +19,11 @@ $(BUILD)/bench/stamp: tests/bench/stamp.c
 
 $(BUILD)/bench/decode: tests/bench/decode.c tests/unit/x86_code.h $(LIB)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(CPPFLAGS) -Itests/unit $(R_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+	$(call say,LD,$@)$(CC) $(CPPFLAGS) -Itests/unit $(R_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS_ALL)
 
 $(BUILD)/bench/interp: tests/bench/interp.c $(LIB)
 	@mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(CPPFLAGS) $(R_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+	$(call say,LD,$@)$(CC) $(CPPFLAGS) $(R_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS_ALL)
 
 bench-tools: $(BENCH)
 
