@@ -63,9 +63,15 @@ struct extent_ops {
 	 */
 	int (*commit)(struct extent *x, uint64_t off, const struct disk_run *run,
 		      struct err *e);
+	/* Or it has not: the data could not be written.  The room is free again.
+	 * Absent: it stays unused until the extent is closed. */
+	void (*cancel)(struct extent *x, const struct disk_run *run);
 	/*
 	 * Make whole grains ZERO (absent = false) or ABSENT (true), giving their room
-	 * back where the format can.  On disk after flush().
+	 * back where the format can.  On disk after flush(); until then the room is not
+	 * used again.  A read that was mapped before may find other data there once
+	 * flush() has returned: who reads without the lock must not let flush() overtake.
+	 * len may end with the extent, inside a grain.
 	 */
 	int (*drop)(struct extent *x, uint64_t off, uint64_t len, bool absent,
 		    struct err *e);
@@ -113,6 +119,8 @@ struct extent_params {
 	bool writable;
 	bool thin;
 	uint64_t cache;		/* bytes of tables to keep in memory; 0: EXTENT_CACHE */
+	bool mend;		/* for check(): open even what is not fit for use and what
+				 * check() can mend, such as a journal of unknown content */
 };
 #define EXTENT_CACHE (8u << 20)
 
