@@ -12,8 +12,9 @@
 
 #include "base/err.h"
 
-#define DESC_MAX	(1u << 20)	/* bytes of a descriptor file */
+#define DESC_MAX	(8u << 20)	/* bytes of a descriptor file */
 #define DESC_EXTENTS	65536u		/* extents of one disk (62 TB in 2 GB pieces: 31,744) */
+#define DESC_LINES	(DESC_EXTENTS + 16384u)
 #define CID_NONE	UINT32_MAX	/* parentCID of a disk without a parent */
 
 enum desc_access { DESC_RW, DESC_RDONLY, DESC_NOACCESS };
@@ -74,7 +75,7 @@ int desc_set(struct desc *d, const char *key, const char *value, struct err *e);
 /* Change, add (at nextents) or remove (x NULL) extent number i.  x is copied. */
 int desc_set_extent(struct desc *d, size_t i, const struct desc_extent *x, struct err *e);
 
-/* A new content id: any but CID_NONE, 0xfffffffe and the present one. */
+/* A new content id: any but 0, CID_NONE, 0xfffffffe and the present one (d may be NULL). */
 uint32_t desc_new_cid(const struct desc *d);
 
 /* Does text begin as a descriptor ("# Disk DescriptorFile", comments allowed)? */
