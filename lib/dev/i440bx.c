@@ -36,5 +36,7 @@ struct i440bx *i440bx_new(struct vm *vm, struct pci *pci, struct err *e)
 
 void i440bx_free(struct i440bx *b)
 {
+	if (b)
+		pci_fn_done(&b->fn);
 	free(b);
 }

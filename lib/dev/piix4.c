@@ -17,7 +17,50 @@ struct piix4 {
 	struct vm *vm;
 	struct pci_fn isa, pm;
 	uint8_t rc;
+	uint8_t pirqs;		/* that are asserted, a bit each */
+	uint16_t irqs;		/* ISA interrupts that we assert */
 };
+
+/* --- the interrupt router ----------------------------------------------------------- */
+
+/* Interrupts that PIRQs can be routed to: not those of the board's own chips. */
+#define ROUTABLE	0xdef8u
+#define NOT_ROUTED	0x80
+
+/* Assert what the asserted PIRQs are routed to, and nothing else. */
+static void route_irqs(struct piix4 *p)
+{
+	uint16_t irqs = 0, changed;
+
+	for (unsigned i = 0; i < PCI_PINS; i++) {
+		uint8_t r = p->isa.cfg[PIRQRC + i];
+
+		if (p->pirqs >> i & 1 && !(r & NOT_ROUTED))
+			irqs |= (uint16_t)(1u << (r & 15) & ROUTABLE);
+	}
+	changed = irqs ^ p->irqs;
+	p->irqs = irqs;
+	for (unsigned n = 0; n < 16; n++)
+		if (changed >> n & 1)
+			irq_set(&p->vm->irq, n, irqs >> n & 1);
+}
+
+static void pirq_set(void *ptr, unsigned pirq, bool level)
+{
+	struct piix4 *p = ptr;
+
+	p->pirqs = (uint8_t)((p->pirqs & ~(1u << pirq)) | (unsigned)level << pirq);
+	irq_set(&p->vm->irq, PIIX4_PIRQ_GSI + pirq, level);
+	route_irqs(p);
+}
+
+static void isa_written(void *ptr, unsigned off, unsigned len)
+{
+	if (off < PIRQRC + PCI_PINS && off + len > PIRQRC)
+		route_irqs(ptr);
+}
+
+/* --- reset -------------------------------------------------------------------------- */
 
 static uint8_t rc_read(void *ptr)
 {
@@ -41,6 +84,7 @@ static void rc_write(void *ptr, uint8_t val)
 void piix4_reset(struct piix4 *p)
 {
 	p->rc = 0;
+	route_irqs(p);	/* as the bus has put the registers back */
 }
 
 static void init_isa(struct pci_fn *f)
@@ -83,17 +127,24 @@ struct piix4 *piix4_new(struct vm *vm, struct pci *pci, uint16_t pm_base,
 	}
 	p->vm = vm;
 	init_isa(&p->isa);
+	p->isa.written = isa_written;
+	p->isa.ptr = p;
 	init_pm(&p->pm, pm_base);
 	if (pci_add(pci, PCI_DEVFN(PIIX4_SLOT, 0), &p->isa, e) ||
 	    pci_add(pci, PCI_DEVFN(PIIX4_SLOT, 3), &p->pm, e)) {
-		free(p);
+		piix4_free(p);
 		return NULL;
 	}
 	pci_set_cf9(pci, rc_read, rc_write, p);
+	pci_set_router(pci, pirq_set, p);
 	return p;
 }
 
 void piix4_free(struct piix4 *p)
 {
+	if (!p)
+		return;
+	pci_fn_done(&p->isa);
+	pci_fn_done(&p->pm);
 	free(p);
 }

@@ -11,9 +11,10 @@
 
 #define PIIX4_SLOT	7
 
-/* What firmware routes PIRQA..D to, for kernels that run the 8259. */
-#define PIIX4_PIRQ_IRQS	{ 11, 10, 11, 10 }
-/* The IOAPIC pins that PIRQA..D drive. */
+/* What firmware routes PIRQA..D to, for kernels that run the 8259: SeaBIOS's choice. */
+#define PIIX4_PIRQ_IRQS	{ 10, 10, 11, 11 }
+/* The IOAPIC pins that PIRQA..D drive; where they are routed to drive theirs as well,
+ * as the MP table that SeaBIOS makes says. */
 #define PIIX4_PIRQ_GSI	16
 
 struct piix4;

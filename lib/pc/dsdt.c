@@ -8,10 +8,9 @@
 #include "vmm/mem.h"
 
 #define PCI_SLOTS	32
-#define PCI_PINS	4
 #define PCI_HOLE_END	0xfebfffffu
 
-/* _PRT: slots rotate their pins over PIRQA..D, as on every PC board. */
+/* _PRT: slots rotate their pins over PIRQA..D. */
 static void prt(struct aml *a, const char *name, bool apic)
 {
 	static const uint8_t irq[PCI_PINS] = PIIX4_PIRQ_IRQS;
@@ -20,7 +19,7 @@ static void prt(struct aml *a, const char *name, bool apic)
 	aml_package(a, (PCI_SLOTS - 1) * PCI_PINS);
 	for (unsigned slot = 1; slot < PCI_SLOTS; slot++) {
 		for (unsigned pin = 0; pin < PCI_PINS; pin++) {
-			unsigned pirq = (slot + pin) % PCI_PINS;
+			unsigned pirq = pci_pirq(slot, pin + 1);
 
 			aml_package(a, 4);
 			aml_int(a, slot << 16 | 0xffff);

@@ -80,7 +80,7 @@ static void add_interrupts(struct mp *m, uint8_t ioapic)
 	for (uint8_t pin = 0; pin < 4; pin++)
 		add_int(m, MP_IOINT, INT, ACTIVE_HIGH_LEVEL, BUS_PCI,
 			(uint8_t)(PIIX4_SLOT << 2 | pin), ioapic,
-			(uint8_t)(PIIX4_PIRQ_GSI + (PIIX4_SLOT + pin) % 4));
+			(uint8_t)(PIIX4_PIRQ_GSI + pci_pirq(PIIX4_SLOT, pin + 1u)));
 	add_int(m, MP_LINT, EXTINT, CONFORMING, BUS_ISA, 0, ALL_APICS, 0);
 	add_int(m, MP_LINT, NMI, CONFORMING, BUS_ISA, 0, ALL_APICS, 1);
 }

@@ -52,9 +52,9 @@ static void test_write(void)
 {
 	cfg_write(7, 0, 0, 0x12345678, 4);
 	check(cfg_read(7, 0, 0, 4) == 0x71108086, "identification stays");
-	check(cfg_read(7, 0, 0x60, 4) == 0x0a0b0a0b, "router %08x", cfg_read(7, 0, 0x60, 4));
+	check(cfg_read(7, 0, 0x60, 4) == 0x0b0b0a0a, "router %08x", cfg_read(7, 0, 0x60, 4));
 	cfg_write(7, 0, 0x61, 0xff, 1);
-	check(cfg_read(7, 0, 0x60, 4) == 0x0a0b8f0b, "a byte, masked");
+	check(cfg_read(7, 0, 0x60, 4) == 0x0b0b8f0a, "a byte, masked");
 	cfg_write(7, 0, 0x3c, 5, 1);
 	check(cfg_read(7, 0, 0x3c, 1) == 5, "interrupt line");
 	bus_pio_write(&vm.bus, 0xcf8, 0, 1);
