@@ -1,6 +1,7 @@
 /* The engine: its life, and the hooks through which others tell it of changes. */
 #include "bt/bt.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -23,9 +24,11 @@ static void on_write(void *ptr, uint64_t gpa, uint64_t len)
 {
 	struct bt *bt = ptr;
 	struct mem *m = bt->vm->mem;
-	bool idle = interp_code_written(bt->vm, gpa, len);
 	uint64_t page;
+	bool idle;
 
+	assert(vm_may_tell(bt->vm));
+	idle = interp_code_written(bt->vm, gpa, len);
 	unit_written(bt, gpa, len);
 	page = mem_off(m, gpa);
 	if (page != UINT64_MAX && m->pflags[page >> PAGE_SHIFT] & MEM_PF_PT)

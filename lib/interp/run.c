@@ -8,6 +8,7 @@
  * go one by one through step_careful().
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -360,6 +361,7 @@ static void on_write(void *ptr, uint64_t gpa, uint64_t len)
 {
 	struct vm *vm = ptr;
 
+	assert(vm_may_tell(vm));
 	/* Page-table pages are not traced here, so CODE is the only reason. */
 	if (interp_code_written(vm, gpa, len))
 		for (uint64_t a = gpa & PAGE_MASK; a < gpa + len; a += PAGE_SIZE)

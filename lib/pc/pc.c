@@ -169,7 +169,8 @@ static void reset_vcpu(struct pc_thread *t, uint64_t tsc)
 	x86_cpu_reset(&v->cpu);
 	v->cpu.tsc_offset = -(int64_t)tsc;
 	tlb_flush(&v->tlb);
-	atomic_store(&v->req, VCPU_REQ_FLUSH);
+	/* A signal of the host's timer may have come since it last ran: look. */
+	atomic_store(&v->req, VCPU_REQ_FLUSH | VCPU_REQ_TIMER);
 	t->wait_sipi = v->id != 0;
 }
 

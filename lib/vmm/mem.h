@@ -104,6 +104,7 @@ void *mem_ptr(const struct mem *m, uint64_t gpa, uint64_t len);
 bool mem_read(const struct mem *m, uint64_t gpa, void *buf, uint64_t len);
 bool mem_write(struct mem *m, uint64_t gpa, const void *buf, uint64_t len);
 
-/* A store was made by other than translated code. */
+/* A store was made by other than translated code.  By a vCPU's thread, or while no vCPU
+ * runs: vmm/dma.h. */
 void mem_dirty(struct mem *m, uint64_t gpa, uint64_t len);
 #endif

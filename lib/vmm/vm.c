@@ -72,6 +72,16 @@ struct vcpu *vm_self(const struct vm *vm)
 	return NULL;
 }
 
+bool vm_may_tell(const struct vm *vm)
+{
+	pthread_t self = pthread_self();
+
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		if (pthread_equal(vm->vcpu[i]->thread, self))
+			return true;
+	return !others_in_guest(vm);
+}
+
 void vm_protect_page(struct vm *vm, uint64_t page, uint8_t flag)
 {
 	struct vcpu *self = vm_self(vm);

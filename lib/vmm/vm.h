@@ -212,6 +212,10 @@ int vm_barrier_init(struct err *e);	/* -ENOTSUP: the kernel has none */
 /* The vCPU whose thread this is; NULL: another thread. */
 struct vcpu *vm_self(const struct vm *vm);
 
+/* May this thread call mem_dirty()?  A vCPU's may, others while no vCPU runs: see
+ * vmm/dma.h.  For assertions. */
+bool vm_may_tell(const struct vm *vm);
+
 /*
  * Set a flag (MEM_PF_CODE, MEM_PF_PT) of a page of the memfd; when this returns,
  * stores to it that were not told are in memory, and later ones will be told.  With
