@@ -184,6 +184,7 @@ int pc_reset(struct pc *pc, struct err *e)
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		reset_vcpu(&pc->thread[i], tsc);
 	devices_reset(pc);
+	vm_run_work(vm);
 	atomic_store(&vm->want_reset, false);
 	rc = load_reset(pc, e);
 	pthread_mutex_unlock(&vm->lock);

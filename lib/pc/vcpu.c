@@ -99,6 +99,8 @@ static void drop_timer(struct pc_thread *t)
 static void run_timers(struct vcpu *v)
 {
 	pthread_mutex_lock(&v->vm->lock);
+	if (!v->id)
+		vm_run_work(v->vm);
 	timerq_run(vcpu_timers(v), clock_ns());
 	pthread_mutex_unlock(&v->vm->lock);
 }

@@ -16,6 +16,7 @@
 #include "vmm/timer.h"
 #include "vmm/tlb.h"
 #include "vmm/trace.h"
+#include "vmm/work.h"
 #include "x86/cpu.h"
 #include "x86/cpuid.h"
 
@@ -27,7 +28,7 @@ enum vcpu_req {
 	VCPU_REQ_NMI = 2,
 	VCPU_REQ_INIT = 4,
 	VCPU_REQ_SIPI = 8,
-	VCPU_REQ_TIMER = 16,	/* run the vCPU's timer queue */
+	VCPU_REQ_TIMER = 16,	/* run the vCPU's timer queue; vCPU 0: deferred work */
 	VCPU_REQ_STOP = 32,	/* leave run() with VCPU_EXIT_STOP; stays set */
 	VCPU_REQ_FLUSH = 64,	/* memory layout changed: drop TLB and windows */
 	VCPU_REQ_PAUSE = 128,	/* another vCPU wants to be alone: vcpu_pause() */
@@ -150,6 +151,7 @@ struct vm {
 	struct irq irq;
 	struct timerq timers;	/* of devices, and of vCPU 0's local APIC */
 	pthread_mutex_t lock;	/* all devices */
+	_Atomic(struct vm_work *) work;	/* last deferred first */
 	/* vm_stop_others(): who is alone, and the lock of that. */
 	_Atomic(struct vcpu *) alone;
 	pthread_mutex_t alone_lock;
