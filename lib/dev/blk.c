@@ -1,0 +1,267 @@
+/*
+ * Block requests and the threads that do those that have to wait.
+ *
+ * A request's way: blk_submit() on a vCPU's thread -> queue -> a worker -> ended list ->
+ * vm_defer() -> done() on vCPU 0's thread.  b->lock protects the lists; everything else
+ * is vm->lock's.  A worker never takes vm->lock, so that who holds it may wait for one.
+ */
+#include "dev/blk.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WORKERS		4
+#define INLINE_MAX	(128u << 10)	/* longer ones leave the vCPU to go on */
+
+struct blk_list {
+	struct blk_req *first, **last;
+};
+
+struct blk {
+	struct vm *vm;
+	struct blk_params p;
+	uint64_t writes, flushed;	/* writes that have ended; of these are durable */
+	pthread_mutex_t lock;
+	pthread_cond_t work, idle;
+	struct blk_list queue, ended;
+	unsigned busy;		/* requests that a worker has, or is to have */
+	unsigned nthreads;
+	bool quit;
+	pthread_t thread[WORKERS];
+	struct vm_work tell;
+};
+
+static void list_init(struct blk_list *l)
+{
+	l->first = NULL;
+	l->last = &l->first;
+}
+
+static void list_put(struct blk_list *l, struct blk_req *r)
+{
+	r->next = NULL;
+	*l->last = r;
+	l->last = &r->next;
+}
+
+static struct blk_req *list_get(struct blk_list *l)
+{
+	struct blk_req *r = l->first;
+
+	if (r && !(l->first = r->next))
+		l->last = &l->first;
+	return r;
+}
+
+uint64_t blk_size(const struct blk *b)
+{
+	return b->p.size;
+}
+
+bool blk_readonly(const struct blk *b)
+{
+	return b->p.readonly;
+}
+
+const uint8_t *blk_uuid(const struct blk *b)
+{
+	return b->p.uuid;
+}
+
+/* --- workers ----------------------------------------------------------------- */
+
+static int perform(const struct blk *b, struct blk_req *r)
+{
+	const struct blk_ops *ops = b->p.ops;
+	int rc;
+
+	switch (r->op) {
+	case BLK_READ:
+		return ops->readv(b->p.ptr, r->iov, r->niov, r->off, &r->err);
+	case BLK_WRITE:
+		rc = ops->writev(b->p.ptr, r->iov, r->niov, r->off, &r->err);
+		return rc || !r->fua ? rc : ops->flush(b->p.ptr, &r->err);
+	case BLK_ZERO:
+	case BLK_UNMAP:
+		return ops->zero(b->p.ptr, r->off, r->len, r->op == BLK_UNMAP, &r->err);
+	case BLK_FLUSH:
+		return ops->flush(b->p.ptr, &r->err);
+	}
+	return -EINVAL;
+}
+
+static void *worker(void *ptr)
+{
+	struct blk *b = ptr;
+	struct blk_req *r;
+
+	pthread_mutex_lock(&b->lock);
+	for (;;) {
+		while (!(r = list_get(&b->queue)) && !b->quit)
+			pthread_cond_wait(&b->work, &b->lock);
+		if (!r)
+			break;
+		pthread_mutex_unlock(&b->lock);
+		r->rc = perform(b, r);
+		pthread_mutex_lock(&b->lock);
+		list_put(&b->ended, r);
+		vm_defer(b->vm, &b->tell);
+		if (!--b->busy)
+			pthread_cond_broadcast(&b->idle);
+	}
+	pthread_mutex_unlock(&b->lock);
+	return NULL;
+}
+
+/* Another worker, if there may be one.  Signals are the other threads'. */
+static void add_worker(struct blk *b)
+{
+	sigset_t all, old;
+
+	if (b->nthreads == WORKERS)
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	if (!pthread_create(&b->thread[b->nthreads], NULL, worker, b))
+		b->nthreads++;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+/* --- requests ------------------------------------------------------------------ */
+
+static bool changes(enum blk_op op)
+{
+	return op == BLK_WRITE || op == BLK_ZERO || op == BLK_UNMAP;
+}
+
+static void end(struct blk_req *r)
+{
+	struct blk *b = r->blk;
+
+	if (changes(r->op))
+		b->writes++;
+	else if (r->op == BLK_FLUSH && !r->rc && b->flushed < r->stamp)
+		b->flushed = r->stamp;
+	r->done(r);
+}
+
+static void tell(void *ptr)
+{
+	struct blk *b = ptr;
+	struct blk_list l;
+	struct blk_req *r;
+
+	pthread_mutex_lock(&b->lock);
+	l = b->ended;
+	if (l.first)
+		list_init(&b->ended);
+	pthread_mutex_unlock(&b->lock);
+	while (l.first) {
+		r = l.first;
+		l.first = r->next;
+		end(r);
+	}
+}
+
+/* Do it here if that does not take long.  -EAGAIN: a worker is to do it. */
+static int attempt(struct blk *b, struct blk_req *r)
+{
+	const struct blk_ops *ops = b->p.ops;
+
+	if (changes(r->op) && b->p.readonly)
+		return err_set(&r->err, -EROFS, "the disk is read only");
+	if (r->op == BLK_FLUSH && b->flushed == b->writes)
+		return 0;
+	if (r->op == BLK_FLUSH || r->len > INLINE_MAX)
+		return -EAGAIN;
+	if (r->op == BLK_READ && ops->try_readv)
+		return ops->try_readv(b->p.ptr, r->iov, r->niov, r->off, &r->err);
+	if (r->op == BLK_WRITE && !r->fua && ops->try_writev)
+		return ops->try_writev(b->p.ptr, r->iov, r->niov, r->off, &r->err);
+	return -EAGAIN;
+}
+
+void blk_submit(struct blk *b, struct blk_req *r)
+{
+	r->blk = b;
+	r->err.code = 0;
+	r->stamp = b->writes;
+	r->rc = attempt(b, r);
+	if (r->rc != -EAGAIN) {
+		end(r);
+		return;
+	}
+	pthread_mutex_lock(&b->lock);
+	if (b->busy >= b->nthreads)
+		add_worker(b);
+	if (b->nthreads) {
+		list_put(&b->queue, r);
+		b->busy++;
+		pthread_cond_signal(&b->work);
+		r = NULL;
+	}
+	pthread_mutex_unlock(&b->lock);
+	if (!r)
+		return;
+	r->rc = perform(b, r);	/* no thread can be had: the guest waits */
+	end(r);
+}
+
+void blk_drain(struct blk *b)
+{
+	bool more;
+
+	do {
+		pthread_mutex_lock(&b->lock);
+		while (b->busy)
+			pthread_cond_wait(&b->idle, &b->lock);
+		more = b->ended.first;
+		pthread_mutex_unlock(&b->lock);
+		tell(b);
+	} while (more);
+}
+
+/* --- making ----------------------------------------------------------------------- */
+
+struct blk *blk_new(struct vm *vm, const struct blk_params *p, struct err *e)
+{
+	struct blk *b = calloc(1, sizeof(*b));
+
+	if (!b) {
+		err_set(e, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	b->vm = vm;
+	b->p = *p;
+	b->p.size -= b->p.size % BLK_SECTOR;
+	b->writes = 1;	/* what was there before may not be durable */
+	b->tell = (struct vm_work){ .fn = tell, .ptr = b };
+	list_init(&b->queue);
+	list_init(&b->ended);
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->work, NULL);
+	pthread_cond_init(&b->idle, NULL);
+	return b;
+}
+
+void blk_free(struct blk *b)
+{
+	if (!b)
+		return;
+	blk_drain(b);
+	pthread_mutex_lock(&b->lock);
+	b->quit = true;
+	pthread_cond_broadcast(&b->work);
+	pthread_mutex_unlock(&b->lock);
+	for (unsigned i = 0; i < b->nthreads; i++)
+		pthread_join(b->thread[i], NULL);
+	vm_run_work(b->vm);	/* b->tell may still be queued */
+	if (b->p.ops->close)
+		b->p.ops->close(b->p.ptr);
+	pthread_cond_destroy(&b->work);
+	pthread_cond_destroy(&b->idle);
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}

@@ -1,0 +1,91 @@
+#ifndef DEV_BLK_H
+#define DEV_BLK_H
+/*
+ * A disk as devices see it: requests that end some time, without blocking the guest.
+ *
+ * blk_submit() first tries to do the request there and then, which is the quickest where
+ * the host has the data at hand; what would have to wait goes to a thread.  How it ended
+ * is told by done(), with vm->lock held, on the thread of vCPU 0 or inside blk_submit().
+ * All calls need vm->lock.  Devices bound how many requests they make.
+ *
+ * Offsets and lengths are bytes, multiples of BLK_SECTOR, inside the disk.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/err.h"
+#include "vmm/vm.h"
+
+#define BLK_SECTOR 512u
+
+enum blk_op {
+	BLK_READ,
+	BLK_WRITE,
+	BLK_ZERO,	/* make it read as zeros, with room of its own */
+	BLK_UNMAP,	/* make it read as zeros, give its room back */
+	BLK_FLUSH,	/* writes that have ended are durable */
+};
+
+struct blk;
+
+struct blk_req {
+	enum blk_op op;
+	bool fua;		/* WRITE: durable when it ends */
+	uint64_t off, len;
+	const struct iovec *iov;	/* READ, WRITE: len bytes in all */
+	int niov;
+	void (*done)(struct blk_req *r);
+	void *ptr;		/* the caller's */
+	int rc;			/* 0 or -errno, when it has ended */
+	struct err err;
+	/* blk.c's own: */
+	struct blk *blk;
+	struct blk_req *next;
+	uint64_t stamp;
+};
+
+/* What the requests are done with.  All but close() may be called by several threads
+ * at once. */
+struct blk_ops {
+	int (*readv)(void *ptr, const struct iovec *iov, int n, uint64_t off, struct err *e);
+	int (*writev)(void *ptr, const struct iovec *iov, int n, uint64_t off,
+		      struct err *e);
+	/* NULL, or: only if it need not wait; -EAGAIN: it would. */
+	int (*try_readv)(void *ptr, const struct iovec *iov, int n, uint64_t off,
+			 struct err *e);
+	int (*try_writev)(void *ptr, const struct iovec *iov, int n, uint64_t off,
+			  struct err *e);
+	int (*zero)(void *ptr, uint64_t off, uint64_t len, bool unmap, struct err *e);
+	int (*flush)(void *ptr, struct err *e);
+	void (*close)(void *ptr);	/* NULL: nothing to do */
+};
+
+struct blk_params {
+	const struct blk_ops *ops;
+	void *ptr;		/* its; closed by blk_free() */
+	uint64_t size;		/* bytes; what is no whole sector is not seen */
+	bool readonly;
+	uint8_t uuid[16];	/* what the disk is known by; the same at every start */
+};
+
+/* NULL with *e set: no memory; then ptr is still the caller's. */
+struct blk *blk_new(struct vm *vm, const struct blk_params *p, struct err *e);
+
+/* As blk_drain(); then close it.  NULL is fine. */
+void blk_free(struct blk *b);
+
+uint64_t blk_size(const struct blk *b);		/* bytes */
+bool blk_readonly(const struct blk *b);
+const uint8_t *blk_uuid(const struct blk *b);	/* 16 bytes */
+
+/* r is blk's until done().  Writing to what is read only ends with -EROFS. */
+void blk_submit(struct blk *b, struct blk_req *r);
+
+/*
+ * Wait until all requests, and those that their done() makes, have ended.  For resets:
+ * nothing writes guest memory behind its back afterwards.
+ */
+void blk_drain(struct blk *b);
+#endif
