@@ -1,0 +1,415 @@
+/* SCSI disks: what they say of themselves, ranges, sense data, order, failures. */
+#include "scsi_rig.h"
+
+#define IN SCSI_DIR_IN
+#define OUT SCSI_DIR_OUT
+#define NONE SCSI_DIR_NONE
+#define BLOCKS 4096u
+
+static struct rig_disk disk;
+
+static struct scsi_dev *new_disk(bool readonly)
+{
+	struct scsi_dev *t = scsi_disk_new(&test_vm, rig_blk(&disk, readonly), NULL, NULL);
+
+	FAILS(0x062900, t, NONE, 0, 0x00);	/* power on, once */
+	GOOD(t, NONE, 0, 0x00);
+	return t;
+}
+
+static void test_inquiry(struct scsi_dev *t)
+{
+	GOOD(t, IN, 96, 0x12, 0, 0, 0, 96);
+	check(rig_req.moved == 96 && rig_data[0] == 0 && rig_data[4] == 91, "standard");
+	check(!memcmp(rig_data + 8, "VMware  Virtual disk    2.0 ", 28), "names");
+	GOOD(t, IN, 5, 0x12, 0, 0, 0, 5);
+	check(rig_req.moved == 5 && !rig_req.overrun, "as much as asked for");
+	GOOD(t, IN, 36, 0x12, 0, 0, 0, 96);
+	check(rig_req.moved == 36 && rig_req.overrun, "more than the adapter takes");
+	GOOD(t, IN, 0, 0x12, 0, 0, 0, 0);
+	FAILS(0x052400, t, IN, 96, 0x12, 0, 1, 0, 96);
+	check(rig_req.sense[15] == 0xc0 && rig_req.sense[17] == 2, "which byte");
+	GOOD(t, IN, 255, 0x12, 1, 0, 0, 255);
+	check(!memcmp(rig_data, "\0\0\0\6\0\x80\x83\xb0\xb1\xb2", 10), "pages");
+	for (unsigned page = 0; page < 256; page++) {
+		bool there = memchr("\0\x80\x83\xb0\xb1\xb2", (int)page, 6);
+		uint8_t st = RUN(t, IN, 255, 0x12, 1, (uint8_t)page, 0, 255);
+
+		check((st == SCSI_GOOD) == there, "page %02x", page);
+		check(!there || (rig_data[1] == page &&
+				 rig_req.moved == be16_get(rig_data + 2) + 4u), "%02x", page);
+	}
+	GOOD(t, IN, 255, 0x12, 1, 0x83, 0, 255);
+	check(!memcmp(rig_data + 4, "\x01\x03\0\x10\x60\x00\xc2\x94", 8), "NAA");
+	rig_req.lun = 1;
+	GOOD(t, IN, 96, 0x12, 0, 0, 0, 96);
+	check(rig_data[0] == 0x7f, "no such unit");
+	FAILS(0x052500, t, NONE, 0, 0x00);
+	rig_req.lun = 0;
+	GOOD(t, IN, 64, 0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 64);
+	check(rig_req.moved == 16 && be32_get(rig_data) == 8 && !be64_get(rig_data + 8), "LUNs");
+	FAILS(0x052400, t, IN, 8, 0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 15);
+}
+
+static void test_capacity(struct scsi_dev *t)
+{
+	GOOD(t, IN, 8, 0x25);
+	check(be32_get(rig_data) == BLOCKS - 1 && be32_get(rig_data + 4) == 512, "10");
+	GOOD(t, IN, 32, 0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32);
+	check(be64_get(rig_data) == BLOCKS - 1 && rig_data[14] == 0xc0, "16");
+	FAILS(0x052400, t, IN, 32, 0x9e, 0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32);
+	FAILS(0x052400, t, IN, 8, 0x25, 0, 0, 0, 0, 1);
+	FAILS(0x052000, t, NONE, 0, 0xc1);
+	FAILS(0x052000, t, NONE, 0, 0x04);
+}
+
+static bool same(uint64_t block, uint64_t n)
+{
+	return !memcmp(rig_data, disk.bytes + block * 512, n * 512);
+}
+
+static void test_ranges(struct scsi_dev *t)
+{
+	GOOD(t, IN, 512, 0x08, 0, 0, 5, 1);
+	check(same(5, 1) && rig_req.moved == 512, "6");
+	GOOD(t, IN, 256 * 512, 0x08, 0, 0, 5, 0);
+	check(same(5, 256) && rig_req.moved == 256 * 512, "6: 0 is 256");
+	GOOD(t, IN, 0, 0x28, 0, 0, 0, 0, 5, 0, 0, 0);
+	check(rig_req.moved == 0, "10: 0 is none");
+	GOOD(t, IN, 1024, 0x28, 0x18, 0, 0, 0x0f, 0xfe, 0, 0, 2);
+	check(same(BLOCKS - 2, 2), "the end");
+	FAILS(0x052100, t, IN, 1024, 0x28, 0, 0, 0, 0x0f, 0xff, 0, 0, 2);
+	check(rig_req.sense[0] == 0xf0 && be32_get(rig_req.sense + 3) == BLOCKS - 1, "where");
+	GOOD(t, IN, 0, 0x28, 0, 0, 0, 0x10, 0, 0, 0, 0);
+	FAILS(0x052100, t, IN, 0, 0x28, 0, 0, 0, 0x10, 1, 0, 0, 0);
+	GOOD(t, IN, 512, 0xa8, 0, 0, 0, 0, 9, 0, 0, 0, 1);
+	check(same(9, 1), "12");
+	GOOD(t, IN, 512, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 1);
+	check(same(11, 1), "16");
+	FAILS(0x052100, t, IN, 512, 0x88, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	      0xff, 0xff, 0xff, 0xff);
+	FAILS(0x052100, t, IN, 512, 0x88, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	      0, 0, 0, 1);
+	FAILS(0x052400, t, IN, 512, 0x28, 0x20, 0, 0, 0, 5, 0, 0, 1);	/* RDPROTECT */
+	FAILS(0x052400, t, IN, 512, 0x28, 0, 0, 0, 0, 5, 0, 0, 1, 4);	/* NACA */
+	GOOD(t, IN, 700, 0x28, 0, 0, 0, 0, 5, 0, 0, 3);
+	check(rig_req.moved == 512 && rig_req.overrun, "room for one block only");
+	GOOD(t, OUT, 1024, 0x28, 0, 0, 0, 0, 5, 0, 0, 2);
+	check(rig_req.moved == 0 && rig_req.overrun, "wrong way");
+}
+
+static void test_write(struct scsi_dev *t)
+{
+	unsigned flushes = disk.flushes;
+
+	memset(rig_data, 0xa5, sizeof(rig_data));
+	GOOD(t, OUT, 1024, 0x2a, 0, 0, 0, 0, 7, 0, 0, 2);
+	check(same(7, 2) && disk.bytes[9 * 512] != 0xa5 && disk.flushes == flushes, "10");
+	memset(rig_data, 0x5a, sizeof(rig_data));
+	GOOD(t, OUT, 512, 0x2a, 0x08, 0, 0, 0, 7, 0, 0, 1);
+	check(disk.bytes[7 * 512] == 0x5a && disk.bytes[8 * 512] == 0xa5, "FUA");
+	check(disk.flushes == flushes + 1, "is durable");
+	GOOD(t, NONE, 0, 0x35);
+	GOOD(t, NONE, 0, 0x35);
+	check(disk.flushes == flushes + 2, "nothing new, no flush: %u", disk.flushes - flushes);
+	GOOD(t, OUT, 512, 0x0a, 0, 0, 1, 1);
+	GOOD(t, OUT, 512, 0xaa, 0, 0, 0, 0, 2, 0, 0, 0, 1);
+	GOOD(t, OUT, 512, 0x8a, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1);
+	check(same(1, 3), "6, 12, 16");
+	GOOD(t, NONE, 0, 0x91);
+	check(disk.flushes == flushes + 3, "16");
+	GOOD(t, OUT, 512, 0x2e, 0, 0, 0, 0, 4, 0, 0, 1);
+	check(same(4, 1) && disk.flushes == flushes + 4, "and verify");
+}
+
+static void test_failures(struct scsi_dev *t)
+{
+	disk.fail = -EIO;
+	FAILS(0x031100, t, IN, 512, 0x28, 0, 0, 0, 0, 5, 0, 0, 1);
+	check(be32_get(rig_req.sense + 3) == 5, "LBA");
+	disk.fail = -EIO;
+	FAILS(0x030c00, t, OUT, 512, 0x2a, 0, 0, 0, 0, 5, 0, 0, 1);
+	disk.fail = -ENOSPC;
+	FAILS(0x072707, t, OUT, 512, 0x2a, 0, 0, 0, 0, 5, 0, 0, 1);
+	disk.fail = -EIO;
+	FAILS(0x030c00, t, NONE, 0, 0x35);
+	GOOD(t, NONE, 0, 0x35);
+	GOOD(t, IN, 18, 0x03, 0, 0, 0, 18);
+	check(rig_data[0] == 0x70 && rig_data[2] == 0, "told already");
+}
+
+static void test_compare_write(struct scsi_dev *t)
+{
+	memcpy(rig_data, disk.bytes + 20 * 512, 1024);
+	memset(rig_data + 1024, 0x77, 1024);
+	GOOD(t, OUT, 2048, 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2);
+	check(disk.bytes[20 * 512] == 0x77 && disk.bytes[22 * 512 - 1] == 0x77, "written");
+	rig_data[600] ^= 1;
+	memset(rig_data, 0x77, 600);
+	FAILS(0x0e1d00, t, OUT, 2048, 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2);
+	check(be32_get(rig_req.sense + 3) == 600, "where: %u", be32_get(rig_req.sense + 3));
+	FAILS(0x051a00, t, OUT, 1024, 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2);
+	GOOD(t, OUT, 0, 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 0);
+	FAILS(0x052100, t, OUT, 2048, 0x89, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 2);
+}
+
+static void test_unmap(struct scsi_dev *t)
+{
+	memset(rig_data, 0, 40);
+	be16_put(rig_data, 38);
+	be16_put(rig_data + 2, 32);
+	be64_put(rig_data + 8, 30);
+	be32_put(rig_data + 16, 2);
+	be64_put(rig_data + 24, 40);
+	be32_put(rig_data + 32, 1);
+	GOOD(t, OUT, 40, 0x42, 0, 0, 0, 0, 0, 0, 0, 40);
+	check(disk.unmaps == 2 && !disk.bytes[30 * 512] && !disk.bytes[32 * 512 - 1] &&
+	      !disk.bytes[40 * 512 + 9] && disk.bytes[41 * 512 + 9], "two ranges");
+	be32_put(rig_data + 32, BLOCKS);
+	FAILS(0x052100, t, OUT, 40, 0x42, 0, 0, 0, 0, 0, 0, 0, 40);
+	check(disk.unmaps == 2, "all or nothing");
+	GOOD(t, OUT, 0, 0x42, 0, 0, 0, 0, 0, 0, 0, 0);
+	GOOD(t, OUT, 8, 0x42, 0, 0, 0, 0, 0, 0, 0, 8);
+	FAILS(0x051a00, t, OUT, 8, 0x42, 0, 0, 0, 0, 0, 0, 0, 7);
+	FAILS(0x051a00, t, OUT, 8, 0x42, 0, 0, 0, 0, 0, 0, 0, 24);
+	FAILS(0x052400, t, OUT, 8, 0x42, 1, 0, 0, 0, 0, 0, 0, 8);	/* ANCHOR */
+}
+
+static void test_write_same(struct scsi_dev *t)
+{
+	for (unsigned i = 0; i < 512; i++)
+		rig_data[i] = (uint8_t)(i * 3 + 1);
+	GOOD(t, OUT, 512, 0x41, 0, 0, 0, 1, 0, 0, 0x0a, 0);	/* 2560 blocks from 256 */
+	for (unsigned b = 256; b < 256 + 2560; b++)
+		if (memcmp(disk.bytes + b * 512, rig_data, 512)) {
+			check(false, "block %u", b);
+			break;
+		}
+	check(disk.bytes[(256 + 2560) * 512] == (uint8_t)((256 + 2560) * 7), "no further");
+	memset(rig_data, 0, 512);
+	GOOD(t, OUT, 512, 0x41, 0x08, 0, 0, 1, 0, 0, 0, 2);
+	check(disk.unmaps == 3 && !disk.bytes[256 * 512 + 1], "unmapped");
+	GOOD(t, NONE, 0, 0x93, 0x01, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 2);
+	check(disk.zeroes == 1 && !disk.bytes[258 * 512 + 1], "no data out");
+	FAILS(0x052400, t, OUT, 512, 0x41, 0, 0, 0, 1, 0, 0, 0, 0);
+	FAILS(0x052100, t, OUT, 512, 0x41, 0, 0, 0, 0x0f, 0xff, 0, 0, 2);
+	FAILS(0x051a00, t, OUT, 511, 0x41, 0, 0, 0, 0, 1, 0, 0, 2);
+}
+
+static void test_verify(struct scsi_dev *t)
+{
+	GOOD(t, NONE, 0, 0x2f, 0, 0, 0, 0, 0, 0, 0x0f, 0xff);
+	memcpy(rig_data, disk.bytes + 50 * 512, 1024);
+	GOOD(t, OUT, 1024, 0x2f, 2, 0, 0, 0, 50, 0, 0, 2);
+	rig_data[1023] ^= 1;
+	FAILS(0x0e1d00, t, OUT, 1024, 0x2f, 2, 0, 0, 0, 50, 0, 0, 2);
+	disk.fail = -EIO;
+	FAILS(0x031100, t, NONE, 0, 0x2f, 0, 0, 0, 0, 0, 0, 0, 2);
+}
+
+static void test_modes(struct scsi_dev *t)
+{
+	GOOD(t, IN, 192, 0x1a, 0, 0x3f, 0, 192);
+	check(rig_data[0] == rig_req.moved - 1 && rig_data[2] == 0x10 && rig_data[3] == 8, "6");
+	GOOD(t, IN, 24, 0x1a, 8, 8, 0, 24);
+	check(rig_data[0] == 23 && rig_data[4] == 8 && rig_data[6] == 4, "WCE");
+	memset(rig_data, 0, 4);
+	rig_data[6] = 0;
+	GOOD(t, OUT, 24, 0x15, 0x10, 0, 0, 24);
+	GOOD(t, IN, 24, 0x1a, 8, 8, 0, 24);
+	check(rig_data[6] == 0, "no WCE");
+	unsigned flushes = disk.flushes;
+	GOOD(t, OUT, 512, 0x2a, 0, 0, 0, 0, 60, 0, 0, 1);
+	check(disk.flushes == flushes + 1, "written through");
+	memset(rig_data, 0, 4);
+	rig_data[4] = 8;
+	rig_data[5] = 18;
+	memset(rig_data + 6, 0, 18);
+	rig_data[6] = 1;
+	FAILS(0x052600, t, OUT, 24, 0x15, 0x10, 0, 0, 24);
+	check(be16_get(rig_req.sense + 16) == 6 && rig_req.sense[15] == 0x80, "which byte");
+	FAILS(0x051a00, t, OUT, 24, 0x15, 0x10, 0, 0, 3);
+	FAILS(0x053900, t, IN, 24, 0x1a, 8, 0xc8, 0, 24);
+	FAILS(0x052400, t, IN, 24, 0x1a, 8, 0x2a, 0, 24);
+	/* Descriptor format sense data carry any LBA. */
+	memcpy(rig_data, (const uint8_t[]){ 0, 0, 0, 0, 0x0a, 10, 4, 0x10 }, 8);
+	memset(rig_data + 8, 0, 8);
+	GOOD(t, OUT, 16, 0x15, 0x10, 0, 0, 16);
+	FAILS(0x052100, t, IN, 512, 0x88, 0, 1, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1);
+	check(rig_req.sense[0] == 0x72 && be64_get(rig_req.sense + 12) == 0x0100000000000005,
+	      "descriptor");
+	scsi_reset(t, SCSI_BUS_RESET);
+	FAILS(0x062902, t, NONE, 0, 0x00);
+	check(rig_req.sense[0] == 0x70, "as before");
+}
+
+static void test_opcodes(struct scsi_dev *t)
+{
+	unsigned n;
+
+	GOOD(t, IN, 4096, 0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0x10, 0);
+	n = be32_get(rig_data) / 8;
+	check(n > 40 && rig_req.moved == 4 + n * 8, "%u commands", n);
+	GOOD(t, IN, 64, 0xa3, 0x0c, 1, 0x28, 0, 0, 0, 0, 0, 64);
+	check(rig_data[1] == 3 && be16_get(rig_data + 2) == 10 && rig_data[4] == 0x28, "one");
+	GOOD(t, IN, 64, 0xa3, 0x0c, 1, 0xc1, 0, 0, 0, 0, 0, 64);
+	check(rig_data[1] == 1, "not supported");
+	FAILS(0x052400, t, IN, 64, 0xa3, 0x0c, 1, 0x9e, 0, 0, 0, 0, 0, 64);
+	GOOD(t, IN, 64, 0xa3, 0x0c, 2, 0x9e, 0, 0x10, 0, 0, 0, 64);
+	check(rig_data[1] == 3 && be16_get(rig_data + 2) == 16, "service action");
+}
+
+static void register_key(struct scsi_dev *t, uint8_t sa, uint64_t key, uint64_t to,
+			 uint8_t type, uint8_t status)
+{
+	uint8_t st;
+
+	memset(rig_data, 0, 24);
+	be64_put(rig_data, key);
+	be64_put(rig_data + 8, to);
+	st = RUN(t, OUT, 24, 0x5f, sa, type, 0, 0, 0, 0, 0, 24);
+	check(st == status, "%u: status %02x sense %06x", sa, st, rig_sense());
+}
+
+static void test_reservations(struct scsi_dev *t)
+{
+	register_key(t, 0, 5, 6, 0, SCSI_RESERVATION_CONFLICT);
+	register_key(t, 0, 0, 0x1111, 0, SCSI_GOOD);
+	register_key(t, 1, 0x1111, 0, 3, SCSI_GOOD);	/* exclusive access */
+	rig_req.initiator = 1;
+	FAILS(0x062902, t, NONE, 0, 0x25);
+	check(RUN(t, IN, 512, 0x28, 0, 0, 0, 0, 5, 0, 0, 1) == SCSI_RESERVATION_CONFLICT, "read");
+	GOOD(t, IN, 96, 0x12, 0, 0, 0, 96);
+	GOOD(t, IN, 64, 0x5e, 1, 0, 0, 0, 0, 0, 0, 64);
+	check(be64_get(rig_data + 8) == 0x1111 && rig_data[21] == 3, "who");
+	register_key(t, 0, 0, 0x2222, 0, SCSI_GOOD);
+	GOOD(t, IN, 64, 0x5e, 0, 0, 0, 0, 0, 0, 0, 64);
+	check(be32_get(rig_data + 4) == 16, "two keys");
+	register_key(t, 4, 0x2222, 0x1111, 1, SCSI_GOOD);	/* preempt: write exclusive */
+	rig_req.initiator = 0;
+	FAILS(0x062a05, t, NONE, 0, 0x00);
+	GOOD(t, IN, 512, 0x28, 0, 0, 0, 0, 5, 0, 0, 1);
+	check(RUN(t, OUT, 512, 0x2a, 0, 0, 0, 0, 5, 0, 0, 1) == SCSI_RESERVATION_CONFLICT,
+	      "write");
+	register_key(t, 2, 0x1111, 0, 1, SCSI_RESERVATION_CONFLICT);
+	rig_req.initiator = 1;
+	register_key(t, 2, 0x2222, 0, 3, SCSI_CHECK_CONDITION);
+	register_key(t, 3, 0x2222, 0, 0, SCSI_GOOD);
+	GOOD(t, NONE, 0, 0x16);
+	rig_req.initiator = 0;
+	check(RUN(t, NONE, 0, 0x25) == SCSI_RESERVATION_CONFLICT, "RESERVE");
+	GOOD(t, NONE, 0, 0x17);
+	check(RUN(t, NONE, 0, 0x25) == SCSI_RESERVATION_CONFLICT, "not by others");
+	scsi_reset(t, SCSI_TARGET_RESET);
+	FAILS(0x062903, t, NONE, 0, 0x00);
+	GOOD(t, IN, 8, 0x25);
+}
+
+/* --- order ------------------------------------------------------------------------ */
+
+static struct scsi_req many[16];
+static unsigned order[16], nordered;
+
+static void many_done(struct scsi_req *r)
+{
+	order[nordered++] = (unsigned)(r - many);
+}
+
+static void start(struct scsi_dev *t, unsigned i, enum scsi_attr attr, uint8_t op)
+{
+	struct scsi_req *r = &many[i];
+
+	memset(r->cdb, 0, sizeof(r->cdb));
+	r->cdb[0] = op;
+	r->cdb[8] = op == 0x28;
+	r->attr = attr;
+	r->done = many_done;
+	sg_clear(&r->data, NULL);
+	sg_add_host(&r->data, rig_data, 512);
+	scsi_start(t, r);
+}
+
+static void test_order(struct scsi_dev *t)
+{
+	disk.slow = true;
+	start(t, 0, SCSI_SIMPLE, 0x28);
+	start(t, 1, SCSI_ORDERED, 0x28);
+	start(t, 2, SCSI_SIMPLE, 0x00);		/* would be quicker */
+	start(t, 3, SCSI_HEAD_OF_QUEUE, 0x00);
+	check(nordered == 1 && order[0] == 3, "the head of the queue");
+	start(t, 4, SCSI_SIMPLE, 0x00);
+	check(scsi_abort(t, &many[4]) && nordered == 2 && many[4].aborted, "not begun");
+	while (nordered < 5) {
+		sched_yield();
+		vm_run_work(&test_vm);
+	}
+	check(order[2] == 0 && order[3] == 1 && order[4] == 2, "in order");
+	nordered = 0;
+	for (unsigned i = 0; i < 16; i++)
+		start(t, i, i % 5 ? SCSI_SIMPLE : SCSI_ORDERED, 0x28);
+	scsi_drain(t);
+	check(nordered == 16, "drained: %u", nordered);
+	disk.slow = false;
+}
+
+/* All commands with random fields and buffers: each ends, and moves no more than there is
+ * room for. */
+static void test_any(struct scsi_dev *t, unsigned rounds)
+{
+	while (rounds--) {
+		static const uint8_t ops[] = { 0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b,
+			0x1e, 0x25, 0x28, 0x2a, 0x2f, 0x35, 0x41, 0x42, 0x43, 0x46, 0x4a, 0x51,
+			0x52, 0x55, 0x5a, 0x5e, 0x5f, 0x88, 0x89, 0x8a, 0x8f, 0x91, 0x93, 0x9e,
+			0xa0, 0xa3, 0xa8, 0xaa, 0xbd, 0xbe, 0xb9 };
+		uint64_t x = test_random();
+		uint8_t cdb[16] = { 0 };
+		size_t len = x % 5 ? x >> 32 & 0xfff : x >> 32 & 0xfffff;
+
+		for (unsigned i = 1; i < 16; i++)
+			cdb[i] = test_random() % 3 ? 0 : (uint8_t)test_random();
+		cdb[0] = x >> 8 & 15 ? ops[(x >> 16 & 0xffff) % sizeof(ops)] : (uint8_t)x;
+		disk.slow = !(x >> 60);
+		rig_req.initiator = x >> 56 & 15 ? 0 : 1;
+		rig_run(t, cdb, 16, (enum scsi_dir)(x >> 5 & 3), len);
+		check(rig_req.moved <= len, "%02x: %llu of %zu", cdb[0],
+		      (unsigned long long)rig_req.moved, len);
+	}
+	disk.slow = false;
+	rig_req.initiator = 0;
+}
+
+int main(void)
+{
+	struct scsi_dev *t;
+
+	test_vm_init(1);
+	rig_disk_init(&disk, BLOCKS * 512);
+	t = new_disk(false);
+	test_inquiry(t);
+	test_capacity(t);
+	test_ranges(t);
+	test_write(t);
+	test_failures(t);
+	test_compare_write(t);
+	test_unmap(t);
+	test_write_same(t);
+	test_verify(t);
+	test_modes(t);
+	test_opcodes(t);
+	test_reservations(t);
+	test_order(t);
+	test_any(t, 20000);
+	scsi_free(t);
+	t = new_disk(true);
+	FAILS(0x072700, t, OUT, 512, 0x2a, 0, 0, 0, 0, 5, 0, 0, 1);
+	FAILS(0x072700, t, NONE, 0, 0x93, 0x01, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 2);
+	GOOD(t, IN, 192, 0x1a, 0, 0x3f, 0, 192);
+	check(rig_data[2] == 0x90, "WP");
+	scsi_free(t);
+	sg_free(&rig_req.data);
+	for (unsigned i = 0; i < 16; i++)
+		sg_free(&many[i].data);
+	free(disk.bytes);
+	test_vm_done();
+	return check_done();
+}
