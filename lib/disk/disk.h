@@ -54,6 +54,25 @@ int disk_zero(struct disk *d, uint64_t off, uint64_t len, bool unmap, struct err
 int disk_flush(struct disk *d, struct err *e);
 
 /*
+ * For those who change the chain while it is in use (snapshots).  disk_freeze() returns
+ * when no request is under way; those that come wait until disk_thaw().  The functions
+ * between are for the time in which it is frozen.
+ */
+void disk_freeze(struct disk *d);
+void disk_thaw(struct disk *d);
+/* A new top, of the same size; what is cached stays true.  im is owned on success. */
+int disk_push(struct disk *d, struct image *im, struct err *e);
+/* Other layers, the base first, n of them.  Those that were there and are not in the
+ * new list are the caller's to close; the others are owned. */
+int disk_set_layers(struct disk *d, struct image *const *layer, unsigned n, struct err *e);
+
+/* A disk of images that are open already, the base first; owned on success. */
+int disk_new(struct disk **d, struct image *const *layer, unsigned n, struct err *e);
+
+/* Bytes of memory that the merged map takes. */
+uint64_t disk_map_bytes(struct disk *d);
+
+/*
  * What lies at off: run as image_map() says it, *layer the one that decides (a range
  * that no layer has is DISK_ZERO of layer 0).  Neighbours that lie one behind the
  * other in one layer are one run; run->len <= len.

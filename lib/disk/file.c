@@ -115,6 +115,7 @@ int file_writev(struct disk_file *f, const struct iovec *iov, int n, uint64_t of
 		return err_set(e, -ENOSPC, "%s: the device ends at byte %llu", f->path,
 			       (unsigned long long)f->size);
 	rc = f->ops->writev(f, iov, n, off, e);
+	file_written(f);
 	if (!rc)
 		grown(f, off + len);
 	return rc;
@@ -128,11 +129,24 @@ int file_write(struct disk_file *f, const void *buf, size_t len, uint64_t off,
 	return file_writev(f, &v, 1, off, e);
 }
 
+void file_written(struct disk_file *f)
+{
+	f->writes++;
+}
+
+/* Counted, not flagged: one that begins while another runs must not trust that one. */
 int file_sync(struct disk_file *f, struct err *e)
 {
-	if (!f->writable || !f->ops->sync)
+	uint64_t upto = f->writes, before = f->synced;
+	int rc;
+
+	if (before >= upto || !f->ops->sync)
 		return 0;
-	return f->ops->sync(f, e);
+	rc = f->ops->sync(f, e);
+	while (!rc && before < upto &&
+	       !atomic_compare_exchange_weak(&f->synced, &before, upto))
+		;
+	return rc;
 }
 
 int file_resize(struct disk_file *f, uint64_t size, struct err *e)
@@ -148,6 +162,7 @@ int file_resize(struct disk_file *f, uint64_t size, struct err *e)
 	if (size > INT64_MAX)
 		return err_set(e, -EFBIG, "%s: no file can be that long", f->path);
 	rc = f->ops->resize(f, size, e);
+	file_written(f);
 	if (!rc)
 		f->size = size;
 	return rc;
@@ -189,6 +204,7 @@ int file_punch(struct disk_file *f, uint64_t off, uint64_t len, struct err *e)
 		len = size - off;
 	if (f->ops->punch)
 		rc = f->ops->punch(f, off, len, e);
+	file_written(f);
 	return rc == -ENOTSUP ? write_zeros(f, off, len, e) : rc;
 }
 
@@ -208,6 +224,7 @@ int file_zero(struct disk_file *f, uint64_t off, uint64_t len, struct err *e)
 			       (unsigned long long)f->size);
 	if (f->ops->zero)
 		rc = f->ops->zero(f, off, len, e);
+	file_written(f);
 	if (rc == -ENOTSUP)
 		return write_zeros(f, off, len, e);
 	if (!rc)

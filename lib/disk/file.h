@@ -56,6 +56,7 @@ struct disk_file {
 	char *path;		/* as opened, for messages */
 	int fd;			/* for I/O without the hooks (io_uring, mmap); -1: none */
 	_Atomic uint64_t size;
+	_Atomic uint64_t writes, synced;	/* changes begun; and how many are durable */
 	bool writable, device;	/* device: a block device, its size is fixed */
 	void *priv;		/* the backend's */
 };
@@ -91,7 +92,11 @@ int file_write(struct disk_file *f, const void *buf, size_t len, uint64_t off,
 int file_writev(struct disk_file *f, const struct iovec *iov, int n, uint64_t off,
 		struct err *e);
 
+/* What was written before is durable; nothing since the last one: no system call. */
 int file_sync(struct disk_file *f, struct err *e);
+/* For who writes through fd: a write has ended that the next file_sync() is to make
+ * durable. */
+void file_written(struct disk_file *f);
 int file_resize(struct disk_file *f, uint64_t size, struct err *e);
 
 /* Make a range read as zeros (what lies behind the end is left out); give its room

@@ -19,6 +19,9 @@ struct disk_opts {
 	bool raw;		/* the file is raw whatever it begins with */
 	bool lazy;		/* a parent that is missing or does not fit is said in
 				 * image->broken, not an error (check, info, chain --fix) */
+	bool plain;		/* path is what a descriptor says: -EPERM for a link or device */
+	bool mend;		/* for check(): open extents that are not fit for use, too */
+	uint64_t cache;		/* bytes of the layer's tables to keep; 0: EXTENT_CACHE */
 	const struct disk_backend *const *backends;	/* NULL: files only */
 	struct disk_file *file;	/* instead of opening path by name; owned on success */
 };
@@ -31,7 +34,8 @@ struct image {
 	size_t next;
 	uint64_t size;		/* bytes */
 	uint64_t grain;		/* the smallest of its extents' grains */
-	bool embedded;		/* the descriptor lies inside the sparse file */
+	bool embedded;		/* the descriptor lies inside the sparse file, here: */
+	uint64_t desc_off, desc_room;	/* bytes */
 	bool writable;
 	bool cid_changed;	/* written to since it was opened: has a new CID */
 	struct disk_lock *lock;	/* NULL: none */
@@ -40,7 +44,10 @@ struct image {
 };
 
 /*
- * Open one layer; o->no_parent is implied.
+ * Open one layer; o->no_parent is implied.  What kind of file it is its first bytes
+ * say: a descriptor, a sparse extent (with a descriptor inside or alone), else raw.
+ * An extent of type VMFSRDM or VMFSRAW is the device that its file leads to, a symbolic
+ * link: so it is opened with allow_outside only.
  * Returns    0; -ENOENT, -EACCES, ...: the message names the file; -EBADMSG: damaged;
  *            -ENOTSUP; -EPERM: a path that leads outside; -EBUSY: locked, the message
  *            names the holder
@@ -48,6 +55,13 @@ struct image {
 int image_open(struct image **im, const char *path, const struct disk_opts *o,
 	       struct err *e);
 void image_close(struct image *im);	/* NULL is fine; what is not flushed is lost */
+
+/*
+ * An image of extents that are open already, without a descriptor (for tests, and for
+ * who brings a format of his own).  The extents are owned on success.
+ */
+int image_new(struct image **im, const char *path, struct extent *const *ext, size_t n,
+	      struct err *e);
 
 /* As the hooks of extents, over all of them; runs end where an extent ends. */
 int image_map(struct image *im, uint64_t off, uint64_t len, struct disk_run *run,
@@ -59,7 +73,8 @@ int image_flush(struct image *im, struct err *e);
 /* Before the first write since it was opened: give the descriptor a new CID. */
 int image_touch(struct image *im, struct err *e);
 
-/* Write desc back, in place (embedded) or by file_replace(). */
+/* Write desc back, in place (embedded) or by file_replace(); durable on return.
+ * -ENOSPC: the room of an embedded one is too small. */
 int image_save_desc(struct image *im, struct err *e);
 
 /*

@@ -1,0 +1,233 @@
+/* Disks: opening, closing, flushing, mapping, and changes of their layers. */
+#include "disk/disk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "disk/disk_impl.h"
+
+static int set_layers(struct disk *d, struct image *const *layer, unsigned n,
+		      struct err *e)
+{
+	struct image **copy;
+
+	if (n == 0 || n > DISK_LAYERS)
+		return err_set(e, -EINVAL, "a chain has 1 to %u layers, not %u", DISK_LAYERS, n);
+	copy = malloc(n * sizeof(struct image *));
+	if (!copy)
+		return err_set(e, -ENOMEM, "no memory");
+	memcpy(copy, layer, n * sizeof(struct image *));
+	free(d->layer);
+	d->layer = copy;
+	d->n = n;
+	d->size = disk_top(d)->size;
+	d->touched = disk_top(d)->cid_changed;
+	return 0;
+}
+
+int disk_new(struct disk **out, struct image *const *layer, unsigned n, struct err *e)
+{
+	struct disk *d = calloc(1, sizeof(*d));
+	int rc;
+
+	if (!d)
+		return err_set(e, -ENOMEM, "no memory");
+	d->map = map_new(MAP_LIMIT);
+	rc = d->map ? set_layers(d, layer, n, e) : err_set(e, -ENOMEM, "no memory");
+	if (rc) {
+		map_free(d->map);
+		free(d);
+		return rc;
+	}
+	pthread_mutex_init(&d->meta, NULL);
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->changed, NULL);
+	*out = d;
+	return 0;
+}
+
+int disk_open(struct disk **d, const char *path, const struct disk_opts *o, struct err *e)
+{
+	struct image **layer;
+	unsigned n;
+	int rc = chain_open(&layer, &n, path, o, e);
+
+	if (rc)
+		return rc;
+	rc = disk_new(d, layer, n, e);
+	for (unsigned i = 0; i < n && rc; i++)
+		image_close(layer[i]);
+	free(layer);
+	return rc;
+}
+
+int disk_close(struct disk *d, struct err *e)
+{
+	int rc = disk_top(d)->writable ? disk_flush(d, e) : 0;
+
+	unpacked_clear(d);
+	map_free(d->map);
+	for (unsigned i = 0; i < d->n; i++)
+		image_close(d->layer[i]);
+	free(d->layer);
+	pthread_cond_destroy(&d->changed);
+	pthread_mutex_destroy(&d->lock);
+	pthread_mutex_destroy(&d->meta);
+	free(d);
+	return rc;
+}
+
+uint64_t disk_size(const struct disk *d)
+{
+	return d->size;
+}
+
+unsigned disk_layers(const struct disk *d)
+{
+	return d->n;
+}
+
+struct image *disk_layer(const struct disk *d, unsigned i)
+{
+	return d->layer[i];
+}
+
+uint64_t disk_map_bytes(struct disk *d)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&d->lock);
+	bytes = map_bytes(d->map);
+	pthread_mutex_unlock(&d->lock);
+	return bytes;
+}
+
+/* Keep the layers as they are for a while: an op of no bytes is in nobody's way. */
+static void hold(struct disk *d, struct op *o)
+{
+	op_begin(d, o, OP_IO, 0, 0);
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void let_go(struct disk *d, struct op *o)
+{
+	pthread_mutex_lock(&d->lock);
+	op_end(d, o);
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* The data are synced without a lock, so that what flush() does under it is short. */
+static int flush_extent(struct disk *d, struct extent *x, struct err *e)
+{
+	int rc = file_sync(x->file, e);
+
+	if (rc || !x->ops->dirty)
+		return rc;
+	pthread_mutex_lock(&d->meta);
+	if (x->ops->dirty(x))
+		rc = x->ops->flush(x, e);
+	pthread_mutex_unlock(&d->meta);
+	return rc;
+}
+
+int disk_flush(struct disk *d, struct err *e)
+{
+	struct image *top;
+	struct op o;
+	int rc = 0;
+
+	hold(d, &o);
+	top = disk_top(d);
+	for (size_t i = 0; i < top->next && !rc; i++)
+		if (top->ext[i]->writable && top->ext[i]->file)
+			rc = flush_extent(d, top->ext[i], e);
+	let_go(d, &o);
+	return rc;
+}
+
+int disk_map(struct disk *d, uint64_t off, uint64_t len, struct disk_run *run,
+	     unsigned *layer, struct err *e)
+{
+	uint64_t at = off, end = off + len;
+	bool more = true, first = true;
+	struct seg s[SEGS];
+	struct op o;
+	int rc = disk_bounds(d, off, len, e);
+
+	if (rc || len == 0)
+		return rc ? rc : err_set(e, -EINVAL, "nothing to map");
+	hold(d, &o);
+	while (at < end && more && !rc) {
+		unsigned n;
+
+		pthread_mutex_lock(&d->lock);
+		n = disk_segs(d, at, end, s, SEGS);
+		pthread_mutex_unlock(&d->lock);
+		if (n == 0) {
+			rc = disk_fill(d, at, e);
+			continue;
+		}
+		if (first) {
+			*run = (struct disk_run){ .kind = s[0].kind, .file = s[0].file, .off = s[0].at };
+			*layer = s[0].layer;
+		} else if (s[0].kind != run->kind || s[0].layer != *layer || s[0].file != run->file ||
+			   (run->kind != DISK_ZERO && s[0].at != run->off + run->len)) {
+			break;
+		}
+		first = false;
+		run->len += s[0].len;
+		at += s[0].len;
+		more = n == 1 && run->kind != DISK_PACKED;
+	}
+	let_go(d, &o);
+	return rc;
+}
+
+void disk_freeze(struct disk *d)
+{
+	pthread_mutex_lock(&d->lock);
+	while (d->frozen)
+		pthread_cond_wait(&d->changed, &d->lock);
+	d->frozen = 1;
+	while (d->ops)
+		pthread_cond_wait(&d->changed, &d->lock);
+	pthread_mutex_unlock(&d->lock);
+}
+
+void disk_thaw(struct disk *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->frozen = 0;
+	pthread_cond_broadcast(&d->changed);
+	pthread_mutex_unlock(&d->lock);
+}
+
+int disk_push(struct disk *d, struct image *im, struct err *e)
+{
+	struct image **layer;
+	int rc;
+
+	if (im->size != d->size)
+		return err_set(e, -EINVAL, "%s: is not as large as the disk it is to go on",
+			       im->path);
+	layer = reallocarray(NULL, d->n + 1, sizeof(*layer));
+	if (!layer)
+		return err_set(e, -ENOMEM, "no memory");
+	memcpy(layer, d->layer, d->n * sizeof(*layer));
+	layer[d->n] = im;
+	rc = set_layers(d, layer, d->n + 1, e);
+	free(layer);
+	return rc;
+}
+
+int disk_set_layers(struct disk *d, struct image *const *layer, unsigned n, struct err *e)
+{
+	int rc = set_layers(d, layer, n, e);
+
+	if (rc)
+		return rc;
+	unpacked_clear(d);
+	map_clear(d->map);
+	return 0;
+}

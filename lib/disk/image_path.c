@@ -1,0 +1,116 @@
+/* The files that descriptors name: beside the descriptor, unless the user says else. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "disk/image.h"
+
+static bool is_url(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789+.-");
+
+	return n && !strncmp(s + n, "://", 3);
+}
+
+/* Also as Windows has them. */
+static bool is_absolute(const char *s)
+{
+	return s[0] == '/' || s[0] == '\\' || is_url(s) ||
+	       (isalpha((unsigned char)s[0]) && s[1] == ':' && (s[2] == '\\' || s[2] == '/'));
+}
+
+static bool climbs(const char *s)
+{
+	while (*s) {
+		size_t n = strcspn(s, "/\\");
+
+		if (n == 2 && s[0] == '.' && s[1] == '.')
+			return true;
+		s += n + (s[n] != 0);
+	}
+	return false;
+}
+
+/* Is one of the parts of path behind its first dir bytes a symbolic link? */
+static bool has_link(char *path, size_t dir)
+{
+	for (char *p = path + dir;; p++) {
+		char c = *p;
+		struct stat st;
+		bool link;
+
+		if (c && c != '/')
+			continue;
+		*p = 0;
+		link = !lstat(path, &st) && S_ISLNK(st.st_mode);
+		*p = c;
+		if (link || !c)
+			return link;
+	}
+}
+
+/* A folder of a web server: what may not stand in a URL is written as %XX, and a query
+ * (as vSphere's datastore browser has it) stays behind the name. */
+static char *beside_url(const char *base, const char *name)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789-._~/";
+	size_t path = strcspn(base, "?#"), dir = path;
+	const char *query = base + path;
+	char *out, *at;
+
+	while (dir && base[dir - 1] != '/')
+		dir--;
+	out = malloc(dir + 3 * strlen(name) + strlen(query) + 1);
+	if (!out)
+		return NULL;
+	memcpy(out, base, dir);
+	at = out + dir;
+	for (; *name; name++) {
+		if (strchr(plain, *name))
+			*at++ = *name;
+		else
+			at += sprintf(at, "%%%02X", (unsigned char)*name);
+	}
+	strcpy(at, query);
+	return out;
+}
+
+static int refused(struct err *e, const char *name, const char *why)
+{
+	return err_set(e, -EPERM, "\"%.120s\" %s, so it may lie outside the disk's folder; "
+		       "allow that if you trust the descriptor", name, why);
+}
+
+int image_beside(char **out, const char *descriptor, const char *name, bool outside,
+		 struct err *e)
+{
+	const char *slash = strrchr(descriptor, '/');
+	size_t dir = slash ? (size_t)(slash - descriptor) + 1 : 0;
+	bool url = is_url(descriptor);
+	char *path = NULL;
+
+	if (!*name || strpbrk(name, "\r\n"))
+		return err_set(e, -EINVAL, "a file name that is empty or has a line end in it");
+	if (!outside && is_absolute(name))
+		return refused(e, name, "is an absolute path");
+	if (!outside && climbs(name))
+		return refused(e, name, "has \"..\" in it");
+	if (is_absolute(name))
+		path = strdup(name);
+	else if (url)
+		path = beside_url(descriptor, name);
+	else if (asprintf(&path, "%.*s%s", (int)dir, descriptor, name) < 0)
+		path = NULL;
+	if (!path)
+		return err_set(e, -ENOMEM, "no memory");
+	if (!outside && !url && has_link(path, dir)) {
+		free(path);
+		return refused(e, name, "is or passes a symbolic link");
+	}
+	*out = path;
+	return 0;
+}
