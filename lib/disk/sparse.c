@@ -1,0 +1,454 @@
+/*
+ * Hosted sparse extents: a header, a grain directory of sectors of grain tables, and
+ * grain tables of sectors of grains; directory and tables mostly twice, of which the
+ * first are read.
+ *
+ * The order of writes.  A crash may come between any two of them, and leave of those
+ * that no sync separates any part, in units of 8 aligned bytes:
+ *
+ *   1. header: uncleanShutdown, before anything else of a session
+ *   2. data of new grains, wherever nothing refers to            (the caller)
+ *      -- sync --
+ *   3. grain tables, both copies: new ones, and entries of old ones
+ *      -- sync --
+ *   4. grain directories, both copies
+ *      -- sync --
+ *   5. only now are grains that entries ceased to refer to used again, or punched
+ *   6. at close: the file's unused end is cut off, header: uncleanShutdown cleared
+ *
+ * So whatever a directory or table on disk refers to is complete.  After a crash the
+ * second copy may be ahead of the first or behind it; it is brought in step when the
+ * file is opened for writing and uncleanShutdown is set (sparse_settle()).  Grains
+ * that were taken and not entered are lost room at most, mostly a hole.
+ *
+ * Example, a first write at 64 KiB of an empty disk: alloc() says byte 0x150000 and makes
+ * the file longer; data go there; commit() puts 0xa80 into entry 1 of both grain tables
+ * in the cache; flush() syncs, writes two sectors, syncs.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/le.h"
+#include "disk/sparse_impl.h"
+
+#define DIRTY_MAX	(4u << 20)	/* bytes of changed tables before they are written */
+#define GD_MAX		(1u << 22)	/* entries of a directory: 128 TiB in 64 KiB grains */
+#define PUT_MAX		65536u		/* grains after which that is looked at */
+
+int sparse_gd_get(struct sparse *s, unsigned copy, uint64_t i, uint32_t *table,
+		  struct err *e)
+{
+	uint64_t at = i * 4;
+	uint8_t *p = meta_get(s->meta, (sparse_directory(s, copy) + at / SECTOR) * SECTOR,
+			      false, e);
+
+	if (!p)
+		return e ? e->code : -EIO;
+	*table = le32_get(p + at % SECTOR);
+	return 0;
+}
+
+int sparse_gd_put(struct sparse *s, unsigned copy, uint64_t i, uint32_t table,
+		  struct err *e)
+{
+	uint64_t at = i * 4;
+	uint64_t block = (sparse_directory(s, copy) + at / SECTOR) * SECTOR;
+	uint8_t *p = meta_get(s->meta, block, false, e);
+
+	if (!p)
+		return e ? e->code : -EIO;
+	le32_put(p + at % SECTOR, table);
+	meta_dirty(s->meta, block, SPARSE_L_DIRECTORY);
+	return 0;
+}
+
+/* A grain table of zeros at the end of the file, for grains that had none. */
+static int new_table(struct sparse *s, unsigned copy, uint64_t i, uint32_t *table,
+		     struct err *e)
+{
+	uint32_t sectors = sparse_gt_sectors(&s->h);
+	uint64_t at;
+	int rc = sparse_room_at_end(s, sectors, &at, e);
+
+	for (uint32_t k = 0; !rc && k < sectors; k++) {
+		if (!meta_get(s->meta, (at + k) * SECTOR, true, e))
+			return e ? e->code : -ENOMEM;
+		meta_dirty(s->meta, (at + k) * SECTOR, SPARSE_L_TABLE);
+	}
+	if (rc)
+		return rc;
+	*table = (uint32_t)at;
+	return sparse_gd_put(s, copy, i, *table, e);
+}
+
+int sparse_entries(struct sparse *s, unsigned copy, uint64_t i, bool make, uint8_t **p,
+		   uint64_t *n, uint64_t *block, struct err *e)
+{
+	uint32_t in_table = i & (s->h.gtes - 1), table;
+	uint32_t per_block = SECTOR / 4, in_block = in_table & (per_block - 1);
+	uint64_t gt = i / s->h.gtes;
+	int rc = sparse_gd_get(s, copy, gt, &table, e);
+
+	if (!rc && !table && make)
+		rc = new_table(s, copy, gt, &table, e);
+	if (rc)
+		return rc;
+	if (!table) {
+		*p = NULL;
+		*n = s->h.gtes - in_table;
+		return 0;
+	}
+	if (table + (uint64_t)sparse_gt_sectors(&s->h) > s->x.file->size / SECTOR)
+		return err_set(e, -EBADMSG, "grain directory%s: entry %" PRIu64 " says sector %"
+			       PRIu32 ", outside the file", copy ? " 2" : "", gt, table);
+	*block = (table + in_table / per_block) * (uint64_t)SECTOR;
+	*p = meta_get(s->meta, *block, false, e);
+	if (!*p)
+		return e ? e->code : -EIO;
+	*p += in_block * 4;
+	*n = s->h.gtes < per_block ? s->h.gtes - in_table : per_block - in_block;
+	return 0;
+}
+
+static enum disk_kind kind_of(const struct sparse *s, uint32_t gte)
+{
+	if (!gte)
+		return DISK_ABSENT;
+	if (gte == 1 && (s->h.flags & SPARSE_ZEROED))
+		return DISK_ZERO;
+	return s->h.flags & SPARSE_COMPRESSED ? DISK_PACKED : DISK_DATA;
+}
+
+/*
+ * A grain's beginning is in the file, its end is not: some writers leave out what is
+ * zeros at the end.  To be written, it gets its end; to be read, there is no more of
+ * this run than is there, and then zeros.
+ */
+static int cut_at_end(struct sparse *s, uint64_t in, struct disk_run *run, struct err *e)
+{
+	uint64_t have = s->x.file->size, end = run->off + run->len;
+
+	if (end <= have)
+		return 0;
+	if (s->x.writable && !s->x.file->device) {
+		if (s->end < end)
+			s->end = end;
+		return file_resize(s->x.file, end, e);
+	}
+	if (run->off < have) {
+		run->len = sparse_round_up(have - run->off, SECTOR);
+	} else {
+		run->kind = DISK_ZERO;
+		run->len = s->x.grain - in % s->x.grain;
+	}
+	return 0;
+}
+
+static int bad_grain(const struct sparse *s, uint64_t grain, uint32_t gte, struct err *e)
+{
+	return err_set(e, -EBADMSG, "grain %" PRIu64 " (byte %" PRIu64 "): its entry says "
+		       "sector %" PRIu32 ", outside the file", grain, grain * s->x.grain, gte);
+}
+
+static int sparse_map(struct extent *x, uint64_t off, uint64_t len, struct disk_run *run,
+		      struct err *e)
+{
+	struct sparse *s = sparse_of(x);
+	uint64_t grain = off / x->grain, in = off % x->grain, n = 0, block;
+	uint64_t found = 0;	/* grains of the run so far */
+	uint32_t first = 0;
+	uint8_t *p = NULL;
+	int rc;
+
+	if (len > x->size - off)
+		len = x->size - off;
+	while (found * x->grain < in + len) {
+		rc = sparse_entries(s, 0, grain + found, false, &p, &n, &block, e);
+		if (rc && !found)
+			return rc;
+		if (rc)		/* who asks for what lies there is told */
+			break;
+		for (uint64_t k = 0; k < n && found * x->grain < in + len; k++) {
+			uint32_t gte = p ? le32_get(p + k * 4) : 0;
+			enum disk_kind kind = kind_of(s, gte);
+
+			if (!found) {
+				if (kind >= DISK_DATA && !sparse_in_file(s, gte))
+					return bad_grain(s, grain, gte, e);
+				first = gte;
+				run->kind = kind;
+				run->file = kind >= DISK_DATA ? x->file : NULL;
+				run->off = (uint64_t)gte * SECTOR;
+			} else if (kind != run->kind || kind == DISK_PACKED ||
+				   (kind == DISK_DATA &&
+				    (gte != first + found * s->h.grain ||
+				     !sparse_in_file(s, gte)))) {
+				goto out;
+			}
+			if (!p) {
+				found += n - k;
+				break;
+			}
+			found++;
+		}
+	}
+out:
+	run->len = found * x->grain - in < len ? found * x->grain - in : len;
+	if (run->kind == DISK_DATA) {
+		run->off += in;
+		return cut_at_end(s, in, run, e);
+	}
+	return 0;
+}
+
+int sparse_put_header(struct sparse *s, struct err *e)
+{
+	uint8_t buf[SECTOR], old[SECTOR];
+	int rc = file_read(s->x.file, old, SECTOR, 0, e);
+
+	if (rc)
+		return rc;
+	sparse_header_encode(buf, &s->h);
+	/* The padding may hold what others keep there; without SPARSE_NEWLINE the
+	 * newline bytes are padding, too. */
+	memcpy(buf + 0x4f, old + 0x4f, SECTOR - 0x4f);
+	if (!(s->h.flags & SPARSE_NEWLINE))
+		memcpy(buf + 0x49, old + 0x49, 4);
+	return file_write(s->x.file, buf, SECTOR, 0, e);
+}
+
+int sparse_mark(struct sparse *s, struct err *e)
+{
+	int rc;
+
+	if (s->marked)
+		return 0;
+	s->h.unclean = true;
+	rc = sparse_put_header(s, e);
+	s->marked = !rc;
+	return rc;
+}
+
+static int sparse_alloc(struct extent *x, uint64_t off, uint64_t len, struct disk_run *run,
+			struct err *e)
+{
+	struct sparse *s = sparse_of(x);
+	int rc = sparse_mark(s, e);
+
+	if (rc)
+		return rc;
+	run->kind = DISK_DATA;
+	run->file = x->file;
+	return sparse_room(s, len, &run->off, &run->len, e);
+}
+
+static int sparse_flush(struct extent *x, struct err *e)
+{
+	struct sparse *s = sparse_of(x);
+	int rc = meta_flush(s->meta, e);
+
+	if (!rc)
+		sparse_given_back(s);
+	return rc;
+}
+
+/*
+ * Make n entries from grain i on point to sector, sector + grain, ... (step), or all be
+ * value (step 0).  Tables that are not there are made, unless value is 0.
+ */
+static int put_entries(struct sparse *s, unsigned copy, uint64_t i, uint64_t n,
+		       uint32_t value, uint32_t step, struct err *e)
+{
+	while (n) {
+		uint64_t block, have;
+		uint8_t *p;
+		int rc = sparse_entries(s, copy, i, value != 0, &p, &have, &block, e);
+
+		if (rc)
+			return rc;
+		if (have > n)
+			have = n;
+		for (uint64_t k = 0; p && k < have; k++, value += step) {
+			uint32_t old = le32_get(p + k * 4);
+
+			/* The second copy may be wrong; what it names is not known
+			 * to be free. */
+			if (!copy && sparse_is_grain(s, old) && old != value)
+				sparse_give_back(s, (uint64_t)old * SECTOR);
+			le32_put(p + k * 4, value);
+		}
+		if (p)
+			meta_dirty(s->meta, block, SPARSE_L_TABLE);
+		i += have;
+		n -= have;
+	}
+	return 0;
+}
+
+static int put_all(struct sparse *s, uint64_t off, uint64_t len, uint32_t value,
+		   uint32_t step, struct err *e)
+{
+	uint64_t grain = off / s->x.grain, n = (len + s->x.grain - 1) / s->x.grain;
+	int rc = 0;
+
+	while (!rc && n) {
+		uint64_t now = n < PUT_MAX ? n : PUT_MAX;
+
+		/* The second copy first: if it is unreadable, nothing was changed. */
+		for (unsigned c = s->copies; !rc && c--; )
+			rc = put_entries(s, c, grain, now, value, step, e);
+		grain += now;
+		n -= now;
+		value += step * (uint32_t)now;
+		if (!rc && (meta_dirty_bytes(s->meta) > DIRTY_MAX ||
+			    s->pending.n > SPARSE_SPANS_MAX))
+			rc = sparse_flush(&s->x, e);
+	}
+	return rc;
+}
+
+static int sparse_commit(struct extent *x, uint64_t off, const struct disk_run *run,
+			 struct err *e)
+{
+	struct sparse *s = sparse_of(x);
+
+	return put_all(s, off, run->len, run->off / SECTOR, s->h.grain, e);
+}
+
+static int sparse_drop(struct extent *x, uint64_t off, uint64_t len, bool absent,
+		       struct err *e)
+{
+	struct sparse *s = sparse_of(x);
+	int rc;
+
+	if (!absent && !(s->h.flags & SPARSE_ZEROED))
+		return err_set(e, -ENOTSUP, "an extent of version %" PRIu32
+			       " has no grains that are zeros", s->h.version);
+	rc = sparse_mark(s, e);
+	return rc ? rc : put_all(s, off, len, !absent, 0, e);
+}
+
+static bool sparse_dirty(const struct extent *x)
+{
+	return meta_dirty_bytes(((const struct sparse *)x)->meta) != 0;
+}
+
+static void sparse_close(struct extent *x)
+{
+	struct sparse *s = sparse_of(x);
+
+	if (s->marked && !meta_dirty_bytes(s->meta)) {
+		if (!x->file->device && s->end < x->file->size)
+			file_resize(x->file, s->end, NULL);
+		s->h.unclean = false;
+		sparse_put_header(s, NULL);
+	}
+	meta_free(s->meta);
+	sparse_spans_free(&s->pending);
+	sparse_spans_free(&s->free);
+	packed_cache_free(s->packed);
+	file_close(x->file);
+	free(s);
+}
+
+static const struct extent_ops sparse_ops = {
+	.name = "SPARSE",
+	.map = sparse_map,
+	.alloc = sparse_alloc,
+	.commit = sparse_commit,
+	.drop = sparse_drop,
+	.flush = sparse_flush,
+	.dirty = sparse_dirty,
+	.resize = sparse_resize,
+	.check = sparse_check,
+	.close = sparse_close,
+};
+
+/* Grains are written one behind the other and never again: read only. */
+static const struct extent_ops stream_ops = {
+	.name = "SPARSE",
+	.map = sparse_map,
+	.unpack = packed_unpack,
+	.check = sparse_check,
+	.close = sparse_close,
+};
+
+/* Is there a directory for all of the capacity at this sector? */
+static bool directory_fits(const struct sparse *s, uint64_t sector)
+{
+	uint64_t have = s->x.file->size / SECTOR, need = sparse_gd_sectors(&s->h);
+
+	return !need || (sector && sector < have && need <= have - sector);
+}
+
+static int look_at_header(struct sparse *s, const struct extent_params *p, struct err *e)
+{
+	struct sparse_header *h = &s->h;
+	int rc = sparse_header_read(h, s->x.file, e);
+
+	if (rc)
+		return rc;
+	s->x.size = h->capacity * SECTOR;
+	s->x.grain = h->grain * SECTOR;
+	s->gd_entries = sparse_gd_entries(h);
+	if (p->size > s->x.size)
+		return err_set(e, -EBADMSG, "capacity is %" PRIu64 " sectors, the descriptor "
+			       "says %" PRIu64, h->capacity, p->size / SECTOR);
+	if (p->size)
+		s->x.size = p->size;
+	if (s->gd_entries > GD_MAX)
+		return err_set(e, -EBADMSG, "capacity is %" PRIu64 " sectors: a directory of %"
+			       PRIu64 " entries is too long", h->capacity, s->gd_entries);
+	s->copies = 1;
+	if (h->flags & SPARSE_REDUNDANT) {
+		s->rgd_bad = !directory_fits(s, h->rgd) || h->rgd == h->gd;
+		if (!s->rgd_bad && !directory_fits(s, h->gd)) {
+			s->gd_bad = h->gd;
+			s->rgd_bad = true;
+			h->gd = h->rgd;
+		}
+		s->copies += !s->rgd_bad;
+	}
+	if (!directory_fits(s, h->gd))
+		return err_set(e, -EBADMSG, "gdOffset is sector %" PRIu64 ": a directory of %"
+			       PRIu64 " entries there is not in the file", h->gd,
+			       s->gd_entries);
+	return 0;
+}
+
+int sparse_open(struct extent **x, struct disk_file *f, const struct extent_params *p,
+		struct err *e)
+{
+	struct sparse *s = calloc(1, sizeof(*s));
+	uint64_t cache = p->cache ? p->cache : EXTENT_CACHE;
+	bool packed;
+	int rc;
+
+	if (!s)
+		return err_set(e, -ENOMEM, "no memory for an extent");
+	s->x.file = f;
+	rc = look_at_header(s, p, e);
+	packed = s->h.flags & SPARSE_COMPRESSED;
+	s->x.ops = packed ? &stream_ops : &sparse_ops;
+	s->x.writable = p->writable && !packed;
+	if (!rc)
+		rc = meta_new(&s->meta, f, SECTOR, packed ? cache / 2 : cache, e);
+	if (!rc && packed) {
+		s->packed = packed_cache_new(s->x.grain, cache / 2);
+		if (!s->packed)
+			rc = err_set(e, -ENOMEM, "no memory for an extent");
+	}
+	s->end = sparse_round_up(f->size, s->x.grain ? s->x.grain : SECTOR);
+	if (!rc && s->x.writable && (s->h.unclean || f->device))
+		rc = sparse_settle(s, e);
+	if (rc) {
+		meta_free(s->meta);
+		packed_cache_free(s->packed);
+		free(s);
+		return rc;
+	}
+	*x = &s->x;
+	return 0;
+}
