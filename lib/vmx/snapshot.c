@@ -1,0 +1,608 @@
+#include "vmx/snapshot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "disk/disk.h"
+#include "vmx/tree.h"
+
+static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* The name that the machine's files have for path, a neighbour of the disk that they
+ * call file.  NULL: no memory. */
+static char *name_beside(const char *file, const char *path)
+{
+	char *name;
+
+	if (asprintf(&name, "%.*s%s", (int)(base_name(file) - file), file, base_name(path)) < 0)
+		return NULL;
+	return name;
+}
+
+/* The tree */
+
+static int refer(const struct machine *m, struct tree *t, const char *file, struct err *e)
+{
+	char *path;
+	int rc = machine_path(m, file, &path, e);
+
+	if (rc)
+		return rc;
+	rc = tree_refer(t, path, NULL, e);
+	free(path);
+	return rc;
+}
+
+static int build_tree(const struct machine *m, struct tree *t, struct err *e)
+{
+	int rc = 0;
+
+	tree_init(t, m->o.outside);
+	for (size_t i = 0; !rc && i < m->n; i++) {
+		if (!m->disk[i].independent)
+			rc = refer(m, t, m->disk[i].file, e);
+		else
+			tree_refer(t, m->disk[i].path, NULL, NULL);
+	}
+	for (unsigned i = 0; !rc && i < m->vmsd->n; i++)
+		for (unsigned k = 0; !rc && k < m->vmsd->snap[i].ndisks; k++)
+			rc = refer(m, t, m->vmsd->snap[i].disk[k].file, e);
+	if (!rc)
+		rc = tree_find_foreign(t, m->folder, e);
+	if (rc)
+		tree_free(t);
+	return rc;
+}
+
+/* New layers */
+
+struct making {
+	struct machine *m;
+	struct err *e;
+	int rc;
+};
+
+static void will_make(void *ptr, const char *path)
+{
+	struct making *k = ptr;
+
+	machine_say(k->m, MACHINE_CREATE, path, NULL);
+	if (!k->rc && !k->m->o.dry)
+		k->rc = journal_unlink(k->m->journal, path, k->e);
+}
+
+/* Make a new layer on the disk that the machine's files call file; it is the present one
+ * of disk i then. */
+static int new_layer(struct machine *m, size_t i, const char *file, struct err *e)
+{
+	struct making k = { .m = m, .e = e };
+	char *frozen = NULL, *path = NULL, *name = NULL;
+	int rc = machine_path(m, file, &frozen, e);
+
+	if (!rc)
+		rc = snapshot_name(&path, frozen, e);
+	if (!rc)
+		rc = snapshot_add(path, frozen, m->o.outside, true, will_make, &k, e);
+	if (!rc)
+		rc = k.rc;
+	if (!rc && !m->o.dry) {
+		rc = journal_prepare(m->journal, e);
+		if (!rc)
+			rc = snapshot_add(path, frozen, m->o.outside, false, NULL, NULL, e);
+		name = name_beside(file, path);
+		if (!rc)
+			rc = name ? machine_set_top(m, i, name, e) : no_memory(e);
+	}
+	free(name);
+	free(path);
+	free(frozen);
+	return rc;
+}
+
+/* A failure before the commit: away with what was made; the first error is the one. */
+static int undo(struct machine *m, int rc)
+{
+	struct err ignored;
+
+	if (rc && !m->o.dry)
+		journal_undo(m->journal, &ignored);
+	return rc;
+}
+
+/* Removing */
+
+static int will_remove(void *ptr, const char *path, struct err *e)
+{
+	struct machine *m = ptr;
+
+	machine_say(m, MACHINE_REMOVE, path, NULL);
+	return m->o.dry ? 0 : journal_unlink(m->journal, path, e);
+}
+
+static int remove_layer(struct machine *m, const char *path, struct err *e)
+{
+	struct disk_opts o = { .no_parent = true, .no_lock = true, .allow_outside = m->o.outside };
+	struct image *im;
+	int rc = image_open(&im, path, &o, e);
+
+	if (rc)
+		return rc;
+	rc = snapshot_files(im, m->o.outside, will_remove, m, e);
+	image_close(im);
+	return rc;
+}
+
+/* All layers that nothing needs any more. */
+static int remove_dead(struct machine *m, struct tree *t, struct err *e)
+{
+	int i, rc = 0;
+
+	while (!rc && (i = tree_dead(t)) >= 0) {
+		rc = remove_layer(m, t->layer[i].path, e);
+		tree_remove(t, i);
+	}
+	return rc;
+}
+
+/* Creating */
+
+/* The disks that are to be in a snapshot; *n of them. */
+static int frozen_disks(const struct machine *m, struct vmsd_disk **disks, unsigned *n,
+			struct err *e)
+{
+	*n = 0;
+	*disks = calloc(m->n + 1, sizeof(**disks));
+	if (!*disks)
+		return no_memory(e);
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->disk[i].independent)
+			continue;
+		(*disks)[*n].node = m->disk[i].node;
+		(*disks)[(*n)++].file = m->disk[i].file;
+	}
+	if (*n)
+		return 0;
+	free(*disks);
+	return err_set(e, -EINVAL, "%.150s: no disk that takes part in snapshots", m->path);
+}
+
+static int check_depth(const struct machine *m, struct err *e)
+{
+	struct tree t;
+	int rc = build_tree(m, &t, e);
+
+	for (size_t i = 0; !rc && i < m->n; i++) {
+		int l = tree_find(&t, m->disk[i].path);
+
+		if (!m->disk[i].independent && l >= 0 && tree_depth(&t, l) >= DISK_LAYERS)
+			rc = err_set(e, -EINVAL, "%.150s: %u layers are the most", m->disk[i].path,
+				     DISK_LAYERS);
+	}
+	tree_free(&t);
+	return rc;
+}
+
+/* The .vmsn that products would expect beside the list. */
+static char *state_name(const struct machine *m, uint32_t uid)
+{
+	const char *base = base_name(m->vmsd_path);
+	char *name;
+
+	return asprintf(&name, "%.*s-Snapshot%u.vmsn", (int)strlen(base) - 5, base, uid) < 0 ?
+		NULL : name;
+}
+
+static int add_to_list(struct machine *m, const char *name, const char *description,
+		       uint64_t time_us, uint32_t *uid, struct err *e)
+{
+	struct vmsd_snap s = {
+		.name = (char *)name, .description = (char *)description, .time_us = time_us,
+	};
+	uint32_t last = m->vmsd->last_uid;
+	int rc = frozen_disks(m, &s.disk, &s.ndisks, e);
+
+	if (rc)
+		return rc;
+	for (unsigned i = 0; i < m->vmsd->n; i++)
+		last = m->vmsd->snap[i].uid > last ? m->vmsd->snap[i].uid : last;
+	s.file = state_name(m, last + 1);
+	rc = s.file ? vmsd_add(m->vmsd, &s, uid, e) : no_memory(e);
+	free(s.file);
+	free(s.disk);
+	return rc;
+}
+
+int snapshots_create(struct machine *m, const char *name, const char *description,
+		     uint64_t time_us, uint32_t *uid, struct err *e)
+{
+	int rc = check_depth(m, e);
+
+	if (!rc)
+		rc = add_to_list(m, name, description, time_us, uid, e);
+	for (size_t i = 0; !rc && i < m->n; i++)
+		if (!m->disk[i].independent)
+			rc = new_layer(m, i, m->disk[i].file, e);
+	if (rc)
+		return undo(m, rc);
+	if (!m->o.dry)
+		rc = journal_made(m->journal, e);
+	if (!rc)
+		rc = machine_texts(m, e);
+	if (rc)
+		return undo(m, rc);
+	return m->o.dry ? 0 : journal_commit(m->journal, e);
+}
+
+/* Reverting */
+
+static int disk_at(const struct machine *m, const char *node, size_t *i, struct err *e)
+{
+	for (*i = 0; *i < m->n; ++*i)
+		if (!strcasecmp(m->disk[*i].node, node) && !m->disk[*i].independent)
+			return 0;
+	return err_set(e, -ENOENT, "%.100s has no disk at %.20s now, as the snapshot has", m->path,
+		       node);
+}
+
+/* The present layers of all disks of s, then new ones on those that it froze. */
+static int revert_disks(struct machine *m, struct tree *t, const struct vmsd_snap *s,
+			struct err *e)
+{
+	size_t i = 0;
+	int rc = 0, l;
+
+	for (unsigned k = 0; !rc && k < s->ndisks; k++)
+		rc = disk_at(m, s->disk[k].node, &i, e);
+	for (unsigned k = 0; !rc && k < s->ndisks; k++) {
+		disk_at(m, s->disk[k].node, &i, e);
+		l = tree_find(t, m->disk[i].path);
+		if (l >= 0)
+			tree_release(t, l);
+		rc = new_layer(m, i, s->disk[k].file, e);
+	}
+	return rc;
+}
+
+int snapshots_revert(struct machine *m, const char *name, struct err *e)
+{
+	const struct vmsd_snap *s;
+	struct tree t;
+	int rc = vmsd_find(m->vmsd, name, &s, e);
+
+	if (!rc)
+		rc = build_tree(m, &t, e);
+	if (rc)
+		return rc;
+	rc = revert_disks(m, &t, s, e);
+	if (!rc && !m->o.dry)
+		rc = journal_made(m->journal, e);
+	if (!rc)
+		rc = vmsd_set_current(m->vmsd, s->uid, e);
+	if (!rc)
+		rc = machine_texts(m, e);
+	if (!rc)
+		rc = remove_dead(m, &t, e);
+	tree_free(&t);
+	if (rc)
+		return undo(m, rc);
+	return m->o.dry ? 0 : journal_commit(m->journal, e);
+}
+
+/* Merging */
+
+/* The machine's files name layer p where they named c. */
+static int rename_refs(struct machine *m, const struct tree *t, int c, int p, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < m->n; i++) {
+		char *name;
+
+		if (m->disk[i].independent || tree_find(t, m->disk[i].path) != c)
+			continue;
+		name = name_beside(m->disk[i].file, t->layer[p].path);
+		rc = name ? machine_set_top(m, i, name, e) : no_memory(e);
+		free(name);
+	}
+	/* Each change reads the list anew: positions stay what they are. */
+	for (unsigned i = 0; !rc && i < m->vmsd->n; i++) {
+		for (unsigned k = 0; !rc && k < m->vmsd->snap[i].ndisks; k++) {
+			const char *file = m->vmsd->snap[i].disk[k].file;
+			char *path, *name;
+
+			rc = machine_path(m, file, &path, e);
+			if (rc)
+				break;
+			if (tree_find(t, path) == c) {
+				name = name_beside(file, t->layer[p].path);
+				rc = !name ? no_memory(e) :
+					vmsd_set_disk(m->vmsd, m->vmsd->snap[i].uid, k, name, e);
+				free(name);
+			}
+			free(path);
+		}
+	}
+	return rc;
+}
+
+/* Add a step: layer i hangs on layer p now (-1: on none). */
+static int relink(struct machine *m, const struct tree *t, int i, int p, uint32_t cid,
+		  struct err *e)
+{
+	struct snapshot_link l = { .has_parent = true, .parent_cid = CID_NONE };
+	char *hint = NULL;
+	int rc = 0;
+
+	if (p >= 0) {
+		l.parent_cid = cid;
+		rc = disk_parent_hint(&hint, t->layer[i].path, t->layer[p].path, m->o.outside, e);
+		l.hint = hint;
+	}
+	if (!rc)
+		rc = journal_relink(m->journal, t->layer[i].path, &l, e);
+	if (!rc)
+		machine_say(m, MACHINE_CHANGE, t->layer[i].path, NULL);
+	free(hint);
+	return rc;
+}
+
+/* All data of child c are in its parent p. */
+static int finish_down(struct machine *m, struct tree *t, int p, int c, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < t->n; i++)
+		if (!t->layer[i].gone && t->layer[i].parent == c)
+			rc = relink(m, t, (int)i, p, t->layer[p].cid, e);
+	if (!rc)
+		rc = rename_refs(m, t, c, p, e);
+	if (!rc)
+		rc = machine_texts(m, e);
+	if (!rc)
+		rc = remove_layer(m, t->layer[c].path, e);
+	return rc ? rc : journal_commit(m->journal, e);
+}
+
+/* Child c has all that it had from its parent p. */
+static int finish_up(struct machine *m, struct tree *t, int p, int c, struct err *e)
+{
+	int rc = relink(m, t, c, t->layer[p].parent, t->layer[p].parent_cid, e);
+
+	if (!rc)
+		rc = remove_layer(m, t->layer[p].path, e);
+	return rc ? rc : journal_commit(m->journal, e);
+}
+
+/* p is going to change: whoever else hangs on it, unknown here, must notice. */
+static int new_id(struct machine *m, struct tree *t, int p, int c, struct err *e)
+{
+	struct snapshot_link child = { .has_parent = true }, parent = { .has_cid = true };
+	int rc;
+
+	child.parent_cid = parent.cid = desc_new_cid(NULL);
+	rc = journal_relink(m->journal, t->layer[c].path, &child, e);
+	if (!rc)
+		rc = journal_relink(m->journal, t->layer[p].path, &parent, e);
+	if (!rc)
+		rc = journal_commit(m->journal, e);
+	t->layer[p].cid = t->layer[c].parent_cid = parent.cid;
+	return rc;
+}
+
+struct merging {
+	struct machine *m;
+	const char *into;
+};
+
+static bool progress(void *ptr, uint64_t done, uint64_t total)
+{
+	struct merging *g = ptr;
+
+	return !g->m->o.progress || g->m->o.progress(g->m->o.ptr, g->into, done, total);
+}
+
+static int checkpoint(void *ptr, uint64_t done, struct err *e)
+{
+	return journal_merge_done(((struct merging *)ptr)->m->journal, done, e);
+}
+
+/* The cheaper way; a base stays what others know it as, unless it cannot be written to. */
+static int choose_way(const struct machine *m, const struct tree *t, int p, int c, bool *down,
+		      struct err *e)
+{
+	uint64_t d, u;
+	int rc = snapshot_cost(t->layer[c].path, t->layer[p].path, m->o.outside, &d, &u, e);
+
+	if (rc)
+		return rc;
+	if (tree_has_foreign(t, c))
+		d = UINT64_MAX;
+	if (d == UINT64_MAX && u == UINT64_MAX)
+		return err_set(e, -ENOTSUP, "%.90s and %.90s cannot be merged in place",
+			       t->layer[c].path, t->layer[p].path);
+	*down = d != UINT64_MAX && (t->layer[p].parent < 0 || d <= u);
+	return 0;
+}
+
+static int merge(struct machine *m, struct tree *t, int p, int c, struct err *e)
+{
+	const char *parent = t->layer[p].path, *child = t->layer[c].path;
+	struct merging g = { .m = m };
+	struct snapshot_job job = {
+		.outside = m->o.outside, .ptr = &g, .progress = progress, .checkpoint = checkpoint,
+	};
+	struct journal_merge jm = {
+		.child = base_name(child), .parent = base_name(parent), .cid = t->layer[c].cid,
+	};
+	uint64_t from = 0;
+	bool down = false, found;
+	int rc = choose_way(m, t, p, c, &down, e);
+
+	if (rc)
+		return rc;
+	g.into = down ? parent : child;
+	machine_say(m, MACHINE_MERGE, down ? child : parent, g.into);
+	if (!m->o.dry) {
+		jm.down = down;
+		rc = journal_merge_find(m->journal, &jm, &found, &from, e);
+		if (!rc && !found && down)
+			rc = new_id(m, t, p, c, e);
+		if (!rc)
+			rc = journal_merge_begin(m->journal, &jm, from, e);
+		if (!rc)
+			rc = snapshot_merge(child, parent, down, from, &job, e);
+		if (!rc)
+			rc = journal_made(m->journal, e);
+		if (!rc)
+			rc = (down ? finish_down : finish_up)(m, t, p, c, e);
+	}
+	if (!rc)
+		tree_merged(t, p, c, down);
+	return rc;
+}
+
+static int merge_all(struct machine *m, struct tree *t, struct err *e)
+{
+	int p, c, rc = 0;
+
+	while (!rc && tree_mergeable(t, &p, &c))
+		rc = merge(m, t, p, c, e);
+	return rc;
+}
+
+int snapshots_consolidate(struct machine *m, struct err *e)
+{
+	struct tree t;
+	int rc = build_tree(m, &t, e);
+
+	if (rc)
+		return rc;
+	rc = merge_all(m, &t, e);
+	tree_free(&t);
+	return rc;
+}
+
+int snapshots_pending(struct machine *m, bool *pending, struct err *e)
+{
+	struct tree t;
+	int p, c, rc = build_tree(m, &t, e);
+
+	if (rc)
+		return rc;
+	*pending = tree_mergeable(&t, &p, &c);
+	tree_free(&t);
+	return 0;
+}
+
+/* Deleting */
+
+/* What products keep beside the list for a snapshot: its state and memory. */
+static int remove_state(struct machine *m, const struct vmsd_snap *s, struct err *e)
+{
+	static const char *const end[] = { "vmsn", "vmem" };
+	size_t n = strlen(s->file);
+	int rc = 0;
+
+	if (n <= 5 || strcasecmp(s->file + n - 5, ".vmsn") || strchr(s->file, '/'))
+		return 0;
+	for (unsigned i = 0; !rc && i < 2; i++) {
+		char *path;
+
+		if (asprintf(&path, "%s/%.*s%s", m->folder, (int)n - 4, s->file, end[i]) < 0)
+			return no_memory(e);
+		if (!access(path, F_OK))
+			rc = will_remove(m, path, e);
+		free(path);
+	}
+	return rc;
+}
+
+/* Take one snapshot from tree and list. */
+static int drop(struct machine *m, struct tree *t, uint32_t uid, struct err *e)
+{
+	const struct vmsd_snap *s = vmsd_by_uid(m->vmsd, uid);
+	int rc = 0;
+
+	for (unsigned k = 0; !rc && k < s->ndisks; k++) {
+		char *path;
+		int i;
+
+		rc = machine_path(m, s->disk[k].file, &path, e);
+		if (rc)
+			break;
+		i = tree_find(t, path);
+		if (i >= 0)
+			tree_release(t, i);
+		free(path);
+	}
+	if (!rc)
+		rc = remove_state(m, s, e);
+	return rc ? rc : vmsd_remove(m->vmsd, uid, e);
+}
+
+/* The snapshots that go: *n uids, which the caller frees. */
+static int to_delete(const struct machine *m, const struct vmsd_snap *s, bool children,
+		     uint32_t **uids, unsigned *n, struct err *e)
+{
+	const struct vmsd *v = m->vmsd;
+
+	*n = 0;
+	*uids = calloc(v->n, sizeof(**uids));
+	if (!*uids)
+		return no_memory(e);
+	for (unsigned i = 0; i < v->n; i++) {
+		const struct vmsd_snap *x = &v->snap[i];
+
+		if (children ? !vmsd_descends(v, x, s->uid) : x != s)
+			continue;
+		if (x->clones) {
+			free(*uids);
+			return err_set(e, -EBUSY, "\"%.150s\": %u linked clones hang on it", x->name,
+				       x->clones);
+		}
+		(*uids)[(*n)++] = x->uid;
+	}
+	return 0;
+}
+
+int snapshots_delete(struct machine *m, const char *name, bool children, struct err *e)
+{
+	const struct vmsd_snap *s;
+	uint32_t *uids = NULL;
+	unsigned n = 0;
+	struct tree t;
+	int rc = vmsd_find(m->vmsd, name, &s, e);
+
+	if (!rc)
+		rc = to_delete(m, s, children, &uids, &n, e);
+	if (rc)
+		return rc;
+	rc = build_tree(m, &t, e);
+	if (rc) {
+		free(uids);
+		return rc;
+	}
+	for (unsigned i = 0; !rc && i < n; i++)
+		rc = drop(m, &t, uids[i], e);
+	free(uids);
+	if (!rc)
+		rc = remove_dead(m, &t, e);
+	if (!rc)
+		rc = machine_texts(m, e);
+	if (!rc && !m->o.dry)
+		rc = journal_commit(m->journal, e);
+	if (!rc && (rc = merge_all(m, &t, e)))
+		err_in(e, rc, "the snapshot is deleted, what is left is for consolidate");
+	tree_free(&t);
+	return rc;
+}
