@@ -75,7 +75,7 @@ static inline struct image *disk_top(const struct disk *d)
 void op_begin(struct disk *d, struct op *o, enum op_kind kind, uint64_t off, uint64_t end);
 /* With d->lock held: would op_begin() have to wait? */
 bool op_waits(const struct disk *d, enum op_kind kind, uint64_t off, uint64_t end);
-void op_enter(struct disk *d, struct op *o, enum op_kind kind, uint64_t off, uint64_t end);
+void op_begun(struct disk *d, struct op *o, enum op_kind kind, uint64_t off, uint64_t end);
 /* With d->lock held. */
 void op_end(struct disk *d, struct op *o);
 

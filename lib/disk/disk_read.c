@@ -26,7 +26,7 @@ bool op_waits(const struct disk *d, enum op_kind kind, uint64_t off, uint64_t en
 	return false;
 }
 
-void op_enter(struct disk *d, struct op *o, enum op_kind kind, uint64_t off, uint64_t end)
+void op_begun(struct disk *d, struct op *o, enum op_kind kind, uint64_t off, uint64_t end)
 {
 	*o = (struct op){ .kind = kind, .off = off, .end = end, .next = d->ops, .link = &d->ops };
 	if (o->next)
@@ -39,7 +39,7 @@ void op_begin(struct disk *d, struct op *o, enum op_kind kind, uint64_t off, uin
 	pthread_mutex_lock(&d->lock);
 	while (op_waits(d, kind, off, end))
 		pthread_cond_wait(&d->changed, &d->lock);
-	op_enter(d, o, kind, off, end);
+	op_begun(d, o, kind, off, end);
 }
 
 void op_end(struct disk *d, struct op *o)
@@ -379,7 +379,7 @@ static int try_rw(struct disk *d, const struct iovec *iov, int n, uint64_t off, 
 		pthread_mutex_unlock(&d->lock);
 		return err_set(e, -EAGAIN, "it would have to wait");
 	}
-	op_enter(d, &o, OP_IO, off, end);
+	op_begun(d, &o, OP_IO, off, end);
 	pthread_mutex_unlock(&d->lock);
 	rc = try_segs(d, s, got, &at, write);
 	pthread_mutex_lock(&d->lock);

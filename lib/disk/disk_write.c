@@ -169,7 +169,7 @@ static int write_fresh(struct disk *d, struct fresh *f, struct iov_at *from, str
 	struct op o;
 	int rc;
 
-	op_enter(d, &o, OP_ALLOC, f->a, f->b);
+	op_begun(d, &o, OP_ALLOC, f->a, f->b);
 	pthread_mutex_unlock(&d->lock);
 	rc = get_room(d, f, e);
 	if (rc) {
