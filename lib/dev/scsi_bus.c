@@ -1,0 +1,48 @@
+#include "dev/scsi_bus.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+int scsi_bus_attach(struct scsi_bus *b, unsigned id, struct scsi_dev *d, struct err *e)
+{
+	if (id >= SCSI_TARGETS)
+		return err_set(e, -EINVAL, "SCSI IDs are 0 to %u", SCSI_TARGETS - 1);
+	if (id == SCSI_ADAPTER_ID)
+		return err_set(e, -EINVAL, "SCSI ID %u is the adapter's own", id);
+	if (b->target[id])
+		return err_set(e, -EBUSY, "SCSI ID %u is taken", id);
+	b->target[id] = d;
+	return 0;
+}
+
+void scsi_bus_drain(struct scsi_bus *b)
+{
+	for (unsigned i = 0; i < SCSI_TARGETS; i++)
+		if (b->target[i])
+			scsi_drain(b->target[i]);
+}
+
+void scsi_bus_reset(struct scsi_bus *b, enum scsi_reset how)
+{
+	for (unsigned i = 0; i < SCSI_TARGETS; i++)
+		if (b->target[i])
+			scsi_reset(b->target[i], how);
+}
+
+void scsi_bus_free(struct scsi_bus *b)
+{
+	for (unsigned i = 0; i < SCSI_TARGETS; i++) {
+		scsi_free(b->target[i]);
+		b->target[i] = NULL;
+	}
+}
+
+uint32_t scsi_lun(const uint8_t lun[8])
+{
+	if (lun[0])
+		return SCSI_LUN_NONE;
+	for (unsigned i = 2; i < 8; i++)
+		if (lun[i])
+			return SCSI_LUN_NONE;
+	return lun[1];
+}
