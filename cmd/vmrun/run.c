@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "pc/pc.h"
+#include "disks.h"
 #include "vmrun.h"
 
 enum { STATS_OFF, STATS_TEXT, STATS_JSON };
@@ -18,6 +19,7 @@ struct run_args {
 	int accel, cpu, bt_form, stats;
 	double timeout_s;
 	bool debug_exit, verify, no_reboot, verbose;
+	struct cli_list disks, cdroms;
 };
 
 #define AT(field) offsetof(struct run_args, field)
@@ -30,6 +32,12 @@ const struct cli_opt run_opts[] = {
 	{ "append", 0, CLI_STRING, "S", AT(append), 0, 0, "kernel command line" },
 	{ "bios", 0, CLI_STRING, "F", AT(bios), 1, 0,
 	  "ROM image, started at the reset vector" },
+	{ "disk", 0, CLI_LIST, "FILE[,KEY=VALUE...]", AT(disks), 1, 0,
+	  "a virtual disk; keys: controller=scsi0:0|ide0:0,\n"
+	  "type=lsilogic|buslogic|lsisas1068|pvscsi, mode=persistent|\n"
+	  "independent-persistent|independent-nonpersistent|undoable" },
+	{ "cdrom", 0, CLI_LIST, "ISO[,KEY=VALUE...]", AT(cdroms), 1, 0,
+	  "a CD-ROM drive with an image; keys: controller, type" },
 	{ "memory", 0, CLI_SIZE, "SIZE", AT(memory), MEM_SIZE_MIN, MEM_SIZE_MAX,
 	  "guest memory, 1M to 64G (default 512M)" },
 	{ "cpus", 0, CLI_NUMBER, "N", AT(cpus), 1, VM_CPUS_MAX,
@@ -277,6 +285,7 @@ int run_main(struct cli *c, int argc, char **argv)
 	struct run_args a = { .memory = 512ull << 20, .cpus = 1, .serial = "stdio" };
 	struct pc_config cfg = { 0 };
 	struct err e = { 0 };
+	struct disk_args d;
 	int rc = cli_parse(c, &a, &argc, argv);
 
 	if (rc >= 0)
@@ -288,6 +297,8 @@ int run_main(struct cli *c, int argc, char **argv)
 	rc = check_args(&a, &e);
 	if (!rc && a.trace)
 		rc = parse_trace(a.trace, &cfg, &e);
+	if (!rc)
+		rc = disks_parse(&d, &a.disks, &a.cdroms, &e);
 	if (rc)
 		return cli_fail(c, &e);
 	run_cli = c;
@@ -295,6 +306,8 @@ int run_main(struct cli *c, int argc, char **argv)
 	cfg.initrd = a.initrd;
 	cfg.append = a.append;
 	cfg.bios = a.bios;
+	cfg.disks = d.disk;
+	cfg.ndisks = d.n;
 	cfg.memory = a.memory;
 	cfg.cpus = a.cpus;
 	cfg.cpu_level = a.cpu ? (unsigned)a.cpu + 1 : 0;	/* v2, v3 */

@@ -191,6 +191,16 @@ static int parse_seconds(const struct cli_opt *o, const char *s, void *at, struc
 	return 0;
 }
 
+static int list_add(const struct cli_opt *o, const char *val, struct cli_list *l, struct err *e)
+{
+	if (strlen(val) < o->min)
+		return err_set(e, -EINVAL, "its argument is empty");
+	if (l->n == CLI_LIST_MAX)
+		return err_set(e, -EINVAL, "given more than %d times", CLI_LIST_MAX);
+	l->v[l->n++] = (char *)val;	/* argv's */
+	return 0;
+}
+
 /* Store one option; val is NULL when none was given. */
 static int opt_store(const struct cli_opt *o, const char *val, void *out, struct err *e)
 {
@@ -206,6 +216,8 @@ static int opt_store(const struct cli_opt *o, const char *val, void *out, struct
 			return err_set(e, -EINVAL, "its argument is empty");
 		*(const char **)at = val;
 		return 0;
+	case CLI_LIST:
+		return list_add(o, val, at, e);
 	case CLI_SIZE:
 		return parse_size(o, val, at, e);
 	case CLI_ADDRESS:

@@ -31,6 +31,7 @@ enum cli_exit {
 enum cli_kind {		/* what lies at opt.off of the options struct */
 	CLI_FLAG,	/* bool */
 	CLI_STRING,	/* const char *, at least min bytes long */
+	CLI_LIST,	/* struct cli_list: one that may be given several times */
 	CLI_SIZE,	/* uint64_t, bytes, min..max */
 	CLI_ADDRESS,	/* uint64_t, 0x and hexadecimal or decimal, min..max */
 	CLI_OFFSET,	/* uint64_t, bytes as in CLI_SIZE or CLI_ADDRESS, min..max */
@@ -38,6 +39,14 @@ enum cli_kind {		/* what lies at opt.off of the options struct */
 	CLI_SECONDS,	/* double, above 0 and at most max */
 	CLI_CHOICE,	/* int: the index in arg, which is "a|b|c" */
 	CLI_OPTIONAL,	/* int: 1 for --name, 2... for --name=a, arg "a|b" */
+};
+
+#define CLI_LIST_MAX 64
+
+/* The arguments in order; they may be changed. */
+struct cli_list {
+	char *v[CLI_LIST_MAX];
+	unsigned n;
 };
 
 struct cli_opt {

@@ -96,6 +96,11 @@ static void *make_vmbackdoor(struct pc *pc, struct err *e)
 	return vmbackdoor_new(&pc->vm, e);
 }
 
+static void *make_scsi(struct pc *pc, struct err *e)
+{
+	return scsi_hosts_new(pc, e);
+}
+
 static void *make_debugexit(struct pc *pc, struct err *e)
 {
 	return debugexit_new(&pc->vm, e);
@@ -127,6 +132,7 @@ HOOKS(i440bx, i440bx)
 HOOKS(piix4, piix4)
 HOOKS(acpipm, acpipm)
 HOOKS(vmbackdoor, vmbackdoor)
+HOOKS(scsi, scsi_hosts)
 HOOKS(debugexit, debugexit)
 
 static const struct device devices[PC_DEV_COUNT] = {
@@ -144,6 +150,7 @@ static const struct device devices[PC_DEV_COUNT] = {
 	[PC_DEV_PIIX4] = ROW(piix4),
 	[PC_DEV_ACPIPM] = ROW(acpipm),
 	[PC_DEV_VMBACKDOOR] = ROW(vmbackdoor),
+	[PC_DEV_SCSI] = ROW(scsi),
 	[PC_DEV_DEBUGEXIT] = ROW(debugexit),
 };
 

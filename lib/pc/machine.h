@@ -15,6 +15,7 @@
 #include "pc/boot.h"
 #include "pc/chardev.h"
 #include "pc/cosched.h"
+#include "pc/disks.h"
 #include "pc/multiboot.h"
 #include "pc/pc.h"
 #include "pc/wait.h"
@@ -47,7 +48,7 @@ enum pc_dev {
 	PC_DEV_PIC, PC_DEV_PIT, PC_DEV_RTC, PC_DEV_LAPIC, PC_DEV_IOAPIC,
 	PC_DEV_HPET, PC_DEV_UART, PC_DEV_I8042, PC_DEV_PORT92, PC_DEV_PCI,
 	PC_DEV_I440BX, PC_DEV_PIIX4, PC_DEV_ACPIPM, PC_DEV_VMBACKDOOR,
-	PC_DEV_DEBUGEXIT, PC_DEV_COUNT
+	PC_DEV_SCSI, PC_DEV_DEBUGEXIT, PC_DEV_COUNT
 };
 
 struct pc {
@@ -62,6 +63,7 @@ struct pc {
 	FILE *trace_file;		/* of cfg.trace_file, or NULL */
 	void *dev[PC_DEV_COUNT];	/* NULL: not there */
 	struct chardev *serial;
+	struct blk *blk[PC_DISKS];	/* of cfg.disks, until an adapter has it */
 
 	int wake_fd;			/* eventfd: the main loop has something to do */
 	_Atomic bool stop;		/* pc_stop() */

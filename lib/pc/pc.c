@@ -83,7 +83,9 @@ static int make_vm(struct pc *pc, struct err *e)
 	vm->model.cpus = vm->ncpus;
 	vm->model.tsc_hz = tsc_host_hz();
 	x86_model_init(&vm->model);
-	rc = devices_new(pc, e);
+	rc = disks_open(pc, e);
+	if (!rc)
+		rc = devices_new(pc, e);
 	if (rc)
 		return rc;
 	rc = vm->engine->vm_create ? vm->engine->vm_create(vm, e) : 0;
@@ -239,6 +241,7 @@ void pc_free(struct pc *pc)
 	if (pc->vm_created && vm->engine->vm_destroy)
 		vm->engine->vm_destroy(vm);
 	devices_free(pc);
+	disks_close(pc);
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		free(vm->vcpu[i]);
 	mem_free(vm->mem);

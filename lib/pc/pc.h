@@ -11,11 +11,35 @@
 #include "bt/bt.h"
 #include "vmm/vm.h"
 
+#define PC_DISKS	64	/* CD-ROMs included */
+#define PC_SCSI_BUSES	4
+
+enum pc_bus { PC_BUS_NONE, PC_BUS_IDE, PC_BUS_SCSI };
+enum pc_scsi { PC_SCSI_LSILOGIC, PC_SCSI_BUSLOGIC, PC_SCSI_LSISAS1068, PC_SCSI_PVSCSI,
+	       PC_SCSI_KINDS };
+enum pc_disk_mode {
+	PC_DISK_PERSISTENT,
+	PC_DISK_INDEPENDENT,	/* persistent, and not part of snapshots */
+	PC_DISK_NONPERSISTENT,	/* what is written is forgotten at the end */
+	PC_DISK_UNDOABLE,	/* what is written goes to path.REDO */
+};
+
+struct pc_disk {
+	const char *path;	/* NULL: a CD-ROM drive without a medium */
+	bool cd;
+	enum pc_bus bus;
+	unsigned channel, unit;	/* ide1:0, scsi0:2 */
+	enum pc_scsi scsi;	/* the adapter of the bus */
+	enum pc_disk_mode mode;
+};
+
 enum pc_accel { PC_ACCEL_AUTO, PC_ACCEL_KVM, PC_ACCEL_BT, PC_ACCEL_INTERP };
 
 struct pc_config {
 	const char *kernel, *initrd, *append;	/* NULL: none */
 	const char *bios;			/* flat ROM image */
+	const struct pc_disk *disks;		/* ndisks of them, at most PC_DISKS */
+	unsigned ndisks;
 	uint64_t memory;			/* bytes */
 	unsigned cpus;
 	unsigned cpu_level;			/* struct x86_model.level */

@@ -1,0 +1,19 @@
+#ifndef VMRUN_DISKS_H
+#define VMRUN_DISKS_H
+/* What --disk and --cdrom say. */
+#include "base/cli.h"
+#include "pc/pc.h"
+
+struct disk_args {
+	struct pc_disk disk[PC_DISKS];
+	unsigned n;
+};
+
+/*
+ * FILE[,controller=ide0:0|scsi0:1][,type=T][,mode=M], in order: what has no place gets
+ * the first that is free, disks from scsi0:0 on, CD-ROMs from ide1:0 on.  The arguments
+ * are cut into pieces, which must stay.  0, or -EINVAL: *e names the option.
+ */
+int disks_parse(struct disk_args *a, const struct cli_list *disks,
+		const struct cli_list *cdroms, struct err *e);
+#endif

@@ -1,0 +1,19 @@
+#ifndef DEV_BLKDISK_H
+#define DEV_BLKDISK_H
+/* Virtual disks and images of CDs (lib/disk) as disks of devices. */
+
+#include "dev/blk.h"
+
+struct blkdisk_opts {
+	bool readonly;
+	bool raw;		/* an image of a CD: bytes as they are */
+};
+
+/*
+ * Open the disk at path, locked if it is to be written.
+ *
+ * Returns    0; -ENOENT, -EBUSY: the message names the holder, -EBADMSG, -ENOTSUP, ...
+ */
+int blkdisk_open(struct blk **b, struct vm *vm, const char *path,
+		 const struct blkdisk_opts *o, struct err *e);
+#endif

@@ -1,0 +1,77 @@
+#!/usr/bin/env bats
+# Disks of the machine: what --disk and --cdrom take, and stock drivers on each adapter.
+# shellcheck disable=SC2154
+load helper
+
+setup_file() {
+	cd "$BATS_TEST_DIRNAME/.." || return 1
+	RING1_GUESTS=${RING1_GUESTS-} tests/guest/fetch modules-686 >/dev/null 2>&1 || return 0
+	tests/guest/mkinitramfs "$BATS_FILE_TMPDIR/686.gz" \
+		"$(tests/guest/fetch modules-686 | head -n 1)=lib/modules/" \
+		tests/guest/load=bin/load tests/guest/disktest=bin/disktest
+}
+
+# A kernel that is never run.
+kernel=${BUILD:-build}/tests/guest/exceptions.elf
+
+@test "wrong --disk and --cdrom are said in one line" {
+	local d=$BATS_TEST_TMPDIR/d k=(run --kernel "$kernel")
+	truncate -s 1M "$d"
+	fails 2 'run: --disk: its argument is empty' "${k[@]}" --disk ''
+	fails 2 'run: --disk: the name of the file is missing' "${k[@]}" --disk ,type=pvscsi
+	fails 2 'run: --disk: x: not one of lsilogic, buslogic, lsisas1068 and pvscsi' \
+		"${k[@]}" --disk "$d,type=x"
+	fails 2 'run: --disk: sata0:0: not one of ide0:0 and scsi0:0' "${k[@]}" \
+		--disk "$d,controller=sata0:0"
+	fails 2 'run: --disk: scsi0: not a place like scsi0:1' "${k[@]}" --disk "$d,controller=scsi0"
+	fails 2 'run: --disk: scsi4:0: scsi0:0 is the first, scsi3:15 the last' "${k[@]}" \
+		--disk "$d,controller=scsi4:0"
+	fails 2 'run: --disk: ide1:2: ide0:0 is the first, ide1:1 the last' "${k[@]}" \
+		--disk "$d,controller=ide1:2"
+	fails 2 "run: --disk: scsi0:7: 7 is the adapter's own" "${k[@]}" --disk "$d,controller=scsi0:7"
+	fails 2 'run: --disk: type: only of SCSI adapters' "${k[@]}" \
+		--disk "$d,controller=ide0:0,type=pvscsi"
+	fails 2 "run: --disk: its place is taken by .*/d" "${k[@]}" --disk "$d,controller=scsi0:3" \
+		--disk "$d,controller=scsi0:3"
+	fails 2 'run: --disk: scsi0 is both lsilogic and pvscsi' "${k[@]}" --disk "$d,type=lsilogic" \
+		--disk "$d,type=pvscsi"
+	fails 2 'run: --disk: x: not one of persistent, .*' "${k[@]}" --disk "$d,mode=x"
+	fails 2 'run: --cdrom: mode: not one of controller, type' "${k[@]}" --cdrom "$d,mode=x"
+	fails 4 'run: --disk: .*/none: No such file or directory' "${k[@]}" --disk "$BATS_TEST_TMPDIR/none"
+	fails 4 'run: --cdrom: .*/none: No such file or directory' "${k[@]}" --cdrom "$BATS_TEST_TMPDIR/none"
+}
+
+# disk ADAPTER FLAVOUR ENGINE SECONDS WORDS...: the guest's test of a disk, WORDS added to
+# the kernel's command line.  $disk is the disk.
+disk() {
+	local adapter=$1 flavour=$2 engine=$3 seconds=$4 log=$BATS_TEST_TMPDIR/console
+	shift 4
+	guest "$flavour"
+	[ -f "$BATS_FILE_TMPDIR/$flavour.gz" ] || tests/guest/mkinitramfs "$BATS_FILE_TMPDIR/$flavour.gz" \
+		"$(tests/guest/fetch "modules-$flavour" | head -n 1)=lib/modules/" \
+		tests/guest/load=bin/load tests/guest/disktest=bin/disktest
+	LIMIT=$((seconds + 10)) vmrun run --kernel "$guest" --initrd "$BATS_FILE_TMPDIR/$flavour.gz" \
+		--append "console=ttyS0 quiet panic=1 ring1=run=disktest adapter=$adapter $*" \
+		--no-reboot --accel "$engine" --timeout "$seconds" \
+		--disk "$disk,type=$adapter" >"$log" || { echo "exit $?"; tail -n 40 "$log"; return 1; }
+	grep -a DISK "$log"
+	grep -qa '^DISK OK' "$log" || { tail -n 60 "$log"; return 1; }
+}
+
+# The host agrees: a file system without faults, in it the files that the guest wrote.
+checked() {
+	local out=$BATS_TEST_TMPDIR/out i
+	e2fsck -fn "$disk"
+	mkdir -p "$out"
+	debugfs -R "rdump / $out" "$disk" 2>/dev/null
+	(cd "$out" && md5sum -c sums)
+	for i in {1..4}; do yes "block 3.$i of the test" | head -c 262144; done | cmp - "$out/file3"
+}
+
+@test "pvscsi: a stock driver makes a file system, and the host finds it whole" {
+	disk=$BATS_TEST_TMPDIR/d.img
+	truncate -s 200M "$disk"
+	disk pvscsi 686 bt 100
+	checked
+	disk pvscsi 686 bt 100 test=read
+}
