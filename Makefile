@@ -21,7 +21,7 @@ comma := ,
 # What each command links besides libring1.a; test programs link all of it.
 LIBS_disk = -ldeflate -lisal
 LIBS_vmrun = -lcapstone $(LIBS_disk)
-LIBS_vmdk = -ljansson $(LIBS_disk)
+LIBS_vmdk = -ljansson -lcurl $(LIBS_disk)
 LDLIBS = -Wl,--as-needed
 LIBS_ALL = $(LDLIBS) $(LIBS_vmrun) $(LIBS_vmdk) -lpthread
 Q = $(if $(V),,@)

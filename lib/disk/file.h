@@ -65,6 +65,13 @@ struct disk_file {
 extern const struct disk_backend file_posix;
 
 /*
+ * Files on web servers, by http and https, read only.  A server that cannot send ranges
+ * is -ENOTSUP.  Who asks for a name and password finds them in ~/.netrc; CURL_CA_BUNDLE
+ * names other certificates than the system's.
+ */
+extern const struct disk_backend file_http;
+
+/*
  * Open a file by the first of the backends that claims its path, or as a file of
  * this host.
  *
