@@ -6,34 +6,39 @@ bats_load_library bats-assert
 
 cd "$BATS_TEST_DIRNAME/.." || exit 1
 VMRUN=$(realpath "${BIN:-bin}/vmrun")
+VMDK=$(realpath "${BIN:-bin}/vmdk")
 
 # vmrun ARG...: for at most LIMIT seconds, through the command in AS.
 AS=()
 vmrun() { "${AS[@]}" timeout -k 5 "${LIMIT:-60}" "$VMRUN" "$@" </dev/null; }
+vmdk() { "${AS[@]}" timeout -k 5 "${LIMIT:-60}" "$VMDK" "$@" </dev/null; }
 
-# From here to the end of the test vmrun runs as another user, who owns nothing;
+# The command that fails() runs: a test of another sets it before.
+TOOL=${TOOL:-vmrun}
+
+# From here to the end of the test the commands run as another user, who owns nothing;
 # $other is a folder that this user can read.
 as_other() {
 	command -v setpriv >/dev/null || skip "no setpriv"
 	other=$(mktemp -d /tmp/vmrun-test.XXXXXX)
 	chmod 755 "$other"
-	install -m 755 "$VMRUN" "$other/vmrun"
-	VMRUN=$other/vmrun
+	install -m 755 "$VMRUN" "$VMDK" "$other"
+	VMRUN=$other/vmrun VMDK=$other/vmdk
 	AS=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 }
 
 teardown() { [ -z "${other-}" ] || rm -rf "$other"; }
 
-# fails CODE PATTERN ARG...: vmrun ARG... exits with CODE, prints nothing but
+# fails CODE PATTERN ARG...: $TOOL ARG... exits with CODE, prints nothing but
 # one line on stderr, and that line matches the extended regular expression.
 fails() {
 	local code=$1 pattern=$2
 	shift 2
-	run "-$code" --separate-stderr vmrun "$@"
+	run "-$code" --separate-stderr "$TOOL" "$@"
 	assert_output ''
 	# shellcheck disable=SC2154
 	assert_equal "${#stderr_lines[@]}" 1
-	assert_regex "${stderr_lines[0]}" "^vmrun: $pattern\$"
+	assert_regex "${stderr_lines[0]}" "^$TOOL: $pattern\$"
 }
 
 # guest WHAT...: the fetched guest's path in $guest.

@@ -79,7 +79,7 @@ static void print_usage(const struct cli_tool *t, const struct cli_cmd *k)
 
 static void print_opt(const struct cli_opt *o)
 {
-	char left[64], letter[8] = "    ";
+	char left[160], letter[8] = "    ";
 	const char *eq = o->kind == CLI_FLAG ? "" : o->kind == CLI_OPTIONAL ? "[=" : " ";
 
 	if (o->letter)
