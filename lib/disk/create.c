@@ -17,10 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "disk/cowd.h"
+#include "disk/files.h"
 #include "disk/geometry.h"
+#include "disk/manage.h"
 #include "disk/sparse.h"
 
-#define PIECE_SECTORS	4192256ull	/* of the 2gb formats: 2047 MiB, as VMware cuts them */
 #define ZEROS		(1u << 20)	/* bytes written at once */
 
 const char *const disk_format_name[DISK_FORMATS] = {
@@ -47,14 +49,13 @@ struct making {
 	char *stem;		/* path without .vmdk */
 	uint64_t sectors;
 	struct desc *desc;
-	char **made;		/* files that are there now, or would be */
-	size_t nmade;
+	struct disk_files made;	/* files that are there now, or would be */
 	uint64_t done;		/* bytes of extents before the present one */
 };
 
 typedef int make_fn(struct making *m, const char *path, uint64_t bytes, struct err *e);
 
-static make_fn make_sparse, make_hole, make_thick, make_zeroed, make_link;
+static make_fn make_sparse, make_cowd, make_hole, make_thick, make_zeroed, make_link;
 
 /* A row a format. */
 static const struct kind {
@@ -78,6 +79,10 @@ static const struct kind {
 	[DISK_THIN] = { "vmfs", DESC_VMFS, "-flat", .make = make_hole },
 	[DISK_ZEROEDTHICK] = { "vmfs", DESC_VMFS, "-flat", .make = make_thick },
 	[DISK_EAGERZEROEDTHICK] = { "vmfs", DESC_VMFS, "-flat", .make = make_zeroed },
+	[DISK_VMFSSPARSE] = { "vmfsSparse", DESC_VMFSSPARSE, "-delta", .child = true,
+			      .small_ddb = true, .make = make_cowd },
+	[DISK_SESPARSE] = { "seSparse", DESC_SESPARSE, "-sesparse", .child = true,
+			    .small_ddb = true },
 	[DISK_RAW] = { .make = make_hole },
 	[DISK_RDM] = { "vmfsRawDeviceMap", DESC_VMFSRDM, "-rdm", .make = make_link },
 	[DISK_RDMP] = { "vmfsPassthroughRawDeviceMap", DESC_VMFSRDM, "-rdmp", .make = make_link },
@@ -181,6 +186,19 @@ static int make_sparse(struct making *m, const char *path, uint64_t bytes, struc
 	return rc;
 }
 
+static int make_cowd(struct making *m, const char *path, uint64_t bytes, struct err *e)
+{
+	struct cowd_create s = { .size = bytes, .grain = m->c->grain };
+	struct disk_file *f;
+	int rc = file_open(&f, NULL, path, FILE_WRITE | FILE_CREATE, e);
+
+	if (rc)
+		return rc;
+	rc = cowd_create(f, &s, e);
+	file_close(f);
+	return rc;
+}
+
 /* What VMFS keeps in a mapping file of its own kind is a link elsewhere. */
 static int make_link(struct making *m, const char *path, uint64_t bytes, struct err *e)
 {
@@ -195,32 +213,11 @@ static int make_link(struct making *m, const char *path, uint64_t bytes, struct 
 
 /* Names */
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static bool exists(const char *path)
 {
 	struct stat st;
 
 	return !lstat(path, &st);
-}
-
-/* Note a file as made.  Takes path. */
-static int note_made(struct making *m, char *path, struct err *e)
-{
-	char **more = path ? realloc(m->made, (m->nmade + 1) * sizeof(*more)) : NULL;
-
-	if (!more) {
-		free(path);
-		return no_memory(e);
-	}
-	m->made = more;
-	m->made[m->nmade++] = path;
-	return 0;
 }
 
 static char *extent_name(const struct making *m, uint64_t number)
@@ -236,6 +233,24 @@ static char *extent_name(const struct making *m, uint64_t number)
 	else
 		n = asprintf(&name, "%s%s.vmdk", m->stem, k->suffix);
 	return n < 0 ? NULL : name;
+}
+
+static int make_file(struct making *m, const char *path, uint64_t bytes, struct err *e)
+{
+	int rc = m->k->make(m, path, bytes, e);
+
+	/* What was begun here goes; what came from others stays. */
+	if (rc && rc != -EEXIST)
+		unlink(path);
+	return rc;
+}
+
+int disk_create_extent(const char *path, const struct disk_create *c, uint64_t bytes,
+		       struct err *e)
+{
+	struct making m = { .c = c, .k = &kinds[c->format], .path = path };
+
+	return make_file(&m, path, bytes, e);
 }
 
 /* One extent: its line in the descriptor, its file. */
@@ -255,25 +270,22 @@ static int make_extent(struct making *m, uint64_t number, uint64_t sectors, stru
 		free(path);
 		return rc;
 	}
-	x.file = (char *)base_name(path);
+	x.file = (char *)disk_base_name(path);
 	if (m->desc)
 		rc = desc_set_extent(m->desc, m->desc->nextents, &x, e);
 	if (!rc && !m->c->dry)
-		rc = m->k->make(m, path, sectors << SECTOR_SHIFT, e);
-	/* A file that was begun by us goes; one that came from others stays. */
-	if (rc && rc != -EEXIST && !m->c->dry)
-		unlink(path);
+		rc = make_file(m, path, sectors << SECTOR_SHIFT, e);
 	if (rc) {
 		free(path);
 		return rc;
 	}
 	m->done += sectors << SECTOR_SHIFT;
-	return note_made(m, path, e);
+	return disk_files_add(&m->made, path, e);
 }
 
 static int make_extents(struct making *m, struct err *e)
 {
-	uint64_t piece = m->k->split ? PIECE_SECTORS : m->sectors;
+	uint64_t piece = m->k->split ? DISK_PIECE >> SECTOR_SHIFT : m->sectors;
 	uint64_t number = 1;
 	int rc = 0;
 
@@ -355,15 +367,14 @@ static int set_parent(struct desc *d, const struct disk_create *c, struct err *e
 
 static int begin_desc(struct making *m, struct err *e)
 {
-	int rc;
+	int rc = 0;
 
 	if (!m->k->create_type)
 		return 0;
 	m->desc = desc_new(m->k->create_type);
 	if (!m->desc)
 		return no_memory(e);
-	rc = desc_set(m->desc, "encoding", "UTF-8", e);
-	if (!rc && m->c->parent)
+	if (m->c->parent)
 		rc = set_parent(m->desc, m->c, e);
 	return rc ? rc : set_ddb(m, e);
 }
@@ -382,11 +393,13 @@ static int write_desc(struct making *m, struct err *e)
 		rc = text ? file_replace(m->path, text, len, e) : no_memory(e);
 		free(text);
 		if (rc) {
+			/* It may stand there, and only be not durable. */
+			unlink(m->path);
 			free(path);
 			return rc;
 		}
 	}
-	return note_made(m, path, e);
+	return disk_files_add(&m->made, path, e);
 }
 
 /* All of it */
@@ -427,27 +440,27 @@ static int device_size(const char *path, uint64_t *size, struct err *e)
 
 static int set_names(struct making *m, struct err *e)
 {
-	size_t n = strlen(m->path);
-
-	if (!*base_name(m->path))
+	if (!*disk_base_name(m->path))
 		return err_set(e, -EISDIR, "%s: names a folder", m->path);
-	if (strpbrk(base_name(m->path), "\"\n"))
+	if (strpbrk(disk_base_name(m->path), "\"\n"))
 		return err_set(e, -EINVAL, "%s: a quote or a newline in the name", m->path);
-	if (n > 5 && !strcasecmp(m->path + n - 5, ".vmdk"))
-		n -= 5;
-	m->stem = strndup(m->path, n);
+	m->stem = strndup(m->path, disk_stem(m->path));
 	return m->stem ? 0 : no_memory(e);
 }
 
 static int make_all(struct making *m, struct err *e)
 {
+	/* What has no descriptor is replaced by its like only. */
+	struct disk_manage how = { .force = m->c->format == DISK_RAW };
+	struct disk_files old = { 0 };
 	int rc = 0;
 
 	if (exists(m->path)) {
 		if (!m->c->force)
 			return err_sys(e, -EEXIST, "%s", m->path);
 		if (!m->c->dry)
-			rc = disk_delete(m->path, &(struct disk_opts) { .no_parent = true }, e);
+			rc = disk_delete(m->path, &how, &old, e);
+		disk_files_free(&old);
 	}
 	if (!rc)
 		rc = begin_desc(m, e);
@@ -478,16 +491,11 @@ int disk_create(const char *path, const struct disk_create *given, struct err *e
 		rc = set_names(&m, e);
 	if (!rc)
 		rc = make_all(&m, e);
-	for (size_t i = m.nmade; i-- > 0;) {
-		if (rc && !c.dry)
-			unlink(m.made[i]);
-	}
-	for (size_t i = 0; i < m.nmade; i++) {
-		if (!rc && c.made)
-			c.made(c.ptr, m.made[i]);
-		free(m.made[i]);
-	}
-	free(m.made);
+	for (size_t i = m.made.n; i-- > 0 && rc && !c.dry;)
+		unlink(m.made.path[i]);
+	for (size_t i = 0; i < m.made.n && !rc && c.made; i++)
+		c.made(c.ptr, m.made.path[i]);
+	disk_files_free(&m.made);
 	free(m.stem);
 	desc_free(m.desc);
 	return rc;
@@ -512,7 +520,7 @@ int disk_parent_hint(char **hint, const char *child, const char *parent, bool ou
 	if (!a || !b)
 		rc = err_sys(e, -errno, "%s", a ? parent : child);
 	else if (!strcmp(a, b))
-		*hint = strdup(base_name(parent));
+		*hint = strdup(disk_base_name(parent));
 	else if (outside)
 		*hint = realpath(parent, NULL);
 	else

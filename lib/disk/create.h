@@ -1,6 +1,6 @@
 #ifndef DISK_CREATE_H
 #define DISK_CREATE_H
-/* New virtual disks of any format, and their end. */
+/* New virtual disks of any format. */
 
 #include <stdint.h>
 
@@ -25,6 +25,7 @@ enum disk_format {
 extern const char *const disk_format_name[DISK_FORMATS];	/* as -f takes them */
 
 #define DISK_SIZE_MAX	(62ull << 40)	/* bytes */
+#define DISK_PIECE	(4192256ull * SECTOR)	/* of the 2gb formats: 2047 MiB, as VMware cuts them */
 
 struct disk_create {
 	uint64_t size;		/* bytes, a multiple of SECTOR, at most DISK_SIZE_MAX */
@@ -52,6 +53,10 @@ struct disk_create {
  */
 int disk_create(const char *path, const struct disk_create *c, struct err *e);
 
+/* One more extent, a file of its own, for a disk of c->format that grows. */
+int disk_create_extent(const char *path, const struct disk_create *c, uint64_t bytes,
+		       struct err *e);
+
 /*
  * The parentFileNameHint of a child at path child for its parent at path parent: the
  * bare name where both lie in one folder, else, with outside, the absolute path.
@@ -60,7 +65,4 @@ int disk_create(const char *path, const struct disk_create *c, struct err *e);
  */
 int disk_parent_hint(char **hint, const char *child, const char *parent, bool outside,
 		     struct err *e);
-
-/* Remove a disk's own files: its extents, then the descriptor.  Parents stay. */
-int disk_delete(const char *path, const struct disk_opts *o, struct err *e);
 #endif

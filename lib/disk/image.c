@@ -20,7 +20,9 @@ typedef int open_fn(struct extent **x, struct disk_file *f, const struct extent_
 /* A row for each type of extent that has a file. */
 static open_fn *const opener[DESC_TYPES] = {
 	[DESC_FLAT] = flat_open,
+	[DESC_SPARSE] = sparse_open,
 	[DESC_VMFS] = flat_open,
+	[DESC_VMFSSPARSE] = cowd_open,
 	[DESC_VMFSRDM] = flat_open,
 	[DESC_VMFSRAW] = flat_open,
 	[DESC_SPARSE] = sparse_open,
@@ -281,10 +283,11 @@ static int open_what(struct image *im, struct disk_file **f, const struct disk_o
 	free(head);
 	if (rc)
 		return rc;
-	if (what != WHAT_TEXT)
-		return open_only(im, what, f, o, e);
-	rc = read_desc(im, *f, 0, (*f)->size, e);
-	return rc ? rc : open_extents(im, o, e);
+	if (what == WHAT_TEXT)
+		rc = read_desc(im, *f, 0, (*f)->size, e);
+	if (rc || o->no_extents)
+		return rc;
+	return what == WHAT_TEXT ? open_extents(im, o, e) : open_only(im, what, f, o, e);
 }
 
 static void identify(struct image *im, const struct disk_file *f)

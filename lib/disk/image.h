@@ -20,6 +20,7 @@ struct disk_opts {
 	bool lazy;		/* a parent that is missing or does not fit is said in
 				 * image->broken, not an error (check, info, chain --fix) */
 	bool plain;		/* path is what a descriptor says: -EPERM for a link or device */
+	bool no_extents;	/* the descriptor alone: there is nothing to map */
 	bool mend;		/* for check(): open extents that are not fit for use, too */
 	uint64_t cache;		/* bytes of the layer's tables to keep; 0: EXTENT_CACHE */
 	const struct disk_backend *const *backends;	/* NULL: files only */

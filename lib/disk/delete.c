@@ -1,0 +1,54 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "disk/lock.h"
+#include "disk/manage.h"
+
+static int refuse_parent(const char *path, const struct disk_files *children, struct err *e)
+{
+	if (!children->n)
+		return 0;
+	return err_set(e, -EEXIST, "%s: is the parent of %s%s", path,
+		       disk_base_name(children->path[0]), children->n > 1 ? " and others" : "");
+}
+
+static int remove_files(struct disk_files *l, struct err *e)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (unlink(l->path[i]) && errno != ENOENT)
+			return err_sys(e, -errno, "%s", l->path[i]);
+	return file_sync_dir(l->path[l->n - 1], e);
+}
+
+int disk_delete(const char *path, const struct disk_manage *m, struct disk_files *gone,
+		struct err *e)
+{
+	struct disk_opts o = {
+		.write = !m->dry, .no_extents = true, .allow_outside = m->allow_outside,
+	};
+	struct disk_files children = { 0 };
+	struct image *im;
+	int rc;
+
+	*gone = (struct disk_files) { 0 };
+	rc = image_open(&im, path, &o, e);
+	if (rc)
+		return rc;
+	if (!im->desc && !m->force)
+		rc = err_set(e, -EINVAL, "%s: has no descriptor: it may be anything", path);
+	if (!rc)
+		rc = disk_files_of(gone, path, im->desc, &o, e);
+	if (!rc && !m->force) {
+		rc = disk_children(&children, path, e);
+		if (!rc)
+			rc = refuse_parent(path, &children, e);
+	}
+	if (!rc && !m->dry)
+		rc = remove_files(gone, e);
+	disk_files_free(&children);
+	image_close(im);
+	return rc;
+}

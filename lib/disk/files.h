@@ -1,0 +1,35 @@
+#ifndef DISK_FILES_H
+#define DISK_FILES_H
+/* The files that make up a disk, and the disks beside it that are its children. */
+
+#include "disk/image.h"
+
+struct disk_files {
+	char **path;
+	size_t n;
+};
+
+/*
+ * A disk's own files: extents in their order, the file of change tracking, the
+ * descriptor last.  Not devices, nor what NOACCESS extents name.  Of a mapping of a device
+ * the symbolic link that stands for the mapping file.
+ *
+ * desc       as read from path; NULL: path alone
+ * Returns    0; -EPERM: an extent lies outside its folder (without o->allow_outside)
+ */
+int disk_files_of(struct disk_files *l, const char *path, const struct desc *desc,
+		  const struct disk_opts *o, struct err *e);
+
+/*
+ * The disks of the same folder whose parent the disk at path is, by their
+ * descriptors; what cannot be read there is none.  Returns 0, -ENOMEM, ...
+ */
+int disk_children(struct disk_files *l, const char *path, struct err *e);
+
+int disk_files_add(struct disk_files *l, char *path, struct err *e);	/* takes path */
+void disk_files_free(struct disk_files *l);
+
+/* x.vmdk -> the length of x, of a path or a bare name. */
+size_t disk_stem(const char *name);
+const char *disk_base_name(const char *path);
+#endif
