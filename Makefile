@@ -1,5 +1,5 @@
 # ring1: one non-recursive Makefile.
-#   make              bin/vmrun
+#   make              bin/vmrun, bin/vmdk
 #   make check        unit tests, lint, bats (at most 15 minutes on 2 cores)
 #   make demo         boot Debian's own i386 kernel to a shell (SMOKE=1: without a terminal)
 #   make soak bench fuzz     the long runs
@@ -78,9 +78,11 @@ demo:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/man/man5 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 755 $(PROGS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	for c in $(CMDS); do install -m 644 share/completions/ring1.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$c || exit 1; done
 

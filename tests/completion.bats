@@ -3,11 +3,12 @@
 # shellcheck disable=SC2154
 load helper
 
-# completes EXPECTED WORD...: as if tab was pressed after the last WORD.
+# completes EXPECTED WORD...: as if tab was pressed after the last WORD.  The first names
+# the command.
 completes() {
 	run -0 bash -c '. share/completions/ring1.bash
 		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
-		_ring1 "$0" && echo "${COMPREPLY[*]}"' "$VMRUN" "${@:2}"
+		_ring1 "$0" && echo "${COMPREPLY[*]}"' "$(dirname "$VMRUN")/$2" "${@:2}"
 	assert_output "$1"
 }
 
@@ -20,6 +21,10 @@ completes() {
 	completes 'auto kvm bt interp' vmrun run --accel =
 	completes interp vmrun run --accel = i
 	completes '16 32 64' vmrun disas --bits ''
+	completes 'delete diff' vmdk d
+	completes '--allow-outside' vmdk info --allo
+	completes 'thin' vmdk create --format t
+	completes 'ide' vmdk create -a i
 }
 
 @test "files" {

@@ -3,9 +3,9 @@
 # shellcheck disable=SC2154
 load helper
 
-# example PATTERN: the line of vmrun(1)'s EXAMPLES that matches, as text.
+# example PATTERN [TOOL]: the line of its EXAMPLES that matches, as text.
 example() {
-	mandoc -T ascii -O width=200 man/vmrun.1 | sed 's/.\x08//g' |
+	mandoc -T ascii -O width=200 "$BATS_TEST_DIRNAME/../man/${2:-vmrun}.1" | sed 's/.\x08//g' |
 		sed -n '/^EXAMPLES/,$p' | grep -E "^ +.*$1" | sed 's/^ *//'
 }
 
@@ -13,12 +13,13 @@ setup() {
 	cd "$BATS_TEST_DIRNAME/.." || return 1
 	dir=$BATS_TEST_TMPDIR/work
 	mkdir -p "$dir/bin"
-	ln -s "$VMRUN" "$dir/bin/vmrun"
+	ln -s "$VMRUN" "$VMDK" "$dir/bin"
 	PATH=$dir/bin:$PATH
 }
 
-@test "there are four examples, and each has a test here" {
+@test "each example has a test here" {
 	assert_equal "$(example 'vmrun ' | wc -l)" 4
+	assert_equal "$(example 'vmdk ' vmdk | wc -l)" 5
 }
 
 @test "example: Debian's kernel to a shell" {
@@ -57,4 +58,16 @@ setup() {
 @test "example: which engines can be used" {
 	run -0 bash -c "$(example 'version')"
 	assert_line 'interp: yes'
+}
+
+@test "example: disks, in the order of the page" {
+	cd "$dir"
+	bash -c "$(example 'create -s' vmdk)"
+	bash -c "$(example 'esx.vmdk' vmdk)"
+	run -0 bash -c "$(example 'vmdk map' vmdk)"
+	assert_line --regexp '^ +0 +10737418240 zero'
+	bash -c "$(example 'parent' vmdk)"
+	run -0 bash -c "$(example 'check' vmdk)"
+	assert_output 'child.vmdk: clean'
+	assert_equal "$(echo *)" 'bin child.vmdk disk.vmdk esx-flat.vmdk esx.vmdk'
 }

@@ -14,8 +14,8 @@ _ring1()
 		return
 	fi
 	help=$("$tool" "${COMP_WORDS[1]}" -h 2>/dev/null) || return
-	line=$(grep -E -e "^ +(-., )?$prev [^ ]" <<<"$help" | head -n 1)
-	line=${line#*"$prev "}
+	line=$(grep -E -e "^ +(-., )?$prev(, --[a-z-]+)? [^ ]" <<<"$help" | head -n 1 |
+		sed -E 's/^ +(-., )?--[a-z-]+ //')
 	line=${line%% *}
 	if [[ $line == *\|* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "${line//|/ }" -- "$cur")
@@ -26,4 +26,4 @@ _ring1()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	fi
 }
-complete -o filenames -F _ring1 vmrun
+complete -o filenames -F _ring1 vmrun vmdk

@@ -1,0 +1,181 @@
+/* vmdk clone: a second disk, by copying or linked to the first. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "disk/copy.h"
+#include "disk/lock.h"
+#include "disk/manage.h"
+#include "vmdk.h"
+
+struct clone_args {
+	struct change_args change;
+	int format;
+	const char *rdm;
+	bool linked, physical, outside, force, quiet;
+};
+
+#define AT(field) offsetof(struct clone_args, field)
+
+const struct cli_opt clone_opts[] = {
+	{ "linked", 0, CLI_FLAG, NULL, AT(linked), 0, 0,
+	  "DST keeps only what differs; SRC must stay as it is" },
+	{ "format", 'f', CLI_CHOICE, VMDK_FORMATS, AT(format), 0, 0,
+	  "default: SRC's, of a chain its base's" },
+	{ "rdm", 0, CLI_STRING, "DEV", AT(rdm), 1, 0,
+	  "DST is a mapping of the device DEV, which is overwritten" },
+	{ "physical", 0, CLI_FLAG, NULL, AT(physical), 0, 0,
+	  "the mapping lets SCSI commands through" },
+	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
+	  "SRC's files, or a linked SRC, may lie in other folders" },
+	{ "force", 0, CLI_FLAG, NULL, AT(force), 0, 0, "replace a disk that is there" },
+	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
+	  "create nothing, say what would be" },
+	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
+	{ "quiet", 'q', CLI_FLAG, NULL, AT(quiet), 0, 0, "no progress" },
+	{ NULL },
+};
+
+static int check_args(const struct clone_args *a, struct err *e)
+{
+	if (a->physical && !a->rdm)
+		return err_set(e, -EINVAL, "--physical: needs --rdm");
+	if (a->rdm && (a->linked || a->format >= 0))
+		return err_set(e, -EINVAL, "--rdm: not together with --%s",
+			       a->linked ? "linked" : "format");
+	if (a->format == DISK_STREAM)
+		return err_set(e, -EINVAL, "--format: stream is written by vmdk convert");
+	return 0;
+}
+
+/* What a disk's copy is: of its kind, or the nearest that can be written to. */
+static enum disk_format format_of(const struct image *base)
+{
+	static const struct {
+		const char *type;
+		enum disk_format format;
+	} table[] = {
+		{ "monolithicSparse", DISK_SPARSE }, { "streamOptimized", DISK_SPARSE },
+		{ "twoGbMaxExtentSparse", DISK_SPLIT_SPARSE },
+		{ "monolithicFlat", DISK_FLAT }, { "twoGbMaxExtentFlat", DISK_SPLIT_FLAT },
+	};
+	const char *type = base->desc ? base->desc->create_type : NULL, *thin;
+
+	if (!type)
+		return DISK_RAW;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (!strcasecmp(type, table[i].type))
+			return table[i].format;
+	thin = desc_get(base->desc, "ddb.thinProvisioned");
+	return !strcmp(type, "vmfs") && !thin ? DISK_ZEROEDTHICK : DISK_THIN;
+}
+
+/* Nobody may write to SRC meanwhile; where no lock can be made nobody has one. */
+static int lock_source(struct disk_lock **lock, const char *src, struct err *e)
+{
+	int rc = disk_lock(lock, src, e);
+
+	return rc == -EACCES || rc == -EPERM || rc == -EROFS ? 0 : rc;
+}
+
+static int copy_to(struct cli *c, const struct clone_args *a, struct disk *from,
+		   const char *dst, struct err *e)
+{
+	struct disk_opts o = { .write = true, .allow_outside = a->rdm };
+	struct disk_manage m = { .force = true };
+	struct disk_files gone;
+	struct disk *to = NULL;
+	int rc = disk_open(&to, dst, &o, e), rc2;
+
+	if (!rc && disk_size(to) < disk_size(from))
+		rc = err_set(e, -ENOSPC, "%s: is smaller than the disk", a->rdm ? a->rdm : dst);
+	else if (!rc)
+		rc = disk_copy(from, to, progress_step, NULL, e);
+	if (to) {
+		rc2 = disk_close(to, rc ? NULL : e);
+		rc = rc ? rc : rc2;
+	}
+	if (rc) {
+		disk_delete(dst, &m, &gone, NULL);
+		disk_files_free(&gone);
+	}
+	return rc;
+}
+
+static int copy(struct cli *c, const struct clone_args *a, const char *src, const char *dst,
+		struct disk_create *p, struct err *e)
+{
+	struct disk_opts o = { .allow_outside = a->outside };
+	struct disk *from;
+	int rc = disk_open(&from, src, &o, e);
+
+	if (rc)
+		return rc;
+	p->size = disk_size(from);
+	p->device = a->rdm;
+	p->format = a->rdm ? (a->physical ? DISK_RDMP : DISK_RDM)
+		    : a->format >= 0 ? (enum disk_format)a->format
+				     : format_of(disk_layer(from, 0));
+	p->adapter = adapter_of(disk_layer(from, 0));
+	rc = disk_create(dst, p, e);
+	if (!rc && !p->dry)
+		rc = copy_to(c, a, from, dst, e);
+	disk_close(from, NULL);
+	return rc;
+}
+
+static int clone(struct cli *c, const struct clone_args *a, char **argv,
+		 struct disk_create *p, struct err *e)
+{
+	struct disk_lock *lock = NULL;
+	char *hint = NULL;
+	int rc = a->change.check ? 0 : lock_source(&lock, argv[0], e);
+
+	if (!rc && a->linked) {
+		rc = use_parent(p, &hint, argv[1], argv[0],
+				&(struct child_of) { a->outside, a->format < 0 }, e);
+		if (a->format >= 0)
+			p->format = (enum disk_format)a->format;
+		if (!rc)
+			rc = disk_create(argv[1], p, e);
+	} else if (!rc) {
+		rc = copy(c, a, argv[0], argv[1], p, e);
+	}
+	free(hint);
+	disk_unlock(lock);
+	return rc;
+}
+
+int clone_main(struct cli *c, int argc, char **argv)
+{
+	struct clone_args a = { .format = -1 };
+	struct json j = { 0 }, files = { 0 };
+	struct disk_create p = { 0 };
+	struct err e = { 0 };
+	int rc = cli_parse(c, &a, &argc, argv);
+
+	if (rc >= 0)
+		return rc;
+	rc = want_operands(c, argc, argv, "SRC DST");
+	if (rc >= 0)
+		return rc;
+	p = (struct disk_create) {
+		.force = a.force, .dry = a.change.check, .progress = progress_step,
+		.made = add_file, .ptr = &files,
+	};
+	rc = check_args(&a, &e);
+	progress_begin(c, a.quiet);
+	if (!rc)
+		rc = clone(c, &a, argv, &p, &e);
+	progress_end();
+	if (rc) {
+		free(json_line(&files));
+		return cli_fail(c, &e);
+	}
+	json_put_text(&j, "source", argv[0]);
+	json_put_text(&j, "format", disk_format_name[p.format]);
+	json_put_u64(&j, "capacity_bytes", p.size);
+	json_put_array(&j, "files", &files);
+	return say_change(c, &a.change, &j, argv[1], "clone", true, "would be created: %s",
+			  disk_format_name[p.format]);
+}

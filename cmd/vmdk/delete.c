@@ -1,0 +1,50 @@
+/* vmdk delete: remove a disk's own files. */
+#include <stdlib.h>
+
+#include "disk/manage.h"
+#include "vmdk.h"
+
+struct delete_args {
+	struct change_args change;
+	bool force, outside;
+};
+
+#define AT(field) offsetof(struct delete_args, field)
+
+const struct cli_opt delete_opts[] = {
+	{ "force", 'f', CLI_FLAG, NULL, AT(force), 0, 0,
+	  "even a parent of others, or a file without descriptor" },
+	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
+	  "its files may lie in other folders" },
+	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
+	  "delete nothing, say what would be" },
+	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
+	{ NULL },
+};
+
+int delete_main(struct cli *c, int argc, char **argv)
+{
+	struct delete_args a = { 0 };
+	struct json j = { 0 }, files = { 0 };
+	struct disk_manage m = { 0 };
+	struct disk_files gone;
+	struct err e = { 0 };
+	int rc = cli_parse(c, &a, &argc, argv);
+
+	if (rc >= 0)
+		return rc;
+	rc = want_operands(c, argc, argv, "FILE");
+	if (rc >= 0)
+		return rc;
+	m = (struct disk_manage) {
+		.force = a.force, .dry = a.change.check, .allow_outside = a.outside,
+	};
+	rc = disk_delete(argv[0], &m, &gone, &e);
+	for (size_t i = 0; i < gone.n && !rc; i++)
+		json_append_text(&files, gone.path[i]);
+	disk_files_free(&gone);
+	if (rc)
+		return cli_fail(c, &e);
+	json_put_array(&j, "files", &files);
+	return say_change(c, &a.change, &j, argv[0], "delete", true, "would be deleted");
+}

@@ -1,0 +1,126 @@
+/* What the commands of vmdk print, the same way all of them. */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "vmdk.h"
+
+const char *const vmdk_adapter[] = { "ide", "buslogic", "lsilogic", "lsisas1068", "pvscsi", NULL };
+
+int print_json(struct cli *c, struct json *j)
+{
+	char *line = json_line(j);
+
+	if (!line) {
+		cli_say(c, "out of memory");
+		return CLI_FAILED;
+	}
+	fputs(line, stdout);
+	free(line);
+	return CLI_DONE;
+}
+
+int say_change(struct cli *c, const struct change_args *a, struct json *j,
+	       const char *path, const char *action, bool changed, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (a->json) {
+		json_put_text(j, "path", path);
+		json_put_text(j, "action", action);
+		json_put_bool(j, "check", a->check);
+		json_put_bool(j, "changed", changed);
+		return print_json(c, j);
+	}
+	free(json_line(j));
+	if (!a->check)
+		return CLI_DONE;
+	printf("%s: ", path);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	return CLI_DONE;
+}
+
+int want_operands(struct cli *c, int argc, char **argv, const char *names)
+{
+	const char *name = names;
+	int n;
+
+	for (n = 0; *name && n < argc; n++) {
+		name += strcspn(name, " ");
+		name += strspn(name, " ");
+	}
+	if (*name) {
+		cli_say(c, "%.*s is missing", (int)strcspn(name, " "), name);
+		return CLI_USAGE;
+	}
+	if (argc > n) {
+		cli_say(c, "%s: one operand too many", argv[n]);
+		return CLI_USAGE;
+	}
+	return -1;
+}
+
+/* Progress */
+
+#define FIRST_NS	NS_PER_SEC		/* nothing is said about what is quicker */
+#define STEP_NS		(NS_PER_SEC / 5)
+
+static volatile sig_atomic_t stop;
+
+static struct {
+	struct cli *cli;
+	bool shown, on;		/* a line stands there; one may */
+	uint64_t next_ns;
+} meter;
+
+static void on_stop(int sig)
+{
+	stop = 1;
+}
+
+void progress_begin(struct cli *c, bool quiet)
+{
+	static const int sigs[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction old, sa = { .sa_handler = on_stop };
+
+	for (size_t i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
+		sigaction(sigs[i], NULL, &old);
+		if (old.sa_handler != SIG_IGN)
+			sigaction(sigs[i], &sa, NULL);
+	}
+	meter.cli = c;
+	meter.on = !quiet && isatty(STDERR_FILENO);
+	meter.shown = false;
+	meter.next_ns = clock_ns() + FIRST_NS;
+}
+
+bool progress_step(void *ptr, uint64_t done, uint64_t total)
+{
+	uint64_t now;
+
+	if (stop)
+		return false;
+	if (!meter.on)
+		return true;
+	now = clock_ns();
+	if (now < meter.next_ns)
+		return true;
+	fprintf(stderr, "\r%s: %s: %3u %%", meter.cli->tool->name, meter.cli->cmd->name,
+		(unsigned)(total ? (double)done * 100 / (double)total : 100));
+	meter.shown = true;
+	meter.next_ns = now + STEP_NS;
+	return true;
+}
+
+void progress_end(void)
+{
+	if (meter.shown)
+		fprintf(stderr, "\r%*s\r", 40, "");
+	meter.shown = false;
+}

@@ -1,0 +1,82 @@
+#ifndef VMDK_H
+#define VMDK_H
+/* The commands of vmdk, one file each, and what they share. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/cli.h"
+#include "base/json.h"
+#include "disk/create.h"
+
+/* The formats that -f takes, in the order of enum disk_format. */
+#define VMDK_FORMATS "sparse|2gbsparse|flat|2gbflat|thin|zeroedthick|eagerzeroedthick|" \
+	"vmfssparse|sesparse|stream|raw"
+#define VMDK_ADAPTERS "ide|buslogic|lsilogic|lsisas1068|pvscsi"
+extern const char *const vmdk_adapter[];	/* the same; NULL ends it */
+
+extern const struct cli_tool vmdk_tool;
+
+extern const struct cli_opt create_opts[], info_opts[], map_opts[], check_opts[],
+	resize_opts[], delete_opts[], rename_opts[], diff_opts[], clone_opts[];
+int create_main(struct cli *c, int argc, char **argv);
+int info_main(struct cli *c, int argc, char **argv);
+int map_main(struct cli *c, int argc, char **argv);
+int check_main(struct cli *c, int argc, char **argv);
+int resize_main(struct cli *c, int argc, char **argv);
+int delete_main(struct cli *c, int argc, char **argv);
+int rename_main(struct cli *c, int argc, char **argv);
+int diff_main(struct cli *c, int argc, char **argv);
+int clone_main(struct cli *c, int argc, char **argv);
+
+/* The spellings of vmkfstools and vmware-vdiskmanager: "vmdk -c 10G x.vmdk". */
+int legacy_main(int argc, char **argv);
+
+/* What each command that changes something takes. */
+struct change_args {
+	bool check;		/* change nothing, say what would be changed */
+	bool json;		/* say it as one object */
+};
+
+/*
+ * Say what a change did, or would do: with --json as an object (j with path, action,
+ * check and changed), with --check alone as a sentence on stdout, else nothing.
+ *
+ * j          what else the object holds; taken
+ * Returns    the exit code
+ */
+int say_change(struct cli *c, const struct change_args *a, struct json *j,
+	       const char *path, const char *action, bool changed, const char *fmt, ...)
+	__attribute__((format(printf, 7, 8)));
+
+/* Print one object and take it.  Returns the exit code. */
+int print_json(struct cli *c, struct json *j);
+
+/* Complain unless there are as many operands as names ("SRC DST").  -1: there are. */
+int want_operands(struct cli *c, int argc, char **argv, const char *names);
+
+/*
+ * Make what p describes a child of the disk parent: size and adapter, where p has none,
+ * are the parent's.  *hint belongs to p->parent and is the caller's to free.
+ */
+struct child_of {
+	bool outside;		/* the parent may lie in another folder */
+	bool any_format;	/* p->format is to be one that suits the parent */
+};
+int use_parent(struct disk_create *p, char **hint, const char *path, const char *parent,
+	       const struct child_of *k, struct err *e);
+
+/* The adapter of a disk as one of those that another can be created for, or NULL. */
+const char *adapter_of(const struct image *im);
+
+/* As disk_create.made: append path to the array that ptr is. */
+void add_file(void *ptr, const char *path);
+
+/*
+ * What takes long says on a terminal's stderr how far it is, and stops when SIGINT,
+ * SIGTERM or SIGHUP asks for it.
+ */
+void progress_begin(struct cli *c, bool quiet);
+bool progress_step(void *ptr, uint64_t done, uint64_t total);	/* as disk_create.progress */
+void progress_end(void);
+#endif

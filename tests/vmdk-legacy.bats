@@ -1,0 +1,99 @@
+#!/usr/bin/env bats
+# The spellings of vmkfstools and vmware-vdiskmanager.
+# shellcheck disable=SC2034,SC2154
+TOOL=vmdk
+load helper
+
+setup() { mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return 1; }
+
+# is FILE FORMAT BYTES
+is() {
+	run -0 vmdk info --json "$1"
+	assert_output --partial "\"format\":\"$2\",\"capacity_bytes\":$3,"
+}
+
+@test "vmkfstools -c: sizes, formats, adapters" {
+	vmdk -c 10M -d thin x.vmdk
+	is x.vmdk vmfs 10485760
+	grep -q thinProvisioned x.vmdk
+	vmdk -c 2m y.vmdk
+	is y.vmdk vmfs 2097152
+	[ "$(stat -c %b y-flat.vmdk)" -ge 4096 ]
+	vmdk --createvirtualdisk=4096s --diskformat 2gbsparse --adaptertype=lsisas z.vmdk
+	is z.vmdk twoGbMaxExtentSparse 2097152
+	grep -q 'ddb.adapterType = "lsisas1068"' z.vmdk
+	vmdk -d eagerzeroedthick -a ide -c 1048576b w.vmdk
+	is w.vmdk vmfs 1048576
+	grep -q 'ddb.adapterType = "ide"' w.vmdk
+	vmdk -c 1M -d monosparse -W file -v 10 -N v.vmdk
+	is v.vmdk monolithicSparse 1048576
+}
+
+@test "vmware-vdiskmanager -c: sizes, types, adapters" {
+	vmdk -c -s 10MB -a ide -t 0 x.vmdk
+	is x.vmdk monolithicSparse 10485760
+	vmdk -c -s 4096 -t 2 -a lsilogic y.vmdk
+	is y.vmdk monolithicFlat 2097152
+	vmdk -q -c -t 1 -s 1MB z.vmdk
+	is z.vmdk twoGbMaxExtentSparse 1048576
+	vmdk -c -s 1MB -t 3 w.vmdk
+	is w.vmdk twoGbMaxExtentFlat 1048576
+	vmdk -c -s 1MB -t 6 v.vmdk
+	is v.vmdk vmfs 1048576
+}
+
+@test "the rest of vmkfstools" {
+	vmdk -c 200M -d thin x.vmdk
+	run -0 vmdk -g x.vmdk
+	assert_output 'Geometry information C/H/S is 200/64/32'
+	vmdk -E x.vmdk y.vmdk
+	assert_equal "$(echo *)" 'y-flat.vmdk y.vmdk'
+	vmdk -X 300M y.vmdk
+	is y.vmdk vmfs 314572800
+	run -0 vmdk -x check y.vmdk
+	assert_output 'y.vmdk: clean'
+	vmdk -x repair y.vmdk
+	vmdk -e y.vmdk
+	vmdk -U y.vmdk
+	assert_equal "$(echo *)" '*'
+	truncate -s 1M dev
+	vmdk -r dev r.vmdk
+	run -0 vmdk -q r.vmdk
+	assert_output --partial vmfsRawDeviceMap
+	vmdk -z dev -a buslogic p.vmdk
+	grep -q 'ddb.adapterType = "buslogic"' p.vmdk
+}
+
+@test "the rest of vmware-vdiskmanager" {
+	vmdk -c -s 10MB -t 0 x.vmdk
+	vmdk -n x.vmdk y.vmdk
+	vmdk -x 20MB y.vmdk
+	is y.vmdk monolithicSparse 20971520
+	vmdk -R y.vmdk
+	vmdk -e y.vmdk
+	vmdk -U y.vmdk
+	assert_equal "$(echo *)" '*'
+}
+
+@test "what is not done here: 3, and wrong lines: 2" {
+	fails 3 '-C: not done here: file systems are not.*' -C vmfs5 -S name dev
+	fails 3 '-P: not done here: .*' -P /vmfs
+	fails 3 '-D: not done here: .*' -D x.vmdk
+	fails 3 '-p: not done here: .*' -p /mnt
+	fails 3 '-M: not done here: .*' -M x.vmdk
+	fails 2 '-c: the name of a disk is missing' -c 1G
+	fails 2 '-c: y: one operand too many' -c 1G x y
+	fails 2 'y: one operand too many' -c 1G x z y
+	fails 2 '-c: needs an argument' -d thin -c
+	fails 2 '1X: not a size' -c 1X x.vmdk
+	fails 2 '99999999999T: not a size' -c 99999999999T x.vmdk
+	fails 2 '-d qcow: not a disk format' -c 1M -d qcow x.vmdk
+	fails 2 '-t 9: not a type from 0 to 6' -c -s 1M -t 9 x.vmdk
+	fails 2 '-a nvme: not an adapter' -c 1M -a nvme x.vmdk
+	fails 2 '-U: not together with -c' -c 1M -U x.vmdk
+	fails 2 '-x maybe: not check or repair' -x maybe -d thin x.vmdk || :
+	fails 2 '-F: unknown option .*' -F x.vmdk
+	fails 2 '--frob: unknown option .*' --frob x.vmdk
+	fails 2 '-d: does not say what to do' -d thin x.vmdk
+	assert_equal "$(echo *)" '*'
+}
