@@ -25,8 +25,6 @@ static open_fn *const opener[DESC_TYPES] = {
 	[DESC_VMFSSPARSE] = cowd_open,
 	[DESC_VMFSRDM] = flat_open,
 	[DESC_VMFSRAW] = flat_open,
-	[DESC_SPARSE] = sparse_open,
-	[DESC_VMFSSPARSE] = cowd_open,
 };
 
 static const char *const create_types[] = {
