@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define CLEAN		(-1)
+#define EARLY		0	/* a level of meta.h is one more in here */
 #define FLUSH_IOV	64	/* neighbouring blocks that are one write */
 
 struct link {
@@ -16,7 +17,7 @@ struct block {
 	struct link link;	/* in clean (last used first) or in dirty; first member */
 	struct block *hash_next;
 	uint64_t off;
-	int level;		/* CLEAN, or what it was made dirty with */
+	int level;		/* CLEAN, or one more than it was made dirty with */
 	unsigned char data[];
 };
 
@@ -188,15 +189,16 @@ void *meta_get(struct meta *m, uint64_t off, bool fresh, struct err *e)
 void meta_dirty(struct meta *m, uint64_t off, unsigned level)
 {
 	struct block *b = find(m, off);
+	int l = level == META_EARLY ? EARLY : (int)level + 1;
 
-	assert(b && level < META_LEVELS);
+	assert(b && l <= META_LEVELS);
 	if (b->level == CLEAN) {
 		link_out(&b->link);
 		link_in(&m->dirty, &b->link);
 		m->dirty_bytes += m->block;
 	}
-	if (b->level < (int)level)
-		b->level = level;
+	if (b->level < l)
+		b->level = l;
 }
 
 uint64_t meta_dirty_bytes(const struct meta *m)
@@ -234,6 +236,16 @@ static int write_blocks(struct meta *m, struct block **b, size_t n, struct err *
 	return 0;
 }
 
+static void now_clean(struct meta *m, struct block **b, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		b[i]->level = CLEAN;
+		link_out(&b[i]->link);
+		link_in(&m->clean, &b[i]->link);
+		m->dirty_bytes -= m->block;
+	}
+}
+
 /*
  * A block is clean only when it was written and the sync behind it said so: after a
  * failed one nobody knows what the kernel still has.
@@ -242,30 +254,29 @@ int meta_flush(struct meta *m, struct err *e)
 {
 	struct block **b;
 	size_t n = 0, i = 0;
-	int rc = file_sync(m->f, e);
+	int rc = 0;
 
-	if (rc || !m->dirty_bytes)
-		return rc;
+	if (!m->dirty_bytes)
+		return file_sync(m->f, e);
 	b = malloc(m->dirty_bytes / m->block * sizeof(*b));
 	if (!b)
 		return err_set(e, -ENOMEM, "no memory to write metadata");
 	for (struct link *l = m->dirty.next; l != &m->dirty; l = l->next)
 		b[n++] = (struct block *)l;
 	qsort(b, n, sizeof(*b), by_level);
-	while (i < n && !rc) {
+	for (int level = EARLY; !rc && (level == EARLY || i < n); level++) {
 		size_t end = i;
 
-		while (end < n && b[end]->level == b[i]->level)
+		while (end < n && b[end]->level == level)
 			end++;
+		if (end == i && level != EARLY)
+			continue;
 		rc = write_blocks(m, b + i, end - i, e);
 		if (!rc)
 			rc = file_sync(m->f, e);
-		for (; !rc && i < end; i++) {
-			b[i]->level = CLEAN;
-			link_out(&b[i]->link);
-			link_in(&m->clean, &b[i]->link);
-			m->dirty_bytes -= m->block;
-		}
+		if (!rc)
+			now_clean(m, b + i, end - i);
+		i = end;
 	}
 	free(b);
 	return rc;

@@ -39,12 +39,15 @@ void *meta_get(struct meta *m, uint64_t off, bool fresh, struct err *e);
  */
 void meta_dirty(struct meta *m, uint64_t off, unsigned level);
 #define META_LEVELS 4
+#define META_EARLY UINT32_MAX	/* below level 0: may be written before the data are
+				 * durable, as it points to none (what room is taken) */
 
 /* Dirty bytes: above some bound formats flush by themselves. */
 uint64_t meta_dirty_bytes(const struct meta *m);
 
 /*
- * Make all durable: sync (data and earlier writes), write level 0, sync, level 1, ...
+ * Make all durable: write META_EARLY, sync (data and earlier writes, too), write level
+ * 0, sync, level 1, ...
  * Nothing dirty: one sync.  A block that could not be written stays dirty.
  */
 int meta_flush(struct meta *m, struct err *e);
