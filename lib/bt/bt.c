@@ -53,6 +53,7 @@ static void on_tlb_flush(struct vcpu *v, uint64_t gva, int what)
 			link_clear_far(bt);
 		break;
 	case VCPU_FLUSH_ALL:
+	case VCPU_FLUSH_LAYOUT:
 		jcache_flush(&b->jc, JCACHE_ALL);
 		link_clear_far(bt);
 		break;

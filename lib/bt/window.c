@@ -566,6 +566,11 @@ void window_flush(struct bt_vcpu *b, uint64_t gva, int what)
 			flush_page(s, v, &s->w[i], gva);
 		return;
 	}
+	if (what == VCPU_FLUSH_LAYOUT) {	/* page tables do not show it */
+		for (unsigned i = 0; i < s->n; i++)
+			window_empty(s, &s->w[i]);
+		return;
+	}
 	for (unsigned i = what == VCPU_FLUSH_ALL ? 0 : 1; i < s->n; i++)
 		if (loses(&s->w[i], &v->cpu, gva, what))
 			s->w[i].stale = s->w[i].nlist > 0;

@@ -40,7 +40,7 @@ void pci_fn_ident(struct pci_fn *f, uint16_t vendor, uint16_t device,
 	f->init[PCI_CLASS] = (uint8_t)class_code;
 	le16_put(f->init + PCI_CLASS + 1, (uint16_t)(class_code >> 8));
 	le16_put(f->init + PCI_SUBVENDOR, PCI_VENDOR_VMWARE);
-	le16_put(f->init + PCI_SUBDEVICE, 0x1976);
+	le16_put(f->init + PCI_SUBDEVICE, PCI_SUBDEVICE_VMWARE);
 	f->wmask[PCI_IRQ_LINE] = 0xff;
 }
 

@@ -46,6 +46,7 @@ enum pci_cap { PCI_CAP_PM = 1, PCI_CAP_MSI = 5, PCI_CAP_EXPRESS = 0x10, PCI_CAP_
 
 #define PCI_VENDOR_INTEL	0x8086
 #define PCI_VENDOR_VMWARE	0x15ad
+#define PCI_SUBDEVICE_VMWARE	0x1976
 
 struct pci;
 struct pci_fn;

@@ -12,10 +12,12 @@ void sys_flush(struct vcpu *v, enum vcpu_flush what, uint64_t gva)
 {
 	static const char *const name[] = { [VCPU_FLUSH_ALL] = "all",
 		[VCPU_FLUSH_NONGLOBAL] = "nonglobal", [VCPU_FLUSH_PAGE] = "page",
-		[VCPU_FLUSH_SWITCH] = "switch", [VCPU_FLUSH_OTHER] = "other" };
+		[VCPU_FLUSH_SWITCH] = "switch", [VCPU_FLUSH_OTHER] = "other",
+		[VCPU_FLUSH_LAYOUT] = "layout" };
 
 	switch (what) {
 	case VCPU_FLUSH_ALL:
+	case VCPU_FLUSH_LAYOUT:
 		tlb_flush(&v->tlb);
 		break;
 	case VCPU_FLUSH_NONGLOBAL:

@@ -374,17 +374,19 @@ bool interp_service_requests(struct vcpu *v, enum vcpu_exit *exit)
 	uint32_t req = atomic_load(&v->req);
 	enum interp_result r = INTERP_OK;
 
+	if (req & VCPU_REQ_PAUSE) {	/* who was alone may have changed anything */
+		vcpu_pause(v);
+		req = atomic_load(&v->req);
+	}
 	if (req & VCPU_REQ_FLUSH) {
 		atomic_fetch_and(&v->req, ~(uint32_t)VCPU_REQ_FLUSH);
-		sys_flush(v, VCPU_FLUSH_ALL, 0);
+		sys_flush(v, VCPU_FLUSH_LAYOUT, 0);
 		icache_flush(v);
 	}
 	if (req & VCPU_REQ_STOP) {
 		*exit = VCPU_EXIT_STOP;
 		return true;
 	}
-	if (req & VCPU_REQ_PAUSE)
-		vcpu_pause(v);
 	if (req & VCPU_REQ_CALLER) {
 		*exit = VCPU_EXIT_REQ;
 		return true;

@@ -42,6 +42,19 @@ int io_check(struct vcpu *v, uint16_t port, unsigned size)
 	return X86_OK;
 }
 
+/* A write to a port; the chipset's may change where memory lies. */
+static void port_write(struct vcpu *v, uint16_t port, uint64_t val, unsigned size)
+{
+	struct vm *vm = v->vm;
+
+	bus_pio_write(&vm->bus, port, val, size);
+	if (__builtin_expect(vm->mem && atomic_load_explicit(&vm->mem->moves,
+							     memory_order_relaxed), 0)) {
+		vm_layout(vm, v, &v->err);
+		icache_flush(v);
+	}
+}
+
 int op_in(struct vcpu *v, const struct x86_insn *in)
 {
 	unsigned size = in->o[0].size;
@@ -65,7 +78,7 @@ int op_out(struct vcpu *v, const struct x86_insn *in)
 	    interp_get(v, in, 1, &val) != X86_OK ||
 	    io_check(v, (uint16_t)port, size) != X86_OK)
 		return X86_FAULT;
-	bus_pio_write(&v->vm->bus, (uint16_t)port, val, size);
+	port_write(v, (uint16_t)port, val, size);
 	return X86_OK;
 }
 
@@ -104,7 +117,7 @@ static int io_element(struct vcpu *v, const struct x86_insn *in, unsigned size,
 	if (out) {
 		if (vcpu_read(v, gva, &val, size, vcpu_tlb_mode(v)) != X86_OK)
 			return X86_FAULT;
-		bus_pio_write(&v->vm->bus, port, val, size);
+		port_write(v, port, val, size);
 	} else {
 		/* The device must not lose data to a page fault. */
 		if (vcpu_probe_write(v, gva, size, vcpu_tlb_mode(v)) != X86_OK)

@@ -43,7 +43,7 @@ int kvm_open(int *fd, struct err *e);
 /* A VM with the addresses that some processors' real mode needs set. */
 int kvm_new_vm(int sys_fd, int *vm_fd, struct err *e);
 
-/* slots.c: hand mem->slot[] to the kernel. */
+/* slots.c: hand mem->slot[] to the kernel, at first and after it changed. */
 int kvm_set_slots(struct vm *vm, struct err *e);
 
 /* cpuid.c: take from the model what KVM does not offer. */

@@ -171,5 +171,6 @@ const struct engine_ops kvm_engine = {
 	.sync_out = kvm_vcpu_sync_out,
 	.sync_in = kvm_vcpu_sync_in,
 	.kick = kvm_vcpu_kick,
+	.layout = kvm_set_slots,
 	.print_stats = kvm_print_stats,
 };

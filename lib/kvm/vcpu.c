@@ -123,6 +123,8 @@ static int exit_io(struct vcpu *v)
 		if (r->io.direction == KVM_EXIT_IO_OUT) {
 			memcpy(&val, p, size);
 			bus_pio_write(&v->vm->bus, r->io.port, val, size);
+			if (atomic_load(&v->vm->mem->moves) && !rc)
+				rc = vm_layout(v->vm, v, &v->err);
 			continue;
 		}
 		if (is_backdoor(r))
@@ -299,6 +301,8 @@ static bool service_requests(struct vcpu *v, enum vcpu_exit *ex)
 
 	if (req & VCPU_REQ_NMI)
 		take_nmi(v);
+	if (req & VCPU_REQ_PAUSE)
+		vcpu_pause(v);
 	if (req & VCPU_REQ_STOP) {
 		*ex = VCPU_EXIT_STOP;
 		return true;
@@ -336,7 +340,7 @@ static int enter(struct kvm_vcpu *k)
 	return rc;
 }
 
-enum vcpu_exit kvm_vcpu_run(struct vcpu *v)
+static enum vcpu_exit run(struct vcpu *v)
 {
 	struct kvm_vcpu *k = v->engine;
 	enum vcpu_exit ex;
@@ -362,6 +366,16 @@ enum vcpu_exit kvm_vcpu_run(struct vcpu *v)
 		if (handle_exit(v, &ex))
 			return ex;
 	}
+}
+
+enum vcpu_exit kvm_vcpu_run(struct vcpu *v)
+{
+	enum vcpu_exit ex;
+
+	vcpu_enter(v);
+	ex = run(v);
+	vcpu_leave(v);
+	return ex;
 }
 
 /* An access under way is part of its instruction: let KVM finish that. */

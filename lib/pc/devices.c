@@ -74,7 +74,7 @@ static void *make_pci(struct pc *pc, struct err *e)
 
 static void *make_i440bx(struct pc *pc, struct err *e)
 {
-	return i440bx_new(&pc->vm, pc->dev[PC_DEV_PCI], e);
+	return i440bx_new(&pc->vm, pc->dev[PC_DEV_PCI], pc->boot == PC_BOOT_ROM, e);
 }
 
 static void *make_piix4(struct pc *pc, struct err *e)

@@ -188,7 +188,11 @@ int pc_reset(struct pc *pc, struct err *e)
 	devices_reset(pc);
 	vm_run_work(vm);
 	atomic_store(&vm->want_reset, false);
-	rc = load_reset(pc, e);
+	pthread_mutex_unlock(&vm->lock);
+	rc = vm_layout(vm, NULL, e);
+	pthread_mutex_lock(&vm->lock);
+	if (!rc)
+		rc = load_reset(pc, e);
 	pthread_mutex_unlock(&vm->lock);
 	return rc;
 }

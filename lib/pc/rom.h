@@ -2,8 +2,8 @@
 #define PC_ROM_H
 /*
  * A flat ROM image: it ends at 4 GiB, and its last 128 KiB (all of it when it
- * is shorter) also end at 1 MiB, as on every PC.  The processor starts in it, at
- * the reset vector.
+ * is shorter) also end at 1 MiB, as on every PC, until the chipset is told to lead there
+ * to RAM.  The processor starts in it, at the reset vector.
  */
 
 #include "pc/image.h"

@@ -344,9 +344,9 @@ int vcpu_write_slow(struct vcpu *v, uint64_t gva, const void *buf, unsigned len,
 		if (piece_refused(v, &p[i], true))
 			return X86_FAULT;
 	for (unsigned i = 0; i < n; i++) {
-		if (!p[i].hva)
+		if (!p[i].hva || p[i].rom)	/* ROM: the chipset may lead it elsewhere */
 			mmio_write(v, p[i].gpa, from, p[i].len);
-		else if (!p[i].rom)
+		else
 			piece_store(v, &p[i], from);
 		from += p[i].len;
 	}

@@ -99,6 +99,10 @@ struct mem *mem_new(uint64_t ram, uint64_t rom, struct err *e)
 		mem_free(m);
 		return NULL;
 	}
+	for (unsigned i = 0; i < MEM_SHADOW_SEGS; i++) {
+		m->shadow[i] = m->shadow_next[i] = MEM_SHADOW_READ | MEM_SHADOW_WRITE;
+		m->shadow_rom[i] = UINT64_MAX;
+	}
 	slot_put(m, VGA_HOLE_END, low - VGA_HOLE_END, VGA_HOLE_END, false);
 	slot_put(m, 0, VGA_HOLE_BASE, 0, false);
 	if (ram > low)
@@ -159,39 +163,173 @@ static void slots_cut(struct mem *m, uint64_t gpa, uint64_t end)
 	}
 }
 
-/* Where the unused part of the ROM space begins. */
-static uint64_t rom_free_off(const struct mem *m)
+/* A piece of the ROM space with an image at its end.  Its place in the memfd. */
+static int rom_take(struct mem *m, uint64_t len, const void *image, uint64_t image_len,
+		    uint64_t *off, struct err *e)
 {
-	uint64_t off = m->ram_size;
-
-	for (unsigned i = 0; i < m->nslots; i++)
-		if (m->slot[i].rom && m->slot[i].off + m->slot[i].len > off)
-			off = m->slot[i].off + m->slot[i].len;
-	return off;
+	if (len > m->len - m->ram_size - m->rom_used)
+		return err_set(e, -ENOSPC, "no ROM space left for %#" PRIx64 " bytes", len);
+	*off = m->ram_size + m->rom_used;
+	m->rom_used += len;
+	memset(m->hva + *off, 0xff, len - image_len);
+	if (image_len)
+		memcpy(m->hva + *off + (len - image_len), image, image_len);
+	for (uint64_t p = *off >> PAGE_SHIFT; p < (*off + len) >> PAGE_SHIFT; p++)
+		m->pflags[p] |= MEM_PF_ROM;
+	return 0;
 }
 
 int mem_add_rom(struct mem *m, uint64_t gpa, uint64_t len, const void *image,
 		uint64_t image_len, struct err *e)
 {
-	uint64_t off = rom_free_off(m);
+	uint64_t off;
+	int rc;
 
 	if (!len || (gpa | len) & ~PAGE_MASK || gpa + len < gpa || image_len > len)
 		return err_set(e, -EINVAL, "ROM of %" PRIu64 " bytes does not fit %#"
 			       PRIx64 "+%#" PRIx64, image_len, gpa, len);
-	if (len > m->len - off)
-		return err_set(e, -ENOSPC, "no ROM space left for %#" PRIx64, gpa);
 	if (slots_after_cut(m, gpa, gpa + len) + 1 > MEM_SLOTS)
 		return err_set(e, -ENOSPC, "too many pieces of memory");
-	memset(m->hva + off, 0xff, len - image_len);
-	if (image_len)
-		memcpy(m->hva + off + (len - image_len), image, image_len);
-	for (uint64_t p = off >> PAGE_SHIFT; p < (off + len) >> PAGE_SHIFT; p++)
-		m->pflags[p] |= MEM_PF_ROM;
+	rc = rom_take(m, len, image, image_len, &off, e);
+	if (rc)
+		return rc;
 	slots_cut(m, gpa, gpa + len);
 	slot_put(m, gpa, len, off, true);
 	slots_order(m);
 	return 0;
 }
+
+/* --- shadow segments --------------------------------------------------------------- */
+
+static uint64_t seg_gpa(unsigned seg)
+{
+	return MEM_SHADOW_BASE + seg * MEM_SHADOW_SEG;
+}
+
+int mem_add_shadow_rom(struct mem *m, uint64_t len, const void *image, uint64_t image_len,
+		       struct err *e)
+{
+	unsigned n = (unsigned)(len / MEM_SHADOW_SEG);
+	uint64_t off;
+	int rc;
+
+	if (!len || len % MEM_SHADOW_SEG || n > MEM_SHADOW_SEGS || image_len > len)
+		return err_set(e, -EINVAL, "ROM of %" PRIu64 " bytes does not fit below 1 MiB",
+			       image_len);
+	rc = rom_take(m, len, image, image_len, &off, e);
+	for (unsigned i = 0; i < n && !rc; i++)
+		m->shadow_rom[MEM_SHADOW_SEGS - n + i] = off + i * MEM_SHADOW_SEG;
+	return rc;
+}
+
+void mem_shadow_set(struct mem *m, unsigned seg, uint8_t how)
+{
+	m->shadow_next[seg] = how;
+	if (m->shadow[seg] != how)
+		atomic_store(&m->moves, true);
+}
+
+void mem_shadow_write(struct mem *m, uint64_t gpa, const void *buf, uint64_t len)
+{
+	const uint8_t *p = buf;
+
+	for (; len; gpa++, p++, len--) {
+		if (gpa - MEM_SHADOW_BASE >= MEM_SHADOW_END - MEM_SHADOW_BASE ||
+		    m->shadow[(gpa - MEM_SHADOW_BASE) / MEM_SHADOW_SEG] != MEM_SHADOW_WRITE)
+			continue;
+		m->hva[gpa] = *p;	/* low RAM lies at its own address in the memfd */
+		atomic_fetch_or(&m->pflags[gpa >> PAGE_SHIFT], MEM_PF_DIRTY);
+	}
+}
+
+/* What reads of a segment find: its place in the memfd, UINT64_MAX: nothing. */
+static uint64_t seg_off(const struct mem *m, unsigned seg)
+{
+	return m->shadow[seg] & MEM_SHADOW_READ ? seg_gpa(seg) : m->shadow_rom[seg];
+}
+
+/* RAM that is read and not written is ROM for the time being. */
+static void seg_flags(struct mem *m, unsigned seg)
+{
+	uint64_t page = seg_gpa(seg) >> PAGE_SHIFT;
+
+	for (uint64_t i = 0; i < MEM_SHADOW_SEG >> PAGE_SHIFT; i++) {
+		if (m->shadow[seg] == MEM_SHADOW_READ)
+			atomic_fetch_or(&m->pflags[page + i], MEM_PF_ROM);
+		else
+			atomic_fetch_and(&m->pflags[page + i], (uint8_t)~MEM_PF_ROM);
+	}
+}
+
+static bool seg_rom(const struct mem *m, unsigned seg)
+{
+	return m->shadow[seg] != (MEM_SHADOW_READ | MEM_SHADOW_WRITE);
+}
+
+/* The slots of all segments; neighbours of one kind share one. */
+static void segs_put(struct mem *m)
+{
+	for (unsigned seg = 0, n; seg < MEM_SHADOW_SEGS; seg += n) {
+		uint64_t off = seg_off(m, seg);
+
+		for (n = 1; seg + n < MEM_SHADOW_SEGS && off != UINT64_MAX; n++)
+			if (seg_off(m, seg + n) != off + n * MEM_SHADOW_SEG ||
+			    seg_rom(m, seg + n) != seg_rom(m, seg))
+				break;
+		if (off != UINT64_MAX)
+			slot_put(m, seg_gpa(seg), n * MEM_SHADOW_SEG, off, seg_rom(m, seg));
+	}
+}
+
+/* As it was when nothing is shadowed: RAM on both sides of 1 MiB is one piece. */
+static void slots_join(struct mem *m)
+{
+	struct mem_slot *low = NULL, *high = NULL;
+
+	for (unsigned i = 0; i < m->nslots; i++) {
+		struct mem_slot *s = &m->slot[i];
+
+		if (s->gpa + s->len == MEM_SHADOW_END && !s->rom)
+			low = s;
+		else if (s->gpa == MEM_SHADOW_END)
+			high = s;
+	}
+	if (!low || !high || high->rom || high->off != low->off + low->len)
+		return;
+	low->len += high->len;
+	*high = m->slot[--m->nslots];
+}
+
+void mem_shadow_apply(struct mem *m)
+{
+	pthread_mutex_lock(&m->code_lock);
+	for (unsigned seg = 0; seg < MEM_SHADOW_SEGS; seg++) {
+		uint64_t gpa = seg_gpa(seg);
+
+		if (m->shadow[seg] == m->shadow_next[seg])
+			continue;
+		/* Code of the old pages goes: it is known by their addresses. */
+		for (uint64_t end = gpa + MEM_SHADOW_SEG; gpa < end; gpa += PAGE_SIZE) {
+			uint64_t off = mem_off(m, gpa);
+
+			if (off != UINT64_MAX && m->on_write &&
+			    m->pflags[off >> PAGE_SHIFT] & (MEM_PF_CODE | MEM_PF_PT))
+				m->on_write(m->on_write_ptr, gpa, PAGE_SIZE);
+		}
+	}
+	for (unsigned seg = 0; seg < MEM_SHADOW_SEGS; seg++) {
+		m->shadow[seg] = m->shadow_next[seg];
+		seg_flags(m, seg);
+	}
+	slots_cut(m, MEM_SHADOW_BASE, MEM_SHADOW_END);
+	segs_put(m);
+	slots_join(m);
+	slots_order(m);
+	atomic_store(&m->moves, false);
+	pthread_mutex_unlock(&m->code_lock);
+}
+
+/* --- slots ---------------------------------------------------------------------------- */
 
 const struct mem_slot *mem_slot_find(const struct mem *m, uint64_t gpa)
 {

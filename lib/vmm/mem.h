@@ -41,7 +41,18 @@ struct mem_slot {
 	bool rom;
 };
 
-#define MEM_SLOTS 8
+#define MEM_SLOTS 24
+
+/*
+ * What lies below 1 MiB beside RAM: in segments of 16 KiB the chipset leads reads and
+ * writes each to RAM or to the ROM behind it (or to nothing, where there is none).
+ * Writes that RAM does not take go to the bus.
+ */
+#define MEM_SHADOW_BASE	0xc0000ull
+#define MEM_SHADOW_END	0x100000ull
+#define MEM_SHADOW_SEG	(16ull << 10)
+#define MEM_SHADOW_SEGS	16
+enum mem_shadow { MEM_SHADOW_READ = 1, MEM_SHADOW_WRITE = 2 };
 
 struct mem {
 	int fd;			/* the memfd */
@@ -52,6 +63,12 @@ struct mem {
 	uint64_t ram_size;	/* what the guest was given */
 	struct mem_slot slot[MEM_SLOTS];
 	unsigned nslots;
+	uint64_t rom_used;	/* bytes of the ROM space */
+	/* Of the segments from MEM_SHADOW_BASE on: enum mem_shadow as it is, and as it is
+	 * to be; the ROM's place in the memfd, UINT64_MAX: none. */
+	uint8_t shadow[MEM_SHADOW_SEGS], shadow_next[MEM_SHADOW_SEGS];
+	uint64_t shadow_rom[MEM_SHADOW_SEGS];
+	_Atomic bool moves;	/* shadow_next is another: vm_layout() */
 	_Atomic uint8_t *pflags;	/* one a page of the memfd */
 	/* Held while CODE or PT of a page is set or cleared, and by mem_dirty()
 	 * around on_write: whoever decodes a page sets its flag under it first.
@@ -77,9 +94,27 @@ struct mem *mem_new(uint64_t ram, uint64_t rom, struct err *e);
 void mem_free(struct mem *m);
 
 /* Map a ROM image at gpa (page aligned, padded with 0xff at its start so that
- * it ends at gpa + len); RAM that lay there is hidden.  0 or -errno. */
+ * it ends at gpa + len); RAM that lay there is hidden.  Not in shadow segments, once
+ * those are changed.  0 or -errno. */
 int mem_add_rom(struct mem *m, uint64_t gpa, uint64_t len, const void *image,
 		uint64_t image_len, struct err *e);
+
+/* Put a ROM image behind the RAM that ends at MEM_SHADOW_END: len is a multiple of
+ * MEM_SHADOW_SEG, padded as above.  0 or -errno. */
+int mem_add_shadow_rom(struct mem *m, uint64_t len, const void *image, uint64_t image_len,
+		       struct err *e);
+
+/* Where a segment's reads and writes are to go (enum mem_shadow, both: RAM); from
+ * vm_layout() on, which may be a long way off. */
+void mem_shadow_set(struct mem *m, unsigned seg, uint8_t how);
+
+/* A write to the shadow segments that came out on the bus: into RAM, where its segment
+ * takes writes but is not read. */
+void mem_shadow_write(struct mem *m, uint64_t gpa, const void *buf, uint64_t len);
+
+/* Bring the slots to shadow_next.  For vm_layout(): all vCPUs stand still, and forget
+ * afterwards what they know of the segments. */
+void mem_shadow_apply(struct mem *m);
 
 /* The slot that holds gpa, or NULL (MMIO, hole). */
 const struct mem_slot *mem_slot_find(const struct mem *m, uint64_t gpa);

@@ -188,3 +188,28 @@ void vm_resume_others(struct vcpu *v)
 	pthread_cond_broadcast(&vm->alone_cond);
 	pthread_mutex_unlock(&vm->alone_lock);
 }
+
+/* --- the memory layout --------------------------------------------------------------- */
+
+int vm_layout(struct vm *vm, struct vcpu *v, struct err *e)
+{
+	int rc = 0;
+
+	if (v)
+		vm_stop_others(v);
+	pthread_mutex_lock(&vm->lock);
+	mem_shadow_apply(vm->mem);
+	if (vm->engine->layout)
+		rc = vm->engine->layout(vm, e);
+	pthread_mutex_unlock(&vm->lock);
+	for (unsigned i = 0; i < vm->ncpus; i++)
+		if (vm->vcpu[i] != v)
+			vcpu_request(vm->vcpu[i], VCPU_REQ_FLUSH);
+	if (!v)
+		return rc;
+	tlb_flush(&v->tlb);
+	if (v->on_tlb_flush)
+		v->on_tlb_flush(v, 0, VCPU_FLUSH_LAYOUT);
+	vm_resume_others(v);
+	return rc;
+}

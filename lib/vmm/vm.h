@@ -66,6 +66,7 @@ enum vcpu_flush {
 	VCPU_FLUSH_PAGE,	/* INVLPG */
 	VCPU_FLUSH_SWITCH,	/* MOV CR3 to another address space that keeps all */
 	VCPU_FLUSH_OTHER,	/* INVPCID of a PCID that is not in use: gva is its number */
+	VCPU_FLUSH_LAYOUT,	/* all, and where physical memory lies (VCPU_REQ_FLUSH) */
 };
 
 struct vm;
@@ -108,6 +109,8 @@ struct engine_ops {
 	/* NULL, or called by the kick signal's handler on the vCPU's thread with
 	 * the interrupted context, after kick(). */
 	void (*kicked)(struct vcpu *v, void *ucontext);
+	/* NULL, or: take over mem->slot[] after it changed.  0 or -errno with *e. */
+	int (*layout)(struct vm *vm, struct err *e);
 	void (*print_stats)(struct vm *vm, void (*put)(void *ptr, const char *name,
 			    uint64_t value), void *ptr);
 };
@@ -202,6 +205,13 @@ void vcpu_pause(struct vcpu *v);
  */
 void vm_stop_others(struct vcpu *v);
 void vm_resume_others(struct vcpu *v);
+
+/*
+ * Change the memory layout, when a device's handler that this vCPU has just called asked
+ * for that (mem_shadow_set()): engines call it between two accesses, without locks, when
+ * mem->moves is set.  v NULL: the machine stands still.  0; or -errno with *e.
+ */
+int vm_layout(struct vm *vm, struct vcpu *v, struct err *e);
 
 /*
  * Order memory between this thread and all others of the process, as if each had

@@ -62,6 +62,43 @@ static void test_write(void)
 	check(bus_pio_read(&vm.bus, 0xcf8, 4) == address(0, 7, 0, 0x3c), "dwords only");
 }
 
+/* Firmware sees the bridge of QEMU's machine until it locks the BIOS segment. */
+static void test_pam(struct pci *pci)
+{
+	struct err e = { 0 };
+	struct i440bx *b;
+
+	vm.mem = mem_new(2 << 20, 0, &e);
+	b = i440bx_new(&vm, pci, true, &e);
+	check(vm.mem && b, "%s", e.msg);
+	pci_reset(pci);
+	i440bx_reset(b);
+	check(vm.mem->moves && vm.mem->shadow_next[15] == 0, "all to ROM");
+	check(cfg_read(0, 0, 0, 4) == 0x12378086 && cfg_read(0, 0, 0x2c, 4) == 0x11001af4,
+	      "as firmware looks for it");
+	cfg_write(0, 0, 0x59, 0x10, 1);
+	cfg_write(0, 0, 0x58, 0xffffffff, 4);
+	cfg_write(0, 0, 0x5c, 0x21, 4);
+	check(cfg_read(0, 0, 0x58, 4) == 0x33333000 && cfg_read(0, 0, 0x5c, 4) == 0x21,
+	      "writable bits %08x %08x", cfg_read(0, 0, 0x58, 4), cfg_read(0, 0, 0x5c, 4));
+	check(vm.mem->shadow_next[0] == 3 && vm.mem->shadow_next[4] == 1 &&
+	      vm.mem->shadow_next[5] == 2 && vm.mem->shadow_next[6] == 0 &&
+	      vm.mem->shadow_next[12] == 3 && vm.mem->shadow_next[15] == 3, "segments");
+	check(cfg_read(0, 0, 0, 4) == 0x12378086, "still");
+	cfg_write(0, 0, 0x59, 0x10, 1);
+	check(cfg_read(0, 0, 0, 4) == 0x71908086 && cfg_read(0, 0, 0x2c, 4) == 0x197615ad,
+	      "itself");
+	check(vm.mem->shadow_next[13] == 1, "read-only");
+	cfg_write(0, 0, 0x59, 0x30, 1);
+	check(cfg_read(0, 0, 0, 4) == 0x71908086, "for good");
+	pci_reset(pci);
+	i440bx_reset(b);
+	check(cfg_read(0, 0, 0, 4) == 0x12378086, "until a reset");
+	i440bx_free(b);
+	mem_free(vm.mem);
+	vm.mem = NULL;
+}
+
 static void test_reset_register(void)
 {
 	bus_pio_write(&vm.bus, 0xcf9, 2, 1);
@@ -112,10 +149,10 @@ int main(void)
 	srand(3);
 	bus_init(&vm.bus, NULL);
 	pci = pci_new(&vm, NULL);
-	bx = i440bx_new(&vm, pci, NULL);
+	bx = i440bx_new(&vm, pci, false, NULL);
 	px = piix4_new(&vm, pci, ACPIPM_BASE, NULL);
 	check(pci && bx && px, "made");
-	check(!i440bx_new(&vm, pci, NULL), "slot taken");
+	check(!i440bx_new(&vm, pci, false, NULL), "slot taken");
 	pci_reset(pci);
 	i440bx_reset(bx);
 	piix4_reset(px);
@@ -127,6 +164,7 @@ int main(void)
 	test_scan();
 	piix4_free(px);
 	i440bx_free(bx);
+	test_pam(pci);
 	pci_free(pci);
 	return check_done();
 }

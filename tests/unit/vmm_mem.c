@@ -152,6 +152,84 @@ static void dirty(struct mem *m)
 	check(told == 1, "holes have no code");
 }
 
+/* What is read at gpa, and what is there after v was written, by DMA and on the bus. */
+static void segment(struct mem *m, uint64_t gpa, const char *what, int read, bool ram_written)
+{
+	static uint8_t v = 0x50;
+	uint8_t got = 0x77;
+
+	v++;
+	check(mem_read(m, gpa, &got, 1) == (read >= 0) && got == (read < 0 ? 0xff : read),
+	      "%s: read %#x", what, got);
+	if (!mem_slot_find(m, gpa) || mem_slot_find(m, gpa)->rom)
+		mem_shadow_write(m, gpa, &v, 1);
+	else
+		mem_write(m, gpa, &v, 1);
+	check((m->hva[gpa] == v) == ram_written, "%s: written", what);
+	m->hva[gpa] = 0x33;
+}
+
+static void shadow_all(struct mem *m, uint8_t how)
+{
+	for (unsigned i = 0; i < MEM_SHADOW_SEGS; i++)
+		mem_shadow_set(m, i, how);
+	mem_shadow_apply(m);
+}
+
+static void shadow(void)
+{
+	static const uint8_t image[] = { 9, 8, 7 };
+	struct err e = { 0 };
+	struct mem *m = mem_new(4 << 20, 64 << 10, &e);
+	uint64_t in_rom = MEM_SHADOW_END - 1, below = 0xeffff;
+	unsigned slots = m->nslots;
+
+	check(mem_add_shadow_rom(m, 64 << 10, image, 3, &e) == 0, "%s", e.msg);
+	check(mem_add_shadow_rom(m, 16 << 10, image, 3, &e) == -ENOSPC, "no more room");
+	check(mem_add_shadow_rom(m, 4096, image, 3, &e) == -EINVAL, "less than a segment");
+	check(mem_add_shadow_rom(m, 512 << 10, image, 3, &e) == -EINVAL, "too much");
+	m->hva[in_rom] = m->hva[below] = 0x33;
+	segment(m, in_rom, "at first all is RAM", 0x33, true);
+
+	mem_shadow_set(m, 15, 0);
+	check(m->moves, "asked for");
+	segment(m, in_rom, "not yet", 0x33, true);
+	shadow_all(m, 0);
+	check(!m->moves, "done");
+	segment(m, in_rom, "ROM", 7, false);
+	segment(m, below, "nothing", -1, false);
+	check(m->nslots == slots + 1, "%u slots", m->nslots);
+	shadow_all(m, MEM_SHADOW_WRITE);
+	segment(m, in_rom, "write only", 7, true);
+	segment(m, below, "write only, no ROM", -1, true);
+	check(m->pflags[below >> PAGE_SHIFT] & MEM_PF_DIRTY, "logged");
+	shadow_all(m, MEM_SHADOW_READ);
+	segment(m, in_rom, "read only", 0x33, false);
+	check(m->pflags[in_rom >> PAGE_SHIFT] & MEM_PF_ROM, "as ROM");
+
+	m->on_write = on_write;
+	m->pflags[below >> PAGE_SHIFT] |= MEM_PF_CODE;
+	told = 0;
+	shadow_all(m, MEM_SHADOW_READ | MEM_SHADOW_WRITE);
+	check(told == 1 && told_gpa == (below & PAGE_MASK) && told_len == PAGE_SIZE,
+	      "code of what was there goes");
+	segment(m, in_rom, "RAM again", 0x33, true);
+	check(m->nslots == slots && !(m->pflags[in_rom >> PAGE_SHIFT] & MEM_PF_ROM),
+	      "one piece again");
+	for (unsigned i = 0; i < MEM_SHADOW_SEGS; i++)
+		mem_shadow_set(m, i, i % 4);
+	mem_shadow_apply(m);
+	check(m->nslots <= MEM_SLOTS && m->slot[0].len >= 3 << 20, "in pieces: %u", m->nslots);
+	for (unsigned i = 0; i < MEM_SHADOW_SEGS; i++) {
+		uint64_t gpa = MEM_SHADOW_BASE + i * MEM_SHADOW_SEG;
+
+		m->hva[gpa] = 0x33;
+		segment(m, gpa, "in pieces", i & MEM_SHADOW_READ ? 0x33 : i < 12 ? -1 : 0xff,
+			i & MEM_SHADOW_WRITE);
+	}
+	mem_free(m);
+}
+
 int main(void)
 {
 	struct err e = { 0 };
@@ -168,5 +246,6 @@ int main(void)
 	mem_free(m);
 	sizes();
 	layout();
+	shadow();
 	return check_done();
 }
