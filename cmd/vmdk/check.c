@@ -78,7 +78,9 @@ int check_main(struct cli *c, int argc, char **argv)
 	struct disk_check p = {
 		.repair = a.repair, .chain = a.chain, .ptr = &k, .report = print_finding,
 	};
-	struct disk_opts o = { .allow_outside = a.outside, .raw = a.raw };
+	struct disk_opts o = {
+		.allow_outside = a.outside, .raw = a.raw, .backends = vmdk_backends,
+	};
 	struct disk_check_sum sum;
 
 	if (rc >= 0)

@@ -105,7 +105,7 @@ static int copy_to(struct cli *c, const struct clone_args *a, struct disk *from,
 static int copy(struct cli *c, const struct clone_args *a, const char *src, const char *dst,
 		struct disk_create *p, struct err *e)
 {
-	struct disk_opts o = { .allow_outside = a->outside };
+	struct disk_opts o = { .allow_outside = a->outside, .backends = vmdk_backends };
 	struct disk *from;
 	int rc = disk_open(&from, src, &o, e);
 

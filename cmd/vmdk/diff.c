@@ -70,7 +70,7 @@ int diff_main(struct cli *c, int argc, char **argv)
 {
 	struct diff_args a = { 0 };
 	struct err e = { 0 };
-	struct disk_opts o = { .no_lock = true };
+	struct disk_opts o = { .no_lock = true, .backends = vmdk_backends };
 	struct diffing k = { .cli = c, .a = &a };
 	struct disk_diff p = { .ptr = &k, .range = print_range, .progress = progress_step };
 	struct disk *d[2] = { NULL };

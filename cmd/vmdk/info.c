@@ -223,7 +223,7 @@ int info_main(struct cli *c, int argc, char **argv)
 {
 	struct info_args a = { 0 };
 	struct err e = { 0 };
-	struct disk_opts o = { .no_lock = true, .lazy = true };
+	struct disk_opts o = { .no_lock = true, .lazy = true, .backends = vmdk_backends };
 	struct disk *d;
 	struct image *im;
 	int rc = cli_parse(c, &a, &argc, argv), code = CLI_DONE;

@@ -99,7 +99,7 @@ int map_main(struct cli *c, int argc, char **argv)
 {
 	struct map_args a = { 0 };
 	struct err e = { 0 };
-	struct disk_opts o = { .no_lock = true };
+	struct disk_opts o = { .no_lock = true, .backends = vmdk_backends };
 	struct disk *d;
 	int rc = cli_parse(c, &a, &argc, argv);
 

@@ -10,6 +10,8 @@
 
 const char *const vmdk_adapter[] = { "ide", "buslogic", "lsilogic", "lsisas1068", "pvscsi", NULL };
 
+const struct disk_backend *const vmdk_backends[] = { &file_http, NULL };
+
 int print_json(struct cli *c, struct json *j)
 {
 	char *line = json_line(j);

@@ -17,6 +17,9 @@ extern const char *const vmdk_adapter[];	/* the same; NULL ends it */
 
 extern const struct cli_tool vmdk_tool;
 
+/* Where disks may lie besides this host: on web servers. */
+extern const struct disk_backend *const vmdk_backends[];
+
 extern const struct cli_opt create_opts[], info_opts[], map_opts[], check_opts[],
 	resize_opts[], delete_opts[], rename_opts[], diff_opts[], clone_opts[];
 int create_main(struct cli *c, int argc, char **argv);

@@ -1,0 +1,209 @@
+/*
+ * What a crash leaves of disks that are being created, resized, renamed and deleted:
+ * every prefix of the changes, torn and lost ones with it.
+ */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "disk/create.h"
+#include "disk/disk.h"
+#include "disk/manage.h"
+#include "replay.h"
+#include "shim.h"
+
+#define DATA 65536u	/* bytes of the disk that hold data, at its beginning */
+
+static char root[64];
+static uint8_t pattern[DATA];
+
+static const char *at(const char *name)
+{
+	static char path[8][256];
+	static unsigned n;
+	char *p = path[n++ % 8];
+
+	snprintf(p, sizeof(path[0]), "%s/%s", root, name);
+	return p;
+}
+
+static void shell(const char *fmt, const char *a, const char *b)
+{
+	char cmd[1024];
+
+	snprintf(cmd, sizeof(cmd), fmt, a, b);
+	check(!system(cmd), "%s", cmd);
+}
+
+struct expect {
+	enum disk_format format;
+	uint64_t from, to;	/* bytes */
+};
+
+/* The state of a disk: its size, or 0: there is none, or one that does not open. */
+static uint64_t look(const char *work, const char *name, bool *intact)
+{
+	static uint8_t b[DATA];
+	struct disk_opts o = { .no_lock = true };
+	struct disk *d;
+	char path[512];
+	uint64_t size;
+
+	snprintf(path, sizeof(path), "%s/%s", work, name);
+	*intact = false;
+	if (disk_open(&d, path, &o, NULL))
+		return 0;
+	size = disk_layer(d, 0)->desc ? disk_size(d) : 0;
+	if (size >= DATA && !disk_read(d, b, DATA, 0, NULL))
+		*intact = !memcmp(b, pattern, DATA);
+	disk_close(d, NULL);
+	return size;
+}
+
+/* Nothing, a file that is no disk yet, or an empty disk of the right size. */
+static bool created(void *ptr, const char *work, size_t done)
+{
+	const struct expect *x = ptr;
+	static const uint8_t zeros[DATA];
+	struct disk_opts o = { .no_lock = true };
+	struct disk *d;
+	char path[512];
+	uint8_t *b;
+	bool good;
+
+	snprintf(path, sizeof(path), "%s/x.vmdk", work);
+	if (disk_open(&d, path, &o, NULL))
+		return true;
+	b = malloc(DATA);
+	good = !disk_layer(d, 0)->desc ||
+	       (disk_size(d) == x->to && b && !disk_read(d, b, DATA, 0, NULL) &&
+		!memcmp(b, zeros, DATA));
+	free(b);
+	disk_close(d, NULL);
+	return good;
+}
+
+static bool resized(void *ptr, const char *work, size_t done)
+{
+	const struct expect *x = ptr;
+	bool intact;
+	uint64_t size = look(work, "x.vmdk", &intact);
+
+	return intact && (size == x->from || size == x->to);
+}
+
+static bool renamed(void *ptr, const char *work, size_t done)
+{
+	const struct expect *x = ptr;
+	bool a, b;
+	uint64_t old = look(work, "x.vmdk", &a), new = look(work, "y.vmdk", &b);
+
+	return (old == x->from && a) || (new == x->from && b);
+}
+
+static int is_extent(const struct dirent *d)
+{
+	return !strncmp(d->d_name, "x-", 2);
+}
+
+/* Of a disk that is gone no extents are left; what is left of it can be deleted again. */
+static bool deleted(void *ptr, const char *work, size_t done)
+{
+	struct disk_manage m = { 0 };
+	struct disk_files gone;
+	struct dirent **d;
+	char path[512];
+	int rc, n;
+
+	snprintf(path, sizeof(path), "%s/x.vmdk", work);
+	if (access(path, F_OK)) {
+		n = scandir(work, &d, is_extent, NULL);
+		for (int i = 0; i < n; i++)
+			free(d[i]);
+		free(d);
+		return n == 0;
+	}
+	rc = disk_delete(path, &m, &gone, NULL);
+	disk_files_free(&gone);
+	return !rc && access(path, F_OK);
+}
+
+static void prepare(const struct expect *x)
+{
+	struct disk_create c = { .format = x->format, .size = x->from };
+	struct disk_opts o = { .write = true };
+	struct err e = { 0 };
+	struct disk *d;
+
+	shell("rm -rf %s/* && mkdir %s/live", root, root);
+	if (x->from) {
+		check(!disk_create(at("live/x.vmdk"), &c, &e), "%s", e.msg);
+		check(!disk_open(&d, at("live/x.vmdk"), &o, &e), "%s", e.msg);
+		check(!disk_write(d, pattern, DATA, 0, &e) && !disk_close(d, &e), "%s", e.msg);
+	}
+	shell("cp -a %s/live %s/base", root, root);
+	shim_start(at("live"), at("log"), NULL);
+}
+
+static void judge(const char *what, struct expect *x,
+		  bool (*good)(void *ptr, const char *work, size_t done))
+{
+	struct replay *r;
+
+	shim_stop();
+	r = replay_open(at("log"), at("base"));
+	check(r && replay_all(r, at("work"), 3, 7, good, x) == 0, "%s %s", what,
+	      disk_format_name[x->format]);
+	replay_close(r);
+}
+
+static void test(enum disk_format f)
+{
+	struct expect make = { f, 0, 3 << 20 }, grow = { f, 3 << 20, 8 << 20 };
+	struct expect shrink = { f, 8 << 20, 3 << 20 }, same = { f, 3 << 20, 3 << 20 };
+	struct disk_create c = { .format = f, .size = make.to };
+	struct disk_manage m = { .force = true };
+	struct disk_files gone;
+	struct err e = { 0 };
+	uint64_t was;
+
+	prepare(&make);
+	check(!disk_create(at("live/x.vmdk"), &c, &e), "%s", e.msg);
+	judge("create", &make, created);
+	prepare(&grow);
+	check(!disk_resize(at("live/x.vmdk"), grow.to, &m, &was, &e), "%s", e.msg);
+	judge("grow", &grow, resized);
+	prepare(&shrink);
+	check(!disk_resize(at("live/x.vmdk"), shrink.to, &m, &was, &e), "%s", e.msg);
+	judge("shrink", &shrink, resized);
+	prepare(&same);
+	check(!disk_rename(at("live/x.vmdk"), at("live/y.vmdk"), &m, &e), "%s", e.msg);
+	judge("rename", &same, renamed);
+	prepare(&same);
+	check(!disk_delete(at("live/x.vmdk"), &m, &gone, &e), "%s", e.msg);
+	disk_files_free(&gone);
+	judge("delete", &same, deleted);
+}
+
+int main(void)
+{
+	static const enum disk_format formats[] = {
+		DISK_SPARSE, DISK_SPLIT_SPARSE, DISK_FLAT, DISK_SPLIT_FLAT, DISK_THIN,
+		DISK_VMFSSPARSE,
+	};
+
+	strcpy(root, "/dev/shm/crash_manage.XXXXXX");
+	if (!mkdtemp(root)) {
+		strcpy(root, "/tmp/crash_manage.XXXXXX");
+		if (!mkdtemp(root))
+			return 1;
+	}
+	memset(pattern, 0xa5, sizeof(pattern));
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		test(formats[i]);
+	shell("rm -r %s%s", root, "");
+	return check_done();
+}
