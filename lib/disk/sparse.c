@@ -276,7 +276,7 @@ static int put_entries(struct sparse *s, unsigned copy, uint64_t i, uint64_t n,
 			/* The second copy may be wrong; what it names is not known
 			 * to be free. */
 			if (!copy && sparse_is_grain(s, old) && old != value)
-				sparse_give_back(s, (uint64_t)old * SECTOR);
+				sparse_give_back(s, (uint64_t)old * SECTOR, s->x.grain);
 			le32_put(p + k * 4, value);
 		}
 		if (p)
@@ -302,9 +302,9 @@ static int put_all(struct sparse *s, uint64_t off, uint64_t len, uint32_t value,
 		grain += now;
 		n -= now;
 		value += step * (uint32_t)now;
-		if (!rc && (meta_dirty_bytes(s->meta) > DIRTY_MAX ||
-			    s->pending.n > SPARSE_SPANS_MAX))
-			rc = sparse_flush(&s->x, e);
+		/* Room stays pending: a reader may be there, that flush() waits for. */
+		if (!rc && meta_dirty_bytes(s->meta) > DIRTY_MAX)
+			rc = meta_flush(s->meta, e);
 	}
 	return rc;
 }
@@ -315,6 +315,11 @@ static int sparse_commit(struct extent *x, uint64_t off, const struct disk_run *
 	struct sparse *s = sparse_of(x);
 
 	return put_all(s, off, run->len, run->off / SECTOR, s->h.grain, e);
+}
+
+static void sparse_cancel(struct extent *x, const struct disk_run *run)
+{
+	sparse_give_back(sparse_of(x), run->off, run->len);
 }
 
 static int sparse_drop(struct extent *x, uint64_t off, uint64_t len, bool absent,
@@ -332,7 +337,9 @@ static int sparse_drop(struct extent *x, uint64_t off, uint64_t len, bool absent
 
 static bool sparse_dirty(const struct extent *x)
 {
-	return meta_dirty_bytes(((const struct sparse *)x)->meta) != 0;
+	const struct sparse *s = (const struct sparse *)x;
+
+	return meta_dirty_bytes(s->meta) || s->pending.n;
 }
 
 static void sparse_close(struct extent *x)
@@ -348,7 +355,6 @@ static void sparse_close(struct extent *x)
 	meta_free(s->meta);
 	sparse_spans_free(&s->pending);
 	sparse_spans_free(&s->free);
-	packed_cache_free(s->packed);
 	file_close(x->file);
 	free(s);
 }
@@ -358,6 +364,7 @@ static const struct extent_ops sparse_ops = {
 	.map = sparse_map,
 	.alloc = sparse_alloc,
 	.commit = sparse_commit,
+	.cancel = sparse_cancel,
 	.drop = sparse_drop,
 	.flush = sparse_flush,
 	.dirty = sparse_dirty,
@@ -434,18 +441,12 @@ int sparse_open(struct extent **x, struct disk_file *f, const struct extent_para
 	s->x.ops = packed ? &stream_ops : &sparse_ops;
 	s->x.writable = p->writable && !packed;
 	if (!rc)
-		rc = meta_new(&s->meta, f, SECTOR, packed ? cache / 2 : cache, e);
-	if (!rc && packed) {
-		s->packed = packed_cache_new(s->x.grain, cache / 2);
-		if (!s->packed)
-			rc = err_set(e, -ENOMEM, "no memory for an extent");
-	}
+		rc = meta_new(&s->meta, f, SECTOR, cache, e);
 	s->end = sparse_round_up(f->size, s->x.grain ? s->x.grain : SECTOR);
 	if (!rc && s->x.writable && (s->h.unclean || f->device))
 		rc = sparse_settle(s, e);
 	if (rc) {
 		meta_free(s->meta);
-		packed_cache_free(s->packed);
 		free(s);
 		return rc;
 	}

@@ -15,6 +15,7 @@ struct sparse_spans {
 	size_t n, size;
 };
 #define SPARSE_SPANS_MAX	65536u	/* what is free beyond is only punched */
+#define SPARSE_PENDING_MAX	(1u << 20)	/* what is given back beyond is lost */
 
 struct sparse {
 	struct extent x;	/* first */
@@ -27,7 +28,6 @@ struct sparse {
 	bool marked;		/* uncleanShutdown is on disk, set by us */
 	uint64_t end;		/* bytes: new grains and tables go here */
 	struct sparse_spans pending, free;
-	struct packed_cache *packed;	/* compressed extents */
 };
 
 /* Levels of the cache: see "order" in sparse.c. */
@@ -97,8 +97,8 @@ int sparse_room(struct sparse *s, uint64_t len, uint64_t *off, uint64_t *got,
 /* So many sectors at the end of the file, with anything in them. */
 int sparse_room_at_end(struct sparse *s, uint64_t sectors, uint64_t *sector,
 		       struct err *e);
-/* The grain at off is not used any more; it may be used again after the next flush. */
-void sparse_give_back(struct sparse *s, uint64_t off);
+/* What lies there is not used any more; it may be used again after the next flush. */
+void sparse_give_back(struct sparse *s, uint64_t off, uint64_t len);
 /* The tables are durable: pending spans become free. */
 void sparse_given_back(struct sparse *s);
 void sparse_spans_free(struct sparse_spans *l);
@@ -110,8 +110,6 @@ int sparse_check(struct extent *x, const struct extent_check *c, struct err *e);
 int sparse_settle(struct sparse *s, struct err *e);
 
 /* sparse_packed.c */
-struct packed_cache *packed_cache_new(uint64_t grain, uint64_t bytes);
-void packed_cache_free(struct packed_cache *c);
 int packed_unpack(struct extent *x, const struct disk_run *run, void *buf,
 		  struct err *e);
 /*
@@ -120,7 +118,4 @@ int packed_unpack(struct extent *x, const struct disk_run *run, void *buf,
  */
 int packed_head(const struct sparse *s, uint64_t sector, uint64_t *lba, uint64_t *at,
 		uint64_t *len, struct err *e);
-/* Uncompress: exactly out bytes, or at least need of them and the rest becomes
- * zeros.  Returns false when it is damaged. */
-bool packed_inflate(const void *in, size_t len, void *buf, size_t out, size_t need);
 #endif

@@ -102,14 +102,13 @@ static bool reserve(struct sparse_spans *l, size_t n)
 	return true;
 }
 
-void sparse_give_back(struct sparse *s, uint64_t off)
+void sparse_give_back(struct sparse *s, uint64_t off, uint64_t len)
 {
 	struct sparse_spans *l = &s->pending;
-	uint64_t len = s->x.grain;
 
 	if (l->n && l->v[l->n - 1].off + l->v[l->n - 1].len == off)
 		l->v[l->n - 1].len += len;
-	else if (reserve(l, 1))		/* else the room is lost, nothing more */
+	else if (l->n < SPARSE_PENDING_MAX && reserve(l, 1))
 		l->v[l->n++] = (struct sparse_span){ off, len };
 }
 
