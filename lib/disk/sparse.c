@@ -448,7 +448,7 @@ int sparse_open(struct extent **x, struct disk_file *f, const struct extent_para
 	if (rc) {
 		meta_free(s->meta);
 		free(s);
-		return rc;
+		return err_in(e, rc, f->path);
 	}
 	*x = &s->x;
 	return 0;

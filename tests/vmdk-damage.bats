@@ -1,0 +1,143 @@
+#!/usr/bin/env bats
+# Damaged sparse files: what vmdk says of them, and what --repair mends.
+# shellcheck disable=SC2034,SC2154
+TOOL=vmdk
+load helper
+
+setup() {
+	mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return 1
+	# 8 MiB with data at 1 MiB.
+	head -c 1048576 /dev/zero >data
+	head -c 262144 /dev/zero | tr '\0' x >>data
+	truncate -s 8M data
+}
+
+# patch FILE OFFSET BYTES: write BYTES (as printf has them) into a copy, bad.vmdk.
+patch() {
+	cp "$1" bad.vmdk
+	# shellcheck disable=SC2059
+	printf "$3" | dd of=bad.vmdk bs=1 seek="$2" conv=notrunc status=none
+}
+
+same() {
+	command -v qemu-img >/dev/null || skip "no qemu-img"
+	qemu-img compare -f vmdk -F raw "$1" data
+}
+
+@test "a malformed KDMV header: 3, and the field is named" {
+	vmdk clone -f sparse data x.vmdk
+	while read -r off bytes pattern; do
+		patch x.vmdk "$off" "$bytes"
+		for c in info map check 'check --repair'; do
+			# shellcheck disable=SC2086
+			fails 3 "${c%% *}: bad.vmdk: $pattern.*" $c bad.vmdk
+		done
+	done <<-'END'
+		4  \x09 version is 9, known are 1 to 3
+		8  \x00\x01 flags is 0x100, known are
+		12 \xff\xff\xff\xff\xff\xff\xff\x7f capacity is 9223372036854775807 sectors
+		12 \x00\x01 capacity is 256 sectors, the descriptor says 16384
+		20 \x03 grainSize is 3 sectors
+		20 \x00 grainSize is 0 sectors
+		28 \xff\xff\xff descriptorOffset and descriptorSize lie outside the file
+		36 \xff\xff\xff descriptorSize is 16777215 sectors
+		44 \x00\x00 numGTEsPerGT is 0
+		44 \x00\x00\x00\x80 numGTEsPerGT is 2147483648
+		64 \xff\xff\xff\xff\xff\xff\xff overHead is
+		73 \x0d the newline bytes at 73 are 0d 20 0d 0a: the file was transferred as text
+		77 \x07 compressAlgorithm is 7
+	END
+	assert_equal "$(stat -c %s bad.vmdk)" "$(stat -c %s x.vmdk)"
+}
+
+@test "a malformed COWD header: 3, and the field is named" {
+	vmdk clone -f vmfssparse data x.vmdk
+	sed 's/x-delta/bad/' x.vmdk >y.vmdk
+	while read -r off bytes pattern; do
+		patch x-delta.vmdk "$off" "$bytes"
+		for c in info map check 'check --repair'; do
+			# shellcheck disable=SC2086
+			fails 3 "${c%% *}: bad.vmdk: $pattern.*" $c y.vmdk
+		done
+	done <<-'END'
+		0  KDMV not a vmfsSparse extent: its magic is
+		4  \x02 version is 2, known is 1
+		8  \xff flags is
+		12 \x00\x00 numSectors is 0
+		16 \x03 grainSize is 3 sectors
+		24 \xff\xff\xff\xff .*numGDEntries (is )?4294967295
+		20 \x00 gdOffset is 0
+	END
+}
+
+@test "one of the two grain directories is enough, and --repair makes the other" {
+	vmdk clone -f sparse data x.vmdk
+	while read -r off; do
+		patch x.vmdk "$off" '\xff\xff\xff'
+		vmdk info bad.vmdk
+		run -8 vmdk check bad.vmdk
+		assert_line --regexp '^bad.vmdk: header: .*'
+		run -0 vmdk check --repair bad.vmdk
+		assert_line --regexp '\(repaired\)$'
+		run -0 vmdk check bad.vmdk
+		assert_output 'bad.vmdk: clean'
+		vmdk diff bad.vmdk data
+		same bad.vmdk
+	done <<-END
+		48
+		56
+	END
+}
+
+@test "entries of grain tables that differ, lead outside, or to one grain" {
+	vmdk clone -f sparse data x.vmdk
+	# The first entry of the first table that is not 0 is the grain at 1 MiB: number 16.
+	gd=$(od -An -tu4 -j56 -N4 x.vmdk)
+	gt=$(od -An -tu4 -j$((gd * 512)) -N4 x.vmdk)
+	at=$((gt * 512 + 16 * 4))
+	patch x.vmdk $at '\xff\xff\xff\xff'
+	run -8 vmdk check bad.vmdk
+	run -0 vmdk check --repair --json bad.vmdk
+	assert_line --partial '"changed":true'
+	vmdk check bad.vmdk
+	vmdk diff bad.vmdk data
+	same bad.vmdk
+	# Two grains in one place.
+	patch x.vmdk $((at + 4)) "$(od -An -tx1 -j$at -N4 x.vmdk | sed 's/ /\\x/g')"
+	run -8 vmdk check bad.vmdk
+	assert_line --regexp '^bad.vmdk: (overlap|mismatch): '
+	run vmdk check --repair bad.vmdk
+	run -0 vmdk check bad.vmdk
+}
+
+@test "a file that is cut off" {
+	vmdk clone -f sparse data x.vmdk
+	head -c 100000 x.vmdk >bad.vmdk
+	run -8 vmdk check bad.vmdk
+	assert_line --regexp '^bad.vmdk: '
+	run -3 --separate-stderr vmdk map bad.vmdk
+	assert_regex "$stderr" '^vmdk: map: .*outside the file$'
+	head -c 300 x.vmdk >bad.vmdk
+	vmdk info bad.vmdk
+	vmdk clone -f flat data f.vmdk
+	truncate -s 7M f-flat.vmdk
+	fails 3 'info: f-flat.vmdk: has 7340032 bytes.*' info f.vmdk
+	fails 3 'check: f-flat.vmdk: has 7340032 bytes.*' check f.vmdk
+}
+
+@test "a chain: loops, a parent that is none, or another" {
+	vmdk clone -f thin data base.vmdk
+	vmdk create --parent base.vmdk c.vmdk
+	cid=$(sed -n 's/^CID=//p' c.vmdk)
+	sed "s/^parentCID=.*/parentCID=$cid/; /^createType/aparentFileNameHint=\"c.vmdk\"" base.vmdk >b2.vmdk
+	mv b2.vmdk base.vmdk
+	fails 3 'map: .*lead back.*' map c.vmdk
+	run -8 vmdk check --chain c.vmdk
+	sed -i 's/^parentFileNameHint=.*/parentFileNameHint="data"/' c.vmdk
+	fails 3 'map: .*' map c.vmdk
+	sed -i 's/^parentFileNameHint=.*/parentFileNameHint="..\/x.vmdk"/' c.vmdk
+	fails 5 'map: .*' map c.vmdk
+	sed -i '/^parentFileNameHint=/d' c.vmdk
+	fails 3 'map: .*' map c.vmdk
+	run -0 vmdk info c.vmdk
+}
