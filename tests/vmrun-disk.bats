@@ -68,10 +68,15 @@ checked() {
 	for i in {1..4}; do yes "block 3.$i of the test" | head -c 262144; done | cmp - "$out/file3"
 }
 
-@test "pvscsi: a stock driver makes a file system, and the host finds it whole" {
+# uses ADAPTER FLAVOUR ENGINE SECONDS: a new disk, twice.
+uses() {
 	disk=$BATS_TEST_TMPDIR/d.img
 	truncate -s 200M "$disk"
-	disk pvscsi 686 bt 100
+	disk "$@"
 	checked
-	disk pvscsi 686 bt 100 test=read
+	disk "$@" test=read
 }
+
+@test "pvscsi: 686 makes a file system, and the host finds it whole" { uses pvscsi 686 bt 100; }
+@test "lsilogic: 686 makes a file system, and the host finds it whole" { uses lsilogic 686 bt 100; }
+@test "lsisas1068: amd64 makes a file system, and the host finds it whole" { uses lsisas1068 amd64 bt 150; }

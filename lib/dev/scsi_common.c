@@ -98,7 +98,6 @@ static unsigned vpd_limits(uint8_t *buf)
 	buf[5] = 255;						/* COMPARE AND WRITE */
 	be16_put(buf + 6, 1);					/* granularity */
 	be32_put(buf + 8, SCSI_TRANSFER_MAX);
-	be32_put(buf + 12, 4096 / BLK_SECTOR * 32);		/* optimal: 128 KiB */
 	be32_put(buf + 20, SCSI_UNMAP_MAX);
 	be32_put(buf + 24, SCSI_UNMAP_DESCRIPTORS);
 	be32_put(buf + 28, 8);					/* 4 KiB */

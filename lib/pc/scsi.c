@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "dev/lsilogic.h"
 #include "dev/pvscsi.h"
 #include "pc/disks.h"
 #include "pc/machine.h"
@@ -17,21 +18,23 @@ struct host_kind {
 	struct scsi_bus *(*bus)(void *host);
 };
 
-#define HOST(stem, make_fn) \
+#define HOST(stem, struct_stem, make_fn) \
 	static void *stem##_make(struct vm *vm, struct pci *pci, unsigned devfn, struct err *e) \
 	{ return make_fn(vm, pci, devfn, e); } \
-	static void stem##_do_reset(void *h) { stem##_reset(h); } \
-	static void stem##_do_free(void *h) { stem##_free(h); } \
-	static struct scsi_bus *stem##_the_bus(void *h) { return stem##_bus(h); }
-#define ROW(nm, stem) { nm, stem##_make, stem##_do_reset, stem##_do_free, stem##_the_bus }
+	static void stem##_do_reset(void *h) { struct_stem##_reset(h); } \
+	static void stem##_do_free(void *h) { struct_stem##_free(h); } \
+	static struct scsi_bus *stem##_the_bus(void *h) { return struct_stem##_bus(h); }
+#define ROW(nm) { #nm, nm##_make, nm##_do_reset, nm##_do_free, nm##_the_bus }
 
-HOST(pvscsi, pvscsi_new)
+HOST(lsilogic, mpt, lsilogic_new)
+HOST(lsisas1068, mpt, lsisas_new)
+HOST(pvscsi, pvscsi, pvscsi_new)
 
 static const struct host_kind kinds[PC_SCSI_KINDS] = {
-	[PC_SCSI_LSILOGIC] = { .name = "lsilogic" },
+	[PC_SCSI_LSILOGIC] = ROW(lsilogic),
 	[PC_SCSI_BUSLOGIC] = { .name = "buslogic" },
-	[PC_SCSI_LSISAS1068] = { .name = "lsisas1068" },
-	[PC_SCSI_PVSCSI] = ROW("pvscsi", pvscsi),
+	[PC_SCSI_LSISAS1068] = ROW(lsisas1068),
+	[PC_SCSI_PVSCSI] = ROW(pvscsi),
 };
 
 struct scsi_hosts {
