@@ -205,6 +205,17 @@ int sparse_resize(struct extent *x, uint64_t bytes, struct err *e)
 	return rc;
 }
 
+/* A table that the first directory has not got yet. */
+static int forget_table(struct sparse *s, uint64_t gt, struct err *e)
+{
+	uint32_t table = 0;
+	int rc = 0;
+
+	if (s->copies > 1 && s->h.unclean)
+		rc = sparse_gd_get(s, 1, gt, &table, e);
+	return rc || !table ? rc : sparse_gd_put(s, 1, gt, 0, e);
+}
+
 /* Let a block of the second copy say what the first says.  *end: behind the grains that
  * it names. */
 static int settle_block(struct sparse *s, uint64_t grain, uint64_t *n, uint64_t *end,
@@ -214,8 +225,10 @@ static int settle_block(struct sparse *s, uint64_t grain, uint64_t *n, uint64_t 
 	uint8_t *p, first[SECTOR];
 	int rc = sparse_entries(s, 0, grain, false, &p, n, &block, e);
 
-	if (rc || !p)
+	if (rc)
 		return rc;
+	if (!p)
+		return forget_table(s, grain / s->h.gtes, e);
 	memcpy(first, p, *n * 4);
 	for (uint64_t k = 0; k < *n; k++) {
 		uint32_t gte = le32_get(first + k * 4);
