@@ -19,7 +19,7 @@ setup() {
 
 @test "each example has a test here" {
 	assert_equal "$(example 'vmrun ' | wc -l)" 4
-	assert_equal "$(example 'vmdk ' vmdk | wc -l)" 5
+	assert_equal "$(example 'vmdk ' vmdk | wc -l)" 6
 }
 
 @test "example: Debian's kernel to a shell" {
@@ -69,5 +69,8 @@ setup() {
 	bash -c "$(example 'parent' vmdk)"
 	run -0 bash -c "$(example 'check' vmdk)"
 	assert_output 'child.vmdk: clean'
+	bash -c "$(example 'convert' vmdk)"
+	run -0 vmdk diff child.vmdk copy.vmdk
+	rm copy.vmdk
 	assert_equal "$(echo *)" 'bin child.vmdk disk.vmdk esx-flat.vmdk esx.vmdk'
 }

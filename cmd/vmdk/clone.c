@@ -70,9 +70,7 @@ static enum disk_format format_of(const struct image *base)
 	return !strcmp(type, "vmfs") && !thin ? DISK_ZEROEDTHICK : DISK_THIN;
 }
 
-/* Nobody may write to SRC meanwhile; where no lock can be made (a folder that may not be
- * written to, a URL) nobody has one. */
-static int lock_source(struct disk_lock **lock, const char *src, struct err *e)
+int lock_source(struct disk_lock **lock, const char *src, struct err *e)
 {
 	int rc = disk_lock(lock, src, e);
 

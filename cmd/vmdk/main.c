@@ -65,6 +65,14 @@ static const struct cli_cmd cmds[] = {
 		"Make a second disk of what one holds.",
 		clone_opts,
 	},
+	{
+		"convert", convert_main,
+		"[-f FORMAT] [-j N] [--level N] [--bwlimit RATE]\n"
+		"[--raw [-s SIZE]] [--allow-outside] [--force] [--check] [--json]\n"
+		"[-q] SRC DST",
+		"Make a disk of another format of what one holds; - is a pipe.",
+		convert_opts,
+	},
 	{ NULL },
 };
 

@@ -8,6 +8,7 @@
 #include "base/cli.h"
 #include "base/json.h"
 #include "disk/create.h"
+#include "disk/lock.h"
 
 /* The formats that -f takes, in the order of enum disk_format. */
 #define VMDK_FORMATS "sparse|2gbsparse|flat|2gbflat|thin|zeroedthick|eagerzeroedthick|" \
@@ -21,7 +22,7 @@ extern const struct cli_tool vmdk_tool;
 extern const struct disk_backend *const vmdk_backends[];
 
 extern const struct cli_opt create_opts[], info_opts[], map_opts[], check_opts[],
-	resize_opts[], delete_opts[], rename_opts[], diff_opts[], clone_opts[];
+	resize_opts[], delete_opts[], rename_opts[], diff_opts[], clone_opts[], convert_opts[];
 int create_main(struct cli *c, int argc, char **argv);
 int info_main(struct cli *c, int argc, char **argv);
 int map_main(struct cli *c, int argc, char **argv);
@@ -31,6 +32,7 @@ int delete_main(struct cli *c, int argc, char **argv);
 int rename_main(struct cli *c, int argc, char **argv);
 int diff_main(struct cli *c, int argc, char **argv);
 int clone_main(struct cli *c, int argc, char **argv);
+int convert_main(struct cli *c, int argc, char **argv);
 
 /* The spellings of vmkfstools and vmware-vdiskmanager: "vmdk -c 10G x.vmdk". */
 int legacy_main(int argc, char **argv);
@@ -68,6 +70,10 @@ struct child_of {
 };
 int use_parent(struct disk_create *p, char **hint, const char *path, const char *parent,
 	       const struct child_of *k, struct err *e);
+
+/* Let nobody write to the disk src meanwhile; where no lock can be made (a
+ * folder that may not be written to, a URL) nobody has one. */
+int lock_source(struct disk_lock **lock, const char *src, struct err *e);
 
 /* The adapter of a disk as one of those that another can be created for, or NULL. */
 const char *adapter_of(const struct image *im);

@@ -83,6 +83,7 @@ static const struct kind {
 			      .small_ddb = true, .make = make_cowd },
 	[DISK_SESPARSE] = { "seSparse", DESC_SESPARSE, "-sesparse", .child = true,
 			    .small_ddb = true },
+	[DISK_STREAM] = { "streamOptimized", DESC_SPARSE, "", .embedded = true },
 	[DISK_RAW] = { .make = make_hole },
 	[DISK_RDM] = { "vmfsRawDeviceMap", DESC_VMFSRDM, "-rdm", .make = make_link },
 	[DISK_RDMP] = { "vmfsPassthroughRawDeviceMap", DESC_VMFSRDM, "-rdmp", .make = make_link },
@@ -499,6 +500,27 @@ int disk_create(const char *path, const struct disk_create *given, struct err *e
 	free(m.stem);
 	desc_free(m.desc);
 	return rc;
+}
+
+int disk_describe(char **text, size_t *len, const char *path,
+		  const struct disk_create *c, struct err *e)
+{
+	struct making m = {
+		.c = c, .k = &kinds[c->format], .path = path,
+		.adapter = c->adapter ? c->adapter : "lsilogic",
+		.sectors = c->size >> SECTOR_SHIFT,
+	};
+	struct desc_extent x = {
+		.access = DESC_RW, .type = m.k->type, .sectors = m.sectors,
+		.file = (char *)disk_base_name(path),
+	};
+	int rc = begin_desc(&m, e);
+
+	if (!rc)
+		rc = desc_set_extent(m.desc, 0, &x, e);
+	*text = rc ? NULL : desc_text(m.desc, len);
+	desc_free(m.desc);
+	return rc || *text ? rc : no_memory(e);
 }
 
 /* The absolute path of the folder that holds path. */

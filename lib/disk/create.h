@@ -53,6 +53,13 @@ struct disk_create {
  */
 int disk_create(const char *path, const struct disk_create *c, struct err *e);
 
+/*
+ * The descriptor of a disk of one extent, the file path, as disk_create() would write it
+ * (also of DISK_STREAM).  The caller frees *text.
+ */
+int disk_describe(char **text, size_t *len, const char *path,
+		  const struct disk_create *c, struct err *e);
+
 /* One more extent, a file of its own, for a disk of c->format that grows. */
 int disk_create_extent(const char *path, const struct disk_create *c, uint64_t bytes,
 		       struct err *e);

@@ -1,0 +1,268 @@
+/* vmdk convert: what a disk holds, in another format; also from and to pipes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "disk/convert.h"
+#include "disk/manage.h"
+#include "vmdk.h"
+
+struct convert_args {
+	struct change_args change;
+	int format;
+	unsigned threads, level;
+	uint64_t bwlimit, size;
+	bool raw, outside, force, quiet;
+};
+
+#define AT(field) offsetof(struct convert_args, field)
+
+const struct cli_opt convert_opts[] = {
+	{ "format", 'f', CLI_CHOICE, VMDK_FORMATS, AT(format), 0, 0,
+	  "DST's (default sparse; stream if DST is -)" },
+	{ "jobs", 'j', CLI_NUMBER, "N", AT(threads), 1, CONVERT_THREADS_MAX,
+	  "threads (default: one a processor)" },
+	{ "level", 0, CLI_NUMBER, "N", AT(level), 1, PACK_LEVELS,
+	  "of stream's compression: 1, the default, is fast, 12 small" },
+	{ "bwlimit", 0, CLI_SIZE, "RATE", AT(bwlimit), 1, UINT64_MAX,
+	  "read at most RATE bytes of the disk a second" },
+	{ "size", 's', CLI_SIZE, "SIZE", AT(size), SECTOR, DISK_SIZE_MAX,
+	  "of a raw SRC that comes through a pipe" },
+	{ "raw", 0, CLI_FLAG, NULL, AT(raw), 0, 0, "SRC is raw whatever it begins with" },
+	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
+	  "SRC's files may lie in other folders" },
+	{ "force", 0, CLI_FLAG, NULL, AT(force), 0, 0, "replace a disk that is there" },
+	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
+	  "create nothing, say what would be" },
+	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
+	{ "quiet", 'q', CLI_FLAG, NULL, AT(quiet), 0, 0, "no progress" },
+	{ NULL },
+};
+
+static bool is_pipe(const char *operand)
+{
+	return !strcmp(operand, "-");
+}
+
+static int check_args(struct convert_args *a, char **argv, struct err *e)
+{
+	bool in = is_pipe(argv[0]), out = is_pipe(argv[1]);
+
+	if (a->format < 0)
+		a->format = out ? DISK_STREAM : DISK_SPARSE;
+	if (out && a->format != DISK_STREAM && a->format != DISK_RAW)
+		return err_set(e, -EINVAL, "--format: only stream and raw can go into a pipe");
+	if (out && a->change.json)
+		return err_set(e, -EINVAL, "--json: not when the disk goes to stdout");
+	if (out && isatty(STDOUT_FILENO))
+		return err_set(e, -EINVAL, "-: stdout is a terminal");
+	if (a->size && (!in || !a->raw))
+		return err_set(e, -EINVAL, "--size: only with --raw and - as SRC");
+	if (a->size % SECTOR)
+		return err_set(e, -EINVAL, "--size: not a multiple of %u", SECTOR);
+	return 0;
+}
+
+/* stdin */
+static int open_pipe(struct convert_end *from, const struct convert_args *a, struct err *e)
+{
+	struct stat st;
+	int rc;
+
+	if (!a->raw) {
+		rc = convert_open_stream(from, STDIN_FILENO, e);
+		return rc ? err_in(e, rc, "stdin") : 0;
+	}
+	*from = (struct convert_end){ .kind = CONVERT_RAW, .fd = STDIN_FILENO, .size = a->size };
+	if (!from->size && !fstat(STDIN_FILENO, &st) && S_ISREG(st.st_mode))
+		from->size = ((uint64_t)st.st_size + SECTOR - 1) / SECTOR * SECTOR;
+	return from->size ? 0 : err_set(e, -EINVAL, "--size is missing: a pipe does not say it");
+}
+
+static int open_source(struct convert_end *from, const char *src, const struct convert_args *a,
+		       struct err *e)
+{
+	struct disk_opts o = { .allow_outside = a->outside, .raw = a->raw,
+			       .backends = vmdk_backends };
+
+	if (is_pipe(src))
+		return open_pipe(from, a, e);
+	from->kind = CONVERT_DISK;
+	return disk_open(&from->disk, src, &o, e);
+}
+
+static int move(const struct convert_end *from, const struct convert_end *to,
+		const struct convert_args *a, struct err *e)
+{
+	struct convert_opts o = {
+		.threads = a->threads, .level = a->level, .bwlimit = a->bwlimit,
+		.progress = progress_step,
+	};
+
+	return convert(from, to, &o, e);
+}
+
+/* A stream, or raw bytes, to a descriptor that nothing can be done about when it fails. */
+static int to_fd(const struct convert_end *from, int fd, const char *name,
+		 const struct convert_args *a, const struct disk_create *p, struct err *e)
+{
+	struct convert_end to = { .kind = CONVERT_RAW, .fd = fd };
+	char *text = NULL;
+	int rc = 0;
+
+	if (p->format == DISK_STREAM) {
+		to.kind = CONVERT_STREAM;
+		rc = disk_describe(&text, &to.desc_len, name, p, e);
+		to.desc = text;
+	}
+	if (!rc)
+		rc = move(from, &to, a, e);
+	free(text);
+	return rc;
+}
+
+/* A stream is written beside its place and put there when it is complete. */
+static int to_stream(const struct convert_end *from, const char *dst,
+		     const struct convert_args *a, const struct disk_create *p, struct err *e)
+{
+	char *tmp = NULL;
+	int fd, rc;
+
+	if (!a->force && !access(dst, F_OK))
+		return err_sys(e, -EEXIST, "%s", dst);
+	if (p->dry)
+		return 0;
+	if (asprintf(&tmp, "%s.tmp", dst) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	unlink(tmp);		/* one that is there was left by a crash */
+	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	rc = fd < 0 ? err_sys(e, -errno, "%s", tmp) : to_fd(from, fd, dst, a, p, e);
+	if (!rc && (fsync(fd) || renameat2(AT_FDCWD, tmp, AT_FDCWD, dst,
+					   a->force ? 0 : RENAME_NOREPLACE)))
+		rc = err_sys(e, -errno, "%s", dst);
+	if (fd >= 0)
+		close(fd);
+	if (rc && fd >= 0)
+		unlink(tmp);
+	free(tmp);
+	if (!rc)
+		rc = file_sync_dir(dst, e);
+	if (!rc)
+		p->made(p->ptr, dst);
+	return rc;
+}
+
+static int to_disk(const struct convert_end *from, const char *dst,
+		   const struct convert_args *a, const struct disk_create *p, struct err *e)
+{
+	struct disk_opts o = { .write = true, .raw = p->format == DISK_RAW };
+	struct convert_end to = { .kind = CONVERT_DISK };
+	struct disk_manage m = { .force = true };
+	struct disk_files gone;
+	int rc = disk_create(dst, p, e), rc2;
+
+	if (rc || p->dry)
+		return rc;
+	rc = disk_open(&to.disk, dst, &o, e);
+	if (!rc)
+		rc = move(from, &to, a, e);
+	if (to.disk) {
+		rc2 = disk_close(to.disk, rc ? NULL : e);
+		rc = rc ? rc : rc2;
+	}
+	if (rc) {
+		disk_delete(dst, &m, &gone, NULL);
+		disk_files_free(&gone);
+	}
+	return rc;
+}
+
+/* A disk cannot be converted into itself. */
+static int check_same(const struct convert_end *from, const char *dst, struct err *e)
+{
+	struct stat st;
+
+	if (from->kind != CONVERT_DISK || stat(dst, &st))
+		return 0;
+	for (unsigned i = 0; i < disk_layers(from->disk); i++) {
+		const struct image *im = disk_layer(from->disk, i);
+
+		if (im->ino == st.st_ino && im->dev == st.st_dev)
+			return err_set(e, -EINVAL, "%s: SRC is, or consists of, the same", dst);
+	}
+	return 0;
+}
+
+static int convert_it(const struct convert_args *a, char **argv, struct disk_create *p,
+		      struct err *e)
+{
+	struct convert_end from = { 0 };
+	struct disk_lock *lock = NULL;
+	int rc = is_pipe(argv[0]) || a->change.check ? 0 : lock_source(&lock, argv[0], e);
+
+	if (!rc)
+		rc = open_source(&from, argv[0], a, e);
+	if (!rc) {
+		p->size = convert_size(&from);
+		p->format = (enum disk_format)a->format;
+		if (from.disk)
+			p->adapter = adapter_of(disk_layer(from.disk, 0));
+		rc = check_same(&from, argv[1], e);
+		if (rc)
+			;
+		else if (is_pipe(argv[1]))
+			rc = p->dry ? 0 : to_fd(&from, STDOUT_FILENO, "stream.vmdk", a, p, e);
+		else if (p->format == DISK_STREAM)
+			rc = to_stream(&from, argv[1], a, p, e);
+		else
+			rc = to_disk(&from, argv[1], a, p, e);
+	}
+	convert_close(&from);
+	if (from.disk)
+		disk_close(from.disk, NULL);
+	disk_unlock(lock);
+	return rc;
+}
+
+int convert_main(struct cli *c, int argc, char **argv)
+{
+	struct convert_args a = { .format = -1 };
+	struct json j = { 0 }, files = { 0 };
+	struct err e = { 0 };
+	struct disk_create p;
+	int rc = cli_parse(c, &a, &argc, argv);
+
+	if (rc >= 0)
+		return rc;
+	rc = want_operands(c, argc, argv, "SRC DST");
+	if (rc >= 0)
+		return rc;
+	if (check_args(&a, argv, &e)) {
+		cli_say(c, "%s", e.msg);
+		return CLI_USAGE;
+	}
+	p = (struct disk_create) {
+		.force = a.force, .dry = a.change.check, .progress = progress_step,
+		.made = add_file, .ptr = &files,
+	};
+	progress_begin(c, a.quiet);
+	rc = convert_it(&a, argv, &p, &e);
+	progress_end();
+	if (rc) {
+		free(json_line(&files));
+		return cli_fail(c, &e);
+	}
+	json_put_text(&j, "source", argv[0]);
+	json_put_text(&j, "format", disk_format_name[p.format]);
+	json_put_u64(&j, "capacity_bytes", p.size);
+	json_put_array(&j, "files", &files);
+	if (is_pipe(argv[1]) && !a.change.check) {
+		free(json_line(&j));
+		return CLI_DONE;
+	}
+	return say_change(c, &a.change, &j, argv[1], "convert", true, "would be created: %s",
+			  disk_format_name[p.format]);
+}

@@ -1,0 +1,139 @@
+#!/usr/bin/env bats
+# vmdk convert: every format into every other, as qemu-img reads and writes them.
+# shellcheck disable=SC2034,SC2154
+TOOL=vmdk
+load helper
+
+setup() {
+	command -v qemu-img >/dev/null || skip "no qemu-img"
+	mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return 1
+}
+
+# a.raw: holes, text, noise and zeros; not whole grains.
+sample() {
+	truncate -s 9000448 a.raw
+	seq 100000 | dd of=a.raw bs=4096 seek=17 conv=notrunc status=none
+	head -c 700000 /dev/urandom | dd of=a.raw bs=512 seek=5000 conv=notrunc status=none
+	dd if=/dev/zero of=a.raw bs=64k seek=60 count=10 conv=notrunc status=none
+	printf 'the end' | dd of=a.raw bs=1 seek=9000441 conv=notrunc status=none
+}
+
+# holds FILE: qemu-img and vmdk read in it what a.raw holds.
+holds() {
+	qemu-img convert -O raw "$1" b.raw
+	cmp a.raw b.raw
+	vmdk convert -f raw --force "$1" b.raw
+	cmp a.raw b.raw
+	rm b.raw
+}
+
+@test "each format that is written is read by qemu-img and by vmdk" {
+	sample
+	for f in sparse 2gbsparse flat 2gbflat thin zeroedthick eagerzeroedthick vmfssparse stream; do
+		vmdk convert -f $f a.raw x.vmdk
+		holds x.vmdk
+		run -0 vmdk check x.vmdk
+		assert_output 'x.vmdk: clean'
+		vmdk delete x.vmdk
+		assert_equal "$f: $(echo *)" "$f: a.raw"
+	done
+}
+
+@test "each format that qemu-img writes is read" {
+	sample
+	for f in monolithicSparse twoGbMaxExtentSparse monolithicFlat twoGbMaxExtentFlat streamOptimized; do
+		qemu-img convert -O vmdk -o subformat=$f a.raw x.vmdk
+		holds x.vmdk
+		run -0 vmdk check x.vmdk
+		assert_output 'x.vmdk: clean'
+		rm x*
+	done
+}
+
+@test "through pipes, by any number of threads" {
+	sample
+	for j in 1 2 7; do
+		"$VMDK" convert -j $j a.raw - | "$VMDK" convert -j $j -f flat - x.vmdk
+		holds x.vmdk
+		"$VMDK" convert -j $j -f raw x.vmdk - </dev/null | cmp - a.raw
+		vmdk delete x.vmdk
+	done
+	qemu-img convert -O vmdk -o subformat=streamOptimized a.raw q.vmdk
+	"$VMDK" convert - x.vmdk <q.vmdk
+	holds x.vmdk
+	# A sparse file is no stream.
+	run -3 --separate-stderr "$VMDK" convert - y.vmdk <x.vmdk
+	assert_regex "$stderr" 'convert: stdin: flags is 0x3: without markers'
+	run -0 bash -c "cat a.raw | '$VMDK' convert --raw -s 9000448 - z.vmdk"
+	holds z.vmdk
+	run -3 --separate-stderr bash -c "cat a.raw | '$VMDK' convert --raw -s 8000k - w.vmdk"
+	assert_regex "$stderr" 'the input has more than 8192000 bytes'
+	[ ! -e w.vmdk ]
+}
+
+@test "a stream that is not complete is refused, and nothing is left" {
+	sample
+	vmdk convert -f stream a.raw x.vmdk
+	size=$(stat -c %s x.vmdk)
+	for n in 1 512 1024 100000; do
+		run -3 --separate-stderr bash -c "head -c $((size - n)) x.vmdk | '$VMDK' convert - y.vmdk"
+		assert_regex "$stderr" 'end is missing'
+		assert_equal "$(echo *)" 'a.raw x.vmdk'
+	done
+	printf 'xxxxxxxxxxxxxxxx' | dd of=x.vmdk bs=1 seek=65600 conv=notrunc status=none
+	fails 3 'convert: .*grain.*is damaged' convert x.vmdk y.vmdk
+	run -3 --separate-stderr bash -c "'$VMDK' convert - y.vmdk <x.vmdk"
+	assert_regex "$stderr" 'grain of disk sector 128 is damaged'
+	run -8 vmdk check x.vmdk
+	assert_output -p 'grain'
+	assert_equal "$(echo *)" 'a.raw x.vmdk'
+}
+
+@test "a header as ESX wants it: version 3, markers, the directory at the end, a footer" {
+	sample
+	vmdk convert -f stream a.raw x.vmdk
+	head() { od -A n -t x4 -j "$1" -N "$2" x.vmdk | tr -d ' \n'; }
+	assert_equal "$(head 0 12)" 564d444b0000000300030001
+	assert_equal "$(head 56 8)" ffffffffffffffff
+	size=$(stat -c %s x.vmdk)
+	assert_equal "$(head $((size - 1024)) 12)" 564d444b0000000300030001
+	assert_equal "$(head $((size - 1536)) 16)" 00000001000000000000000000000003
+	assert_equal "$(tail -c 512 x.vmdk | tr -d '\0' | wc -c)" 0
+	run -0 dd if=x.vmdk bs=512 skip=1 count=20 status=none
+	assert_output -p 'createType="streamOptimized"'
+	assert_output -p 'RW 17579 SPARSE "x.vmdk"'
+}
+
+@test "refusals" {
+	sample
+	vmdk convert a.raw x.vmdk
+	fails 1 'convert: x.vmdk: File exists' convert a.raw x.vmdk
+	fails 1 'convert: x.vmdk: File exists' convert -f stream a.raw x.vmdk
+	fails 2 'convert: x.vmdk: SRC is, or consists of, the same' convert --force x.vmdk x.vmdk
+	fails 2 'convert: --format: only stream and raw can go into a pipe' convert -f flat x.vmdk -
+	fails 2 'convert: --json: not when the disk goes to stdout' convert --json x.vmdk -
+	fails 2 'convert: --size: only with --raw and - as SRC' convert -s 1M x.vmdk y.vmdk
+	fails 2 'convert: --size is missing: a pipe does not say it' convert --raw - y.vmdk
+	fails 4 'convert: none.vmdk: No such file or directory' convert none.vmdk y.vmdk
+	assert_equal "$(echo *)" 'a.raw x.vmdk'
+	run -0 vmdk convert --check --json -f stream x.vmdk y.vmdk
+	assert_output -p '"check":true'
+	assert_output -p '"changed":true'
+	[ ! -e y.vmdk ]
+	vmdk convert --force -f stream a.raw x.vmdk
+	holds x.vmdk
+}
+
+@test "what a chain holds, and as fast as it may" {
+	sample
+	vmdk convert a.raw base.vmdk
+	vmdk create --parent base.vmdk top.vmdk
+	qemu-io -c 'write -P 0x5a 1M 200k' top.vmdk >/dev/null
+	qemu-io -f raw -c 'write -P 0x5a 1M 200k' a.raw >/dev/null
+	vmdk convert -f stream top.vmdk x.vmdk
+	holds x.vmdk
+	start=$(date +%s%N)
+	vmdk convert --bwlimit 2M -f raw top.vmdk b.raw
+	[ $(($(date +%s%N) - start)) -gt 500000000 ]
+	cmp a.raw b.raw
+}
