@@ -280,7 +280,7 @@ static inline void mem_crash(const struct mem_disk *d, struct mem_disk *out)
 
 /* The model. */
 
-#define RIG_VALUES 24
+#define RIG_VALUES 14
 
 struct rig_sector {
 	uint32_t stamp[RIG_VALUES];
@@ -300,6 +300,7 @@ struct rig {
 	uint32_t stamp;
 	unsigned fuller;	/* most values of a sector: flush before RIG_VALUES */
 	uint64_t cache;		/* of the extent */
+	bool mend;		/* open it in spite of damage */
 	unsigned crash_odds;	/* a crash is tried at one of so many operations */
 	unsigned crashes;
 	unsigned reported, leaks;	/* by the last check */
@@ -375,6 +376,13 @@ static inline void rig_flushed(struct rig *r)
 		if (s->n > r->fuller)
 			r->fuller = s->n;
 	}
+}
+
+/* It was closed without a flush: any value since the last one may be there. */
+static inline void rig_lost(struct rig *r)
+{
+	for (uint64_t i = 0; i < r->room; i++)
+		r->sector[i].sure = 0;
 }
 
 static inline void rig_size(struct rig *r, uint64_t sectors)
@@ -498,7 +506,7 @@ static inline int rig_check(struct rig *r, struct extent *x, bool repair, struct
 
 static inline void rig_open(struct rig *r)
 {
-	struct extent_params p = { .writable = true, .cache = r->cache };
+	struct extent_params p = { .writable = true, .cache = r->cache, .mend = r->mend };
 	struct disk_file *f = mem_file(&r->disk, true);
 	struct err e = { 0 };
 	int rc = r->open(&r->x, f, &p, &e);
@@ -513,22 +521,27 @@ static inline void rig_open(struct rig *r)
 /* All that is read is what may be there; "from" says for a sector from which value on. */
 static inline void rig_compare(struct rig *r, struct extent *x, bool crashed)
 {
-	uint64_t n = x->size / SECTOR;
-	uint8_t *buf = malloc(x->size);
+	uint64_t n = x->size / SECTOR, part = 2048;
+	uint8_t *buf = malloc(part * SECTOR);
 	struct err e = { 0 };
-	int rc = rig_read(x, 0, n, buf, &e);
 	unsigned bad = 0;
 
-	check(!rc, "read: %s", e.msg);
-	for (uint64_t i = 0; i < n && !rc && bad < 3; i++) {
-		const struct rig_sector *s = &r->sector[i];
+	for (uint64_t at = 0; at < n && bad < 3; at += part) {
+		uint64_t end = n - at < part ? n : at + part;
+		int rc = rig_read(x, at, end - at, buf, &e);
 
-		if (rig_allowed(s, crashed ? 0 : s->sure, buf + i * SECTOR, i))
-			continue;
-		bad++;
-		check(0, "sector %" PRIu64 " (%s) has %016" PRIx64 ", the last of %u is %016"
-		      PRIx64, i, crashed ? "crash" : "live", *(uint64_t *)(buf + i * SECTOR),
-		      s->n, rig_word(s->stamp[s->n - 1], i, 0));
+		check(!rc, "read: %s", e.msg);
+		for (uint64_t i = at; i < end && !rc && bad < 3; i++) {
+			const struct rig_sector *s = &r->sector[i];
+			const uint8_t *p = buf + (i - at) * SECTOR;
+
+			if (rig_allowed(s, crashed ? 0 : s->sure, p, i))
+				continue;
+			bad++;
+			check(0, "sector %" PRIu64 " (%s) has %016" PRIx64 ", the last of %u is "
+			      "%016" PRIx64, i, crashed ? "crash" : "live", *(uint64_t *)p, s->n,
+			      rig_word(s->stamp[s->n - 1], i, 0));
+		}
 	}
 	free(buf);
 }
