@@ -21,6 +21,7 @@
 #include "disk/files.h"
 #include "disk/geometry.h"
 #include "disk/manage.h"
+#include "disk/sesparse.h"
 #include "disk/sparse.h"
 
 #define ZEROS		(1u << 20)	/* bytes written at once */
@@ -55,7 +56,8 @@ struct making {
 
 typedef int make_fn(struct making *m, const char *path, uint64_t bytes, struct err *e);
 
-static make_fn make_sparse, make_cowd, make_hole, make_thick, make_zeroed, make_link;
+static make_fn make_sparse, make_cowd, make_sesparse, make_hole, make_thick, make_zeroed,
+	make_link;
 
 /* A row a format. */
 static const struct kind {
@@ -82,7 +84,7 @@ static const struct kind {
 	[DISK_VMFSSPARSE] = { "vmfsSparse", DESC_VMFSSPARSE, "-delta", .child = true,
 			      .small_ddb = true, .make = make_cowd },
 	[DISK_SESPARSE] = { "seSparse", DESC_SESPARSE, "-sesparse", .child = true,
-			    .small_ddb = true },
+			    .small_ddb = true, .make = make_sesparse },
 	[DISK_STREAM] = { "streamOptimized", DESC_SPARSE, "", .embedded = true },
 	[DISK_RAW] = { .make = make_hole },
 	[DISK_RDM] = { "vmfsRawDeviceMap", DESC_VMFSRDM, "-rdm", .make = make_link },
@@ -196,6 +198,19 @@ static int make_cowd(struct making *m, const char *path, uint64_t bytes, struct 
 	if (rc)
 		return rc;
 	rc = cowd_create(f, &s, e);
+	file_close(f);
+	return rc;
+}
+
+static int make_sesparse(struct making *m, const char *path, uint64_t bytes, struct err *e)
+{
+	struct sesparse_create s = { .size = bytes, .grain = m->c->grain };
+	struct disk_file *f;
+	int rc = file_open(&f, NULL, path, FILE_WRITE | FILE_CREATE, e);
+
+	if (rc)
+		return rc;
+	rc = sesparse_create(f, &s, e);
 	file_close(f);
 	return rc;
 }

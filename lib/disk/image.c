@@ -25,6 +25,7 @@ static open_fn *const opener[DESC_TYPES] = {
 	[DESC_VMFSSPARSE] = cowd_open,
 	[DESC_VMFSRDM] = flat_open,
 	[DESC_VMFSRAW] = flat_open,
+	[DESC_SESPARSE] = sesparse_open,
 };
 
 static const char *const create_types[] = {
