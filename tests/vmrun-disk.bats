@@ -46,6 +46,10 @@ kernel=${BUILD:-build}/tests/guest/exceptions.elf
 disk() {
 	local adapter=$1 flavour=$2 engine=$3 seconds=$4 log=$BATS_TEST_TMPDIR/console
 	shift 4
+	case $adapter in
+	ide) place=controller=ide0:0 ;;
+	*) place=type=$adapter ;;
+	esac
 	guest "$flavour"
 	[ -f "$BATS_FILE_TMPDIR/$flavour.gz" ] || tests/guest/mkinitramfs "$BATS_FILE_TMPDIR/$flavour.gz" \
 		"$(tests/guest/fetch "modules-$flavour" | head -n 1)=lib/modules/" \
@@ -53,7 +57,7 @@ disk() {
 	LIMIT=$((seconds + 10)) vmrun run --kernel "$guest" --initrd "$BATS_FILE_TMPDIR/$flavour.gz" \
 		--append "console=ttyS0 quiet panic=1 ring1=run=disktest adapter=$adapter $*" \
 		--no-reboot --accel "$engine" --timeout "$seconds" \
-		--disk "$disk,type=$adapter" >"$log" || { echo "exit $?"; tail -n 40 "$log"; return 1; }
+		"${cd:---disk}" "$disk,$place" >"$log" || { echo "exit $?"; tail -n 40 "$log"; return 1; }
 	grep -a DISK "$log"
 	grep -qa '^DISK OK' "$log" || { tail -n 60 "$log"; return 1; }
 }
@@ -80,3 +84,17 @@ uses() {
 @test "pvscsi: 686 makes a file system, and the host finds it whole" { uses pvscsi 686 bt 100; }
 @test "lsilogic: 686 makes a file system, and the host finds it whole" { uses lsilogic 686 bt 100; }
 @test "lsisas1068: amd64 makes a file system, and the host finds it whole" { uses lsisas1068 amd64 bt 150; }
+@test "ide: 686 makes a file system, and the host finds it whole" { uses ide 686 bt 100; }
+
+@test "ide: patterns all over a disk in a 64-bit guest, without DMA" {
+	disk=$BATS_TEST_TMPDIR/d.img
+	truncate -s 64M "$disk"
+	disk ide amd64 bt 100 test=raw libata.dma=0
+}
+
+@test "ide: a CD-ROM is read by a stock driver, with and without DMA" {
+	disk=$BATS_TEST_TMPDIR/cd.iso cd=--cdrom
+	seq 1000000 | head -c 6291456 >"$disk"
+	disk ide 686 bt 100 disk=/dev/sr0 test=cd "sum=$(md5sum <"$disk" | cut -d' ' -f1)"
+	disk ide 686 bt 100 disk=/dev/sr0 test=cd libata.dma=0 "sum=$(md5sum <"$disk" | cut -d' ' -f1)"
+}

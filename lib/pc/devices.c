@@ -6,6 +6,7 @@
 #include "dev/hpet.h"
 #include "dev/i440bx.h"
 #include "dev/i8042.h"
+#include "dev/ide.h"
 #include "dev/ioapic.h"
 #include "dev/lapic.h"
 #include "dev/pci.h"
@@ -96,6 +97,11 @@ static void *make_vmbackdoor(struct pc *pc, struct err *e)
 	return vmbackdoor_new(&pc->vm, e);
 }
 
+static void *make_ide(struct pc *pc, struct err *e)
+{
+	return ide_make(pc, e);
+}
+
 static void *make_scsi(struct pc *pc, struct err *e)
 {
 	return scsi_hosts_new(pc, e);
@@ -132,6 +138,7 @@ HOOKS(i440bx, i440bx)
 HOOKS(piix4, piix4)
 HOOKS(acpipm, acpipm)
 HOOKS(vmbackdoor, vmbackdoor)
+HOOKS(ide, ide)
 HOOKS(scsi, scsi_hosts)
 HOOKS(debugexit, debugexit)
 
@@ -150,6 +157,7 @@ static const struct device devices[PC_DEV_COUNT] = {
 	[PC_DEV_PIIX4] = ROW(piix4),
 	[PC_DEV_ACPIPM] = ROW(acpipm),
 	[PC_DEV_VMBACKDOOR] = ROW(vmbackdoor),
+	[PC_DEV_IDE] = ROW(ide),
 	[PC_DEV_SCSI] = ROW(scsi),
 	[PC_DEV_DEBUGEXIT] = ROW(debugexit),
 };

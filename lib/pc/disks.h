@@ -17,6 +17,10 @@ struct blk *disks_take(struct pc *pc, unsigned i);
 /* Close what no adapter has taken. */
 void disks_close(struct pc *pc);
 
+/* ide.c, a device: the IDE controller with its drives; dev/ide.h has the rest. */
+struct ide;
+struct ide *ide_make(struct pc *pc, struct err *e);
+
 /* scsi.c, a device: the adapters of SCSI buses that have targets. */
 struct scsi_hosts;
 struct scsi_hosts *scsi_hosts_new(struct pc *pc, struct err *e);
