@@ -25,6 +25,7 @@ completes() {
 	completes '--allow-outside' vmdk info --allo
 	completes 'thin' vmdk create --format t
 	completes 'ide' vmdk create -a i
+	completes 'create consolidate' vmdk snapshot c
 }
 
 @test "files" {

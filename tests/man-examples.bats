@@ -19,7 +19,7 @@ setup() {
 
 @test "each example has a test here" {
 	assert_equal "$(example 'vmrun ' | wc -l)" 4
-	assert_equal "$(example 'vmdk ' vmdk | wc -l)" 6
+	assert_equal "$(example 'vmdk ' vmdk | wc -l)" 10
 }
 
 @test "example: Debian's kernel to a shell" {
@@ -73,4 +73,18 @@ setup() {
 	run -0 vmdk diff child.vmdk copy.vmdk
 	rm copy.vmdk
 	assert_equal "$(echo *)" 'bin child.vmdk disk.vmdk esx-flat.vmdk esx.vmdk'
+}
+
+@test "example: before an update, and back again" {
+	cd "$dir"
+	mkdir vms
+	vmdk create -s 1M disk.vmdk
+	run -0 bash -c "$(example 'snapshot create' vmdk)"
+	assert_output disk-000001.vmdk
+	run -0 bash -c "$(example 'snapshot revert' vmdk)"
+	assert_output disk-000002.vmdk
+	run -0 bash -c "$(example 'snapshot tree' vmdk)"
+	assert_output $'before-update\n  (now)'
+	run -0 bash -c "$(example 'vmdk old' vmdk)"
+	assert_output ''
 }

@@ -73,6 +73,25 @@ static const struct cli_cmd cmds[] = {
 		"Make a disk of another format of what one holds; - is a pipe.",
 		convert_opts,
 	},
+	{
+		"snapshot", snapshot_main,
+		"create|list|tree|revert|delete|consolidate\n"
+		"[--children] [-d TEXT] [--allow-outside] [--check] [--json]\n"
+		"[-q] VM.vmx|DISK.vmdk [NAME]",
+		"Take, show, go back to and delete snapshots.",
+		snapshot_opts,
+	},
+	{
+		"chain", chain_main,
+		"[--fix [--parent P] [--check]] [--allow-outside] [--json] FILE",
+		"Show the layers of a disk, and mend what links them.",
+		chain_opts,
+	},
+	{
+		"old", old_main, "[--older-than AGE] [--json] DIR...",
+		"Find forgotten snapshots: exit code 8 when there are any.",
+		old_opts,
+	},
 	{ NULL },
 };
 

@@ -296,6 +296,25 @@ fail:
 	return rc;
 }
 
+int disk_lock_clear(const char *path, struct err *e)
+{
+	struct disk_lock *l;
+	char *folder;
+	bool is;
+	int rc;
+
+	if (asprintf(&folder, "%s.lck", path) < 0)
+		return err_set(e, -ENOMEM, "no memory");
+	is = !access(folder, F_OK);
+	free(folder);
+	if (!is)
+		return 0;
+	rc = disk_lock(&l, path, e);
+	if (!rc)
+		disk_unlock(l);
+	return rc;
+}
+
 void disk_unlock(struct disk_lock *l)
 {
 	if (!l)

@@ -21,6 +21,10 @@ struct disk_lock;
  */
 int disk_lock(struct disk_lock **l, const char *path, struct err *e);
 
+/* Is there a lock's folder for path whose owner is dead?  Away with it.  0; -EBUSY: it is
+ * alive, as disk_lock() says it. */
+int disk_lock_clear(const char *path, struct err *e);
+
 /* Unlock and remove the folder.  NULL is fine. */
 void disk_unlock(struct disk_lock *l);
 #endif

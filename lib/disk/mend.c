@@ -55,24 +55,18 @@ static int describe(struct chain_link *l, const struct desc *d, struct err *e)
 	return l->create_type && (!d->parent || l->hint) ? 0 : no_memory(e);
 }
 
-/* An extent is missing or damaged; what does the text alone say? */
-static int read_text(struct chain_link *l, struct err *e)
+/* An extent is missing or damaged; what does the descriptor alone say? */
+static int read_alone(struct chain_link *l, struct disk_opts o, struct err *e)
 {
-	struct disk_file *f;
-	struct desc *d = NULL;
-	char *text = NULL;
+	struct image *im;
 	int rc = 0;
 
-	if (file_open(&f, NULL, l->path, 0, NULL))
+	o.no_extents = true;
+	if (image_open(&im, l->path, &o, NULL))
 		return 0;
-	if (f->size && f->size <= DESC_MAX)
-		text = malloc(f->size);
-	if (text && !file_read(f, text, f->size, 0, NULL) && desc_probe(text, f->size) &&
-	    !desc_parse(&d, text, f->size, NULL))
-		rc = describe(l, d, e);
-	desc_free(d);
-	free(text);
-	file_close(f);
+	if (im->desc)
+		rc = describe(l, im->desc, e);
+	image_close(im);
 	return rc;
 }
 
@@ -87,7 +81,7 @@ static int read_link(struct chain_link *l, bool outside, struct err *e)
 		return no_memory(e);
 	if (rc) {
 		rc = set_why(l, access(l->path, F_OK) ? CHAIN_MISSING : CHAIN_DAMAGED, why.msg, e);
-		return rc ? rc : read_text(l, e);
+		return rc ? rc : read_alone(l, o, e);
 	}
 	l->raw = !im->desc;
 	if (im->desc)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "disk/create.h"
+#include "disk/files.h"
 #include "disk/geometry.h"
 #include "disk/image.h"
 
@@ -26,27 +27,12 @@ static const struct kind {
 	open_fn *open;
 } kinds[] = {
 	{ "-delta", false, true, DESC_VMFSSPARSE, "vmfsSparse", cowd_open },
-	{ "-sesparse", false, true, DESC_SESPARSE, "seSparse", sesparse_open },
 	{ "-flat", false, false, DESC_VMFS, "vmfs", flat_open },
 	{ "-s", true, true, DESC_SPARSE, "twoGbMaxExtentSparse", sparse_open },
 	{ "-f", true, false, DESC_FLAT, "twoGbMaxExtentFlat", flat_open },
 };
 
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-static size_t stem_length(const char *path)
-{
-	size_t n = strlen(path);
-
-	return n > 5 && !strcasecmp(path + n - 5, ".vmdk") ? n - 5 : n;
-}
 
 /* "-000001" at the end of the stem? */
 static bool is_numbered(const char *path, size_t stem)
@@ -63,8 +49,8 @@ static char *extent_path(const char *path, const struct kind *k, unsigned number
 {
 	char *out;
 	int n = k->split ?
-		asprintf(&out, "%.*s%s%03u.vmdk", (int)stem_length(path), path, k->suffix, number) :
-		asprintf(&out, "%.*s%s.vmdk", (int)stem_length(path), path, k->suffix);
+		asprintf(&out, "%.*s%s%03u.vmdk", (int)disk_stem(path), path, k->suffix, number) :
+		asprintf(&out, "%.*s%s.vmdk", (int)disk_stem(path), path, k->suffix);
 
 	return n < 0 ? NULL : out;
 }
@@ -128,7 +114,7 @@ static int add_extents(struct desc *d, const char *path, const struct kind *k, b
 		if (x.type == DESC_VMFS && !vmfs)
 			x.type = DESC_FLAT;
 		x.has_offset = x.type == DESC_FLAT;
-		x.file = (char *)base_name(file);
+		x.file = (char *)disk_base_name(file);
 		rc = extent_sectors(file, k, &x.sectors, e);
 		if (!rc)
 			rc = desc_set_extent(d, d->nextents, &x, e);
@@ -167,7 +153,7 @@ static char *named_parent(const char *path, const struct kind *k, bool outside)
 /* The next lower number whose descriptor is there, else the base. */
 static char *lower_parent(const char *path)
 {
-	size_t stem = stem_length(path) - 7;
+	size_t stem = disk_stem(path) - 7;
 	unsigned number = (unsigned)strtoul(path + stem + 1, NULL, 10);
 	char *out;
 
@@ -236,7 +222,7 @@ static int fill(struct desc *d, const char *path, const struct kind *k, const st
 		snprintf(cid, sizeof(cid), "%08x", r->cid);
 		rc = desc_set(d, "CID", cid, e);
 	}
-	if (!rc && k->delta && (r->parent || is_numbered(path, stem_length(path))))
+	if (!rc && k->delta && (r->parent || is_numbered(path, disk_stem(path))))
 		rc = set_parent(d, path, k, r, e);
 	return rc ? rc : set_ddb(d, r->adapter ? r->adapter : "lsilogic", e);
 }

@@ -10,6 +10,7 @@
 
 #include "disk/cowd.h"
 #include "disk/disk.h"
+#include "disk/files.h"
 
 #define PIECE		(1u << 20)	/* bytes copied at once */
 #define LOOK		(64u << 20)	/* bytes asked about at once */
@@ -23,10 +24,8 @@ static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
 /* The length of path without ".vmdk" and without "-000001". */
 static size_t stem_length(const char *path)
 {
-	size_t n = strlen(path);
+	size_t n = disk_stem(path);
 
-	if (n > 5 && !strcasecmp(path + n - 5, ".vmdk"))
-		n -= 5;
 	if (n > 7 && path[n - 7] == '-' && path[n - 8] != '/') {
 		size_t i = n - 6;
 
@@ -376,24 +375,4 @@ int snapshot_relink(const char *path, const struct snapshot_link *l, bool outsid
 		rc = image_save_desc(im, e);
 	image_close(im);
 	return rc;
-}
-
-int snapshot_files(const struct image *im, bool outside,
-		   int (*fn)(void *ptr, const char *path, struct err *e), void *ptr,
-		   struct err *e)
-{
-	int rc = 0;
-
-	for (size_t i = 0; !rc && im->desc && !im->embedded && i < im->desc->nextents; i++) {
-		char *path;
-
-		if (!im->desc->extent[i].file)
-			continue;
-		rc = image_beside(&path, im->path, im->desc->extent[i].file, outside, e);
-		if (rc)
-			break;
-		rc = fn(ptr, path, e);
-		free(path);
-	}
-	return rc ? rc : fn(ptr, im->path, e);
 }

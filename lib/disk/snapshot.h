@@ -77,11 +77,4 @@ struct snapshot_link {
 };
 int snapshot_relink(const char *path, const struct snapshot_link *l, bool outside,
 		    struct err *e);
-
-/*
- * Call fn for each file that a layer consists of, its extents first, the descriptor last.
- */
-int snapshot_files(const struct image *im, bool outside,
-		   int (*fn)(void *ptr, const char *path, struct err *e), void *ptr,
-		   struct err *e);
 #endif

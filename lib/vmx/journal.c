@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "disk/lock.h"
+
 #define STEPS_MAX 65536u
 
 struct journal {
@@ -146,10 +148,10 @@ static int load(const struct journal *j, struct dict **d, enum journal_phase *ph
 	int rc = dict_load(d, j->path, e);
 
 	*phase = JOURNAL_NONE;
-	if (rc == -ENOENT) {
+	if (rc)
 		*d = NULL;
+	if (rc == -ENOENT)
 		return 0;
-	}
 	if (rc)
 		return rc;
 	s = dict_get(*d, "phase");
@@ -159,6 +161,7 @@ static int load(const struct journal *j, struct dict **d, enum journal_phase *ph
 	if (*phase == JOURNAL_NONE) {
 		rc = dict_err(*d, "phase", e, -EBADMSG, "no phase that is known here");
 		dict_free(*d);
+		*d = NULL;
 	}
 	return rc;
 }
@@ -179,6 +182,20 @@ static const char *step(const struct dict *d, unsigned i, const char *what, char
 	return dict_get(d, key);
 }
 
+/* What a crash left of file_replace(). */
+static int unlink_tmp(const char *path, struct err *e)
+{
+	char *tmp;
+	int rc = 0;
+
+	if (asprintf(&tmp, "%s.tmp", path) < 0)
+		return no_memory(e);
+	if (unlink(tmp) && errno != ENOENT)
+		rc = err_sys(e, -errno, "%.180s", tmp);
+	free(tmp);
+	return rc;
+}
+
 static int step_unlink(const struct journal *j, const char *name, struct err *e)
 {
 	char *path;
@@ -188,6 +205,10 @@ static int step_unlink(const struct journal *j, const char *name, struct err *e)
 		return rc;
 	if (unlink(path) && errno != ENOENT)
 		rc = err_sys(e, -errno, "%.180s", path);
+	if (!rc)
+		rc = unlink_tmp(path, e);
+	/* The lock that a crash left, if it is that; this process's own goes later. */
+	disk_lock_clear(path, NULL);
 	free(path);
 	return rc;
 }
@@ -268,8 +289,12 @@ int journal_recover(struct journal *j, bool *changed, struct err *e)
 	int rc = load(j, &d, &phase, e);
 
 	*changed = false;
-	if (rc || !d)
+	if (!rc)
+		rc = unlink_tmp(j->path, e);
+	if (rc || !d) {
+		dict_free(d);
 		return rc;
+	}
 	if (phase != JOURNAL_MERGE) {
 		*changed = true;
 		rc = do_steps(j, d, phase == JOURNAL_PREPARE, e);

@@ -6,18 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "disk/files.h"
 #include "disk/lock.h"
 
 #define TOP_KEY "ring1.top"
 
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
 
 static bool ends(const char *s, const char *end)
 {
@@ -152,13 +146,33 @@ static int read_files(struct machine *m, struct err *e)
 	if (!top && m->vmsd->n)
 		return err_set(e, -EINVAL, "%.150s: the list of a machine: name its .vmx",
 			       m->vmsd_path);
-	return add_disk(m, "disk", top ? top : base_name(m->path), false, e);
+	return add_disk(m, "disk", top ? top : disk_base_name(m->path), false, e);
+}
+
+/* Layers that snapshots froze are not locked; who has one for writing must not be there. */
+static int clear_frozen(struct machine *m, const struct vmsd_snap *s, struct err *e)
+{
+	int rc = 0;
+
+	for (unsigned k = 0; !rc && k < s->ndisks; k++) {
+		char *path;
+
+		rc = machine_path(m, s->disk[k].file, &path, e);
+		if (rc)
+			break;
+		rc = disk_lock_clear(path, e);
+		free(path);
+	}
+	return rc;
 }
 
 /* First the machine, so that its files stand still while they are read; then the disks. */
 static int lock_disks(struct machine *m, struct err *e)
 {
 	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < m->vmsd->n; i++)
+		rc = clear_frozen(m, &m->vmsd->snap[i], e);
 
 	for (size_t i = 0; !rc && i < m->n; i++)
 		if (!m->disk[i].independent)
@@ -171,11 +185,12 @@ static int recover(struct machine *m, struct err *e)
 	bool changed = false;
 	int rc = journal_phase(m->journal, &m->found, e);
 
-	if (rc || !m->o.write || m->found == JOURNAL_NONE || m->found == JOURNAL_MERGE)
+	if (rc || !m->o.write)
 		return rc;
 	if (m->o.dry)
-		return err_set(e, -EAGAIN, "%.150s: an interrupted change has to be completed "
-			       "first", m->path);
+		return m->found == JOURNAL_NONE || m->found == JOURNAL_MERGE ? 0 :
+			err_set(e, -EAGAIN, "%.150s: an interrupted change has to be completed "
+				"first", m->path);
 	rc = journal_recover(m->journal, &changed, e);
 	if (!rc && changed)
 		machine_say(m, MACHINE_RECOVER, m->path, NULL);

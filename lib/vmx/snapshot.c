@@ -7,16 +7,10 @@
 #include <unistd.h>
 
 #include "disk/disk.h"
+#include "disk/files.h"
 #include "vmx/tree.h"
 
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
 
 /* The name that the machine's files have for path, a neighbour of the disk that they
  * call file.  NULL: no memory. */
@@ -24,7 +18,7 @@ static char *name_beside(const char *file, const char *path)
 {
 	char *name;
 
-	if (asprintf(&name, "%.*s%s", (int)(base_name(file) - file), file, base_name(path)) < 0)
+	if (asprintf(&name, "%.*s%s", (int)(disk_base_name(file) - file), file, disk_base_name(path)) < 0)
 		return NULL;
 	return name;
 }
@@ -121,23 +115,28 @@ static int undo(struct machine *m, int rc)
 
 /* Removing */
 
-static int will_remove(void *ptr, const char *path, struct err *e)
+static int will_remove(struct machine *m, const char *path, struct err *e)
 {
-	struct machine *m = ptr;
-
 	machine_say(m, MACHINE_REMOVE, path, NULL);
 	return m->o.dry ? 0 : journal_unlink(m->journal, path, e);
 }
 
 static int remove_layer(struct machine *m, const char *path, struct err *e)
 {
-	struct disk_opts o = { .no_parent = true, .no_lock = true, .allow_outside = m->o.outside };
+	struct disk_opts o = {
+		.no_parent = true, .no_lock = true, .no_extents = true,
+		.allow_outside = m->o.outside,
+	};
+	struct disk_files files = { .n = 0 };
 	struct image *im;
 	int rc = image_open(&im, path, &o, e);
 
 	if (rc)
 		return rc;
-	rc = snapshot_files(im, m->o.outside, will_remove, m, e);
+	rc = disk_files_of(&files, path, im->desc, &o, e);
+	for (size_t i = 0; !rc && i < files.n; i++)
+		rc = will_remove(m, files.path[i], e);
+	disk_files_free(&files);
 	image_close(im);
 	return rc;
 }
@@ -195,7 +194,7 @@ static int check_depth(const struct machine *m, struct err *e)
 /* The .vmsn that products would expect beside the list. */
 static char *state_name(const struct machine *m, uint32_t uid)
 {
-	const char *base = base_name(m->vmsd_path);
+	const char *base = disk_base_name(m->vmsd_path);
 	char *name;
 
 	return asprintf(&name, "%.*s-Snapshot%u.vmsn", (int)strlen(base) - 5, base, uid) < 0 ?
@@ -442,7 +441,7 @@ static int merge(struct machine *m, struct tree *t, int p, int c, struct err *e)
 		.outside = m->o.outside, .ptr = &g, .progress = progress, .checkpoint = checkpoint,
 	};
 	struct journal_merge jm = {
-		.child = base_name(child), .parent = base_name(parent), .cid = t->layer[c].cid,
+		.child = disk_base_name(child), .parent = disk_base_name(parent), .cid = t->layer[c].cid,
 	};
 	uint64_t from = 0;
 	bool down = false, found;

@@ -47,7 +47,10 @@ int tree_find(const struct tree *t, const char *path)
 static int read_layer(const struct tree *t, const char *path, struct tree_layer *l,
 		      char **parent, struct err *e)
 {
-	struct disk_opts o = { .no_parent = true, .no_lock = true, .allow_outside = t->outside };
+	struct disk_opts o = {
+		.no_parent = true, .no_lock = true, .no_extents = true,
+		.allow_outside = t->outside,
+	};
 	struct image *im;
 	int rc = image_open(&im, path, &o, e);
 
@@ -66,7 +69,6 @@ static int read_layer(const struct tree *t, const char *path, struct tree_layer 
 		l->parent = -1;
 		l->cid = im->desc->cid;
 		l->parent_cid = im->desc->parent_cid;
-		l->size = im->size;
 		l->path = strdup(path);
 		l->real = realpath(path, NULL);
 		rc = l->path && l->real ? 0 : no_memory(e);

@@ -23,7 +23,6 @@ struct tree_layer {
 	bool foreign;		/* no disk of the machine needs it: someone else's child */
 	bool gone;		/* tree_remove() */
 	uint32_t cid, parent_cid;
-	uint64_t size;
 };
 
 struct tree {

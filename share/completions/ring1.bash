@@ -22,6 +22,8 @@ _ring1()
 	elif [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(grep -oE '^ +(-., )?--[a-z-]+' <<<"$help" |
 			grep -oE -e '--[a-z-]+')" -- "$cur")
+	elif [ "$COMP_CWORD" -eq 2 ] && [[ $help =~ ^usage:\ [a-z]+\ [a-z]+\ ([a-z]+(\|[a-z]+)+) ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "${BASH_REMATCH[1]//|/ }" -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	fi

@@ -47,6 +47,7 @@ static void test_held(void)
 	rc = disk_lock(&m, path, &e);
 	snprintf(pid, sizeof(pid), "process %d ", getpid());
 	check(rc == -EBUSY && strstr(e.msg, pid) && strstr(e.msg, host), "%d: %s", rc, e.msg);
+	check(disk_lock_clear(path, &e) == -EBUSY && there(member), "cleared");
 	disk_unlock(l);
 	check(!there(folder), "left behind");
 	disk_unlock(NULL);
@@ -97,6 +98,10 @@ static void test_killed(void)
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	check(there(member), "a killed process removed its lock");
+	check(!disk_lock_clear(path, &e) && !there(folder), "%s", e.msg);
+	check(!disk_lock_clear(path, &e), "%s", e.msg);
+	mkdir(folder, 0777);
+	put(member, "dead 1-1(x) 1 X M00000.lck\n");
 	rc = disk_lock(&l, path, &e);
 	check(!rc, "%s", e.msg);
 	disk_unlock(l);
