@@ -1,6 +1,7 @@
 /* See replay.h. */
 #include "replay.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "shim.h"
@@ -119,41 +119,87 @@ size_t replay_syncs(const struct replay *r, size_t n)
 	return syncs;
 }
 
-static int run(const char *const *argv)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		execvp(argv[0], (char *const *)argv);
-		_exit(127);
-	}
-	return pid < 0 || waitpid(pid, &status, 0) < 0 || status ? -1 : 0;
-}
-
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *f)
 {
 	return f->level == 0 ? 0 : remove(path);
 }
 
-/* Is there anything in base to copy? */
-static int has_one(const char *path, const struct stat *st, int type, struct FTW *f)
+/* Data only: what was a hole stays one. */
+static int copy_file(int from, int to, off_t size)
 {
-	return f->level > 0;
+	static char b[65536];
+	off_t at = 0;
+
+	while ((at = lseek(from, at, SEEK_DATA)) >= 0) {
+		off_t end = lseek(from, at, SEEK_HOLE);
+
+		while (at < end) {
+			ssize_t n = pread(from, b, end - at < (off_t)sizeof(b) ? (size_t)(end - at) : sizeof(b), at);
+
+			if (n <= 0 || pwrite(to, b, (size_t)n, at) != n)
+				return -1;
+			at += n;
+		}
+	}
+	return ftruncate(to, size);
+}
+
+static int copy_one(int from, int to, const char *name, const struct stat *st)
+{
+	int a, b, rc = -1;
+
+	if (S_ISLNK(st->st_mode)) {
+		char target[4096];
+		ssize_t n = readlinkat(from, name, target, sizeof(target) - 1);
+
+		target[n > 0 ? n : 0] = 0;
+		return symlinkat(target, to, name);
+	}
+	a = openat(from, name, O_RDONLY | O_CLOEXEC);
+	b = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, st->st_mode & 07777);
+	if (a >= 0 && b >= 0)
+		rc = copy_file(a, b, st->st_size);
+	if (a >= 0)
+		close(a);
+	if (b >= 0)
+		close(b);
+	return rc;
+}
+
+/* What is in the folder from, into the folder to; both are closed. */
+static int copy_all(int from, int to)
+{
+	DIR *d = from < 0 ? NULL : fdopendir(from);
+	struct dirent *e;
+	int rc = d && to >= 0 ? 0 : -1;
+
+	while (!rc && (e = readdir(d))) {
+		struct stat st;
+
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		rc = fstatat(from, e->d_name, &st, AT_SYMLINK_NOFOLLOW);
+		if (!rc && !S_ISDIR(st.st_mode))
+			rc = copy_one(from, to, e->d_name, &st);
+		else if (!rc && !(rc = mkdirat(to, e->d_name, st.st_mode & 07777)))
+			rc = copy_all(openat(from, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+				      openat(to, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	}
+	if (d)
+		closedir(d);
+	if (to >= 0)
+		close(to);
+	return rc;
 }
 
 static int start(struct replay *r, const char *work)
 {
-	char from[4096];
-
 	if (mkdir(work, 0700) && errno != EEXIST)
 		return say("cannot make", work);
 	if (nftw(work, remove_one, 16, FTW_DEPTH | FTW_PHYS))
 		return say("cannot empty", work);
-	if (nftw(r->base, has_one, 16, FTW_PHYS) != 1)
-		return 0;
-	snprintf(from, sizeof(from), "%s/.", r->base);
-	return run((const char *const []){ "cp", "-a", "--sparse=always", from, work, NULL });
+	return copy_all(open(r->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+			open(work, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) ? say("cannot copy", r->base) : 0;
 }
 
 static int open_in(int dir, const struct change *c)

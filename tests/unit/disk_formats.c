@@ -141,6 +141,8 @@ int main(void)
 	model = malloc(SIZE);
 	buf = malloc(SIZE);
 	test_format(DISK_SPARSE, DISK_SPARSE);
+	test_format(DISK_THIN, DISK_VMFSSPARSE);
+	test_format(DISK_SESPARSE, DISK_SESPARSE);
 	test_format(DISK_SPLIT_FLAT, DISK_SPLIT_SPARSE);
 	check(!rmdir(dir), "nothing is left behind");
 	free(model);
