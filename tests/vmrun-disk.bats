@@ -84,6 +84,7 @@ uses() {
 @test "pvscsi: 686 makes a file system, and the host finds it whole" { uses pvscsi 686 bt 100; }
 @test "lsilogic: 686 makes a file system, and the host finds it whole" { uses lsilogic 686 bt 100; }
 @test "lsisas1068: amd64 makes a file system, and the host finds it whole" { uses lsisas1068 amd64 bt 150; }
+@test "buslogic: 686-pae makes a file system, and the host finds it whole" { uses buslogic 686-pae bt 100; }
 @test "ide: 686 makes a file system, and the host finds it whole" { uses ide 686 bt 100; }
 
 @test "ide: patterns all over a disk in a 64-bit guest, without DMA" {

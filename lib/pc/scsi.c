@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "dev/buslogic.h"
 #include "dev/lsilogic.h"
 #include "dev/pvscsi.h"
 #include "pc/disks.h"
@@ -26,13 +27,14 @@ struct host_kind {
 	static struct scsi_bus *stem##_the_bus(void *h) { return struct_stem##_bus(h); }
 #define ROW(nm) { #nm, nm##_make, nm##_do_reset, nm##_do_free, nm##_the_bus }
 
+HOST(buslogic, buslogic, buslogic_new)
 HOST(lsilogic, mpt, lsilogic_new)
 HOST(lsisas1068, mpt, lsisas_new)
 HOST(pvscsi, pvscsi, pvscsi_new)
 
 static const struct host_kind kinds[PC_SCSI_KINDS] = {
 	[PC_SCSI_LSILOGIC] = ROW(lsilogic),
-	[PC_SCSI_BUSLOGIC] = { .name = "buslogic" },
+	[PC_SCSI_BUSLOGIC] = ROW(buslogic),
 	[PC_SCSI_LSISAS1068] = ROW(lsisas1068),
 	[PC_SCSI_PVSCSI] = ROW(pvscsi),
 };
@@ -54,9 +56,6 @@ static int make_host(struct pc *pc, struct scsi_hosts *all, const struct pc_disk
 		return 0;
 	if (all->h[n].kind)
 		return err_set(e, -EINVAL, "scsi%u is %s and %s", n, all->h[n].kind->name,
-			       k->name);
-	if (!k->make)
-		return err_set(e, -ENOTSUP, "scsi%u: adapters of type %s are not there yet", n,
 			       k->name);
 	all->h[n].host = k->make(&pc->vm, pc->dev[PC_DEV_PCI], PCI_DEVFN(SCSI_SLOT + n, 0), e);
 	if (!all->h[n].host)

@@ -1,0 +1,454 @@
+/*
+ * The SCSI adapters under random registers and random rings: lengths of 0 and huge ones,
+ * lists that lead to themselves, addresses in their own registers, beyond memory and in
+ * ROM.  Half of the time a driver is imitated that sets everything up rightly and then
+ * errs.  Nothing may go wrong inside, no action may take long, and whatever was under way
+ * ends when the adapter is reset.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/le.h"
+#include "dev/buslogic.h"
+#include "dev/lsilogic.h"
+#include "dev/pvscsi.h"
+#include "fuzz.h"
+
+enum { RAM = 4 << 20, ROM = 64 << 10, DISK = 1 << 20, ACTIONS = 2000, ADAPTERS = 4,
+       SLOW_NS = 1500 * 1000 * 1000 };
+enum { PVSCSI, LSILOGIC, LSISAS, BUSLOGIC };
+#define ROM_AT	0xfffc0000ull
+#define BAR(n)	(0xe0000000u + (unsigned)(n) * 0x100000u)
+#define IO(n)	(0xc000u + (unsigned)(n) * 0x100u)
+
+static struct vm vm;
+static uint8_t store[DISK];
+static void *host[ADAPTERS];
+
+/* --- a disk that sometimes fails, and sometimes takes a thread ---------------------- */
+
+static _Atomic uint32_t luck;
+
+static int move(const struct iovec *iov, int n, uint64_t off, bool out)
+{
+	if (!(++luck % 61))
+		return -EIO;
+	for (int i = 0; i < n; i++) {
+		fuzz_check(off <= DISK && iov[i].iov_len <= DISK - off, "outside the disk");
+		if (out)
+			memcpy(store + off, iov[i].iov_base, iov[i].iov_len);
+		else
+			memcpy(iov[i].iov_base, store + off, iov[i].iov_len);
+		off += iov[i].iov_len;
+	}
+	return 0;
+}
+
+static int d_read(void *p, const struct iovec *iov, int n, uint64_t off, struct err *e)
+{
+	return move(iov, n, off, false);
+}
+
+static int d_write(void *p, const struct iovec *iov, int n, uint64_t off, struct err *e)
+{
+	return move(iov, n, off, true);
+}
+
+static int d_try_read(void *p, const struct iovec *iov, int n, uint64_t off, struct err *e)
+{
+	return ++luck % 7 ? move(iov, n, off, false) : -EAGAIN;
+}
+
+static int d_zero(void *p, uint64_t off, uint64_t len, bool unmap, struct err *e)
+{
+	fuzz_check(off <= DISK && len <= DISK - off, "outside the disk");
+	memset(store + off, 0, len);
+	return 0;
+}
+
+static int d_flush(void *p, struct err *e)
+{
+	return ++luck % 31 ? 0 : -EIO;
+}
+
+static const struct blk_ops ops = { .readv = d_read, .writev = d_write, .try_readv = d_try_read,
+				    .zero = d_zero, .flush = d_flush };
+
+static void attach(struct scsi_bus *bus)
+{
+	for (unsigned id = 0; id < 4; id++) {
+		struct blk_params p = { .ops = &ops, .size = DISK, .readonly = id == 2 };
+		struct blk *b = blk_new(&vm, &p, NULL);
+		struct scsi_dev *t = id == 3 ? scsi_cd_new(&vm, b, NULL, NULL) :
+					       scsi_disk_new(&vm, b, NULL, NULL);
+
+		fuzz_check(t && !scsi_bus_attach(bus, id, t, NULL), "attach");
+	}
+}
+
+/* --- the machine ------------------------------------------------------------------------ */
+
+static bool tame;	/* this action's addresses and lengths are right */
+
+static uint64_t any_address(struct fuzz *f)
+{
+	if (tame)
+		return 0x10000 + fuzz_below(f, 0x80000) / 8 * 8;
+	switch (fuzz_below(f, 12)) {
+	case 0: return BAR(fuzz_below(f, ADAPTERS)) + fuzz_below(f, 0x5000);
+	case 1: return ROM_AT + fuzz_below(f, ROM);
+	case 2: return RAM - fuzz_below(f, 9000);
+	case 3: return 0xa0000 - fuzz_below(f, 600);
+	case 4: return fuzz_next(f);
+	case 5: return -(uint64_t)fuzz_below(f, 4096);
+	default: return fuzz_next(f) % RAM & ~7ull;
+	}
+}
+
+static uint32_t any_length(struct fuzz *f)
+{
+	static const uint32_t odd[] = { 0, 1, 511, 512, 4096, 0xffff, 0x10000, 0xffffff,
+					0xffffffff, 0x80000000 };
+
+	if (tame)
+		return 512u * (1 + fuzz_below(f, 16));
+	return fuzz_below(f, 3) ? 512u * fuzz_below(f, 200) : odd[fuzz_below(f, 10)];
+}
+
+static void put(uint64_t gpa, const void *buf, size_t len)
+{
+	mem_write(vm.mem, gpa, buf, len);
+}
+
+static void any_cdb(struct fuzz *f, uint8_t *cdb)
+{
+	static const uint8_t op[] = { 0x00, 0x03, 0x08, 0x0a, 0x12, 0x1a, 0x25, 0x28, 0x2a, 0x2f,
+				      0x35, 0x41, 0x42, 0x43, 0x4a, 0x5e, 0x5f, 0x88, 0x89, 0x8a,
+				      0x93, 0x9e, 0xa0, 0xa3, 0xbe };
+
+	for (unsigned i = 0; i < 16; i++)
+		cdb[i] = fuzz_below(f, 4) ? 0 : (uint8_t)fuzz_next(f);
+	cdb[0] = fuzz_below(f, 20) ? op[fuzz_below(f, sizeof(op))] : (uint8_t)fuzz_next(f);
+	if (tame || fuzz_below(f, 2)) {		/* one that is right */
+		memset(cdb + 1, 0, 15);
+		cdb[5] = (uint8_t)fuzz_next(f);
+		cdb[8] = (uint8_t)fuzz_below(f, 64);
+	}
+}
+
+/* --- pvscsi -------------------------------------------------------------------------------- */
+
+static uint32_t pv_prod;
+
+static void pv_write(uint32_t reg, uint32_t val)
+{
+	bus_mmio_write(&vm.bus, BAR(PVSCSI) + reg, val, 4);
+}
+
+/* State at 1 MiB, 2 pages of requests and of completions behind it; or anything. */
+static void pv_setup(struct fuzz *f)
+{
+	uint32_t d[132] = { 2, 2, 256, 0 };
+
+	for (unsigned i = 0; i < 64; i++)
+		d[4 + 2 * i] = 257 + i;
+	if (!fuzz_below(f, 4))
+		d[fuzz_below(f, 132)] = (uint32_t)fuzz_next(f);
+	pv_write(0, 3);
+	for (unsigned i = 0; i < 132; i++)
+		pv_write(4, d[i]);
+	pv_write(0x2010, 15);
+	pv_prod = 0;
+}
+
+static void pv_request(struct fuzz *f)
+{
+	uint8_t d[128] = { 0 }, sge[16];
+	uint64_t list = any_address(f);
+	uint32_t len = any_length(f);
+
+	le64_put(d, fuzz_next(f));
+	le64_put(d + 8, list);
+	le64_put(d + 16, fuzz_below(f, 8) ? len : fuzz_next(f));
+	le64_put(d + 24, any_address(f));
+	le32_put(d + 32, fuzz_below(f, 100));
+	le32_put(d + 36, fuzz_below(f, 3) ? 1u | 8u << fuzz_below(f, 2) : fuzz_below(f, 32));
+	any_cdb(f, d + 40);
+	d[56] = fuzz_below(f, 8) ? 16 : (uint8_t)fuzz_next(f);
+	d[65] = (uint8_t)(0x20 + fuzz_below(f, 3));
+	d[67] = (uint8_t)fuzz_below(f, 5);
+	for (unsigned i = 0; i < 8; i++) {	/* a list that may lead to itself */
+		bool chain = !tame && !fuzz_below(f, 4);
+
+		le64_put(sge, chain && fuzz_below(f, 2) ? list : any_address(f));
+		le32_put(sge + 8, fuzz_below(f, 4) ? len / 4 : any_length(f));
+		le32_put(sge + 12, chain);
+		put(list + 16 * i, sge, 16);
+	}
+	put((257 << 12) + (pv_prod % 64) * 128, d, sizeof(d));
+	pv_prod++;
+	le32_put(sge, fuzz_below(f, 20) ? pv_prod : (uint32_t)fuzz_next(f));
+	put(256 << 12, sge, 4);
+	mem_read(vm.mem, (256 << 12) + 12, sge, 4);	/* all completions are fetched */
+	put((256 << 12) + 16, sge, fuzz_below(f, 8) ? 4 : 0);
+	pv_write(fuzz_below(f, 2) ? 0x4018 : 0x3014, 0);
+}
+
+/* --- Fusion-MPT ------------------------------------------------------------------------------ */
+
+static void mpt_write(unsigned n, uint32_t reg, uint32_t val)
+{
+	bus_mmio_write(&vm.bus, BAR(n) + reg, val, 4);
+}
+
+static void mpt_handshake(unsigned n, const uint32_t *msg, unsigned words)
+{
+	mpt_write(n, 0, 0x42000000 | words << 16);
+	mpt_write(n, 0x30, 0);
+	for (unsigned i = 0; i < words; i++)
+		mpt_write(n, 0, msg[i]);
+	for (unsigned i = 0; i < 48; i++) {
+		bus_mmio_read(&vm.bus, BAR(n), 4);
+		mpt_write(n, 0x30, 0);
+	}
+}
+
+static void mpt_setup(struct fuzz *f, unsigned n)
+{
+	uint32_t init[11] = { 0x02000004, 0x00011000, 0, 80 };
+
+	mpt_write(n, 0, 0x40000000);
+	if (!fuzz_below(f, 4))
+		init[fuzz_below(f, 11)] = (uint32_t)fuzz_next(f);
+	mpt_handshake(n, init, 11);
+	mpt_write(n, 0x34, 1);
+	for (unsigned i = 0; i < 32; i++)
+		mpt_write(n, 0x44, 0x200000 + i * 128);
+}
+
+static void mpt_request(struct fuzz *f, unsigned n)
+{
+	static const uint8_t fn[] = { 0, 0, 0, 0, 1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 0x1b, 0x20 };
+	uint32_t frame = 0x210000 + fuzz_below(f, 64) * 128;
+	uint8_t d[128];
+
+	for (unsigned i = 0; i < sizeof(d); i++)
+		d[i] = fuzz_below(f, 3) ? 0 : (uint8_t)fuzz_next(f);
+	d[3] = fn[fuzz_below(f, sizeof(fn))];
+	le32_put(d + 8, (uint32_t)fuzz_next(f) & 0x7fffffff);
+	if (d[3] == 0) {
+		d[0] = (uint8_t)fuzz_below(f, 5);
+		d[1] = !fuzz_below(f, 10);
+		d[2] = tame || fuzz_below(f, 2) ? 0 : (uint8_t)fuzz_below(f, 32);
+		memset(d + 12, 0, 8);
+		le32_put(d + 20, (tame ? 1 + fuzz_below(f, 2) : fuzz_below(f, 4)) << 24 | fuzz_below(f, 3) << 8);
+		any_cdb(f, d + 24);
+		le32_put(d + 40, any_length(f));
+		for (unsigned at = 48; at < 120; at += 12) {
+			static const uint8_t flags[] = { 0x12, 0x92, 0xd3, 0x32, 0x10, 0xd1 };
+			uint32_t fl = !tame ? flags[fuzz_below(f, 6)] : at < 108 ? 0x12 : 0xd3;
+
+			le32_put(d + at, fl << 24 | (any_length(f) & 0xffffff));
+			le64_put(d + at + 4, tame || fuzz_below(f, 3) ? any_address(f) : frame + 48);
+		}
+	} else if (d[3] == 4) {
+		d[0] = (uint8_t)fuzz_below(f, 8);
+		d[6] = (uint8_t)(0x10 + fuzz_below(f, 6));
+		d[22] = (uint8_t)fuzz_below(f, 5);
+		d[23] = fuzz_below(f, 2) ? 15 : (uint8_t)fuzz_below(f, 12);
+		le32_put(d + 24, fuzz_below(f, 3) << 28 | fuzz_below(f, 40));
+		le32_put(d + 28, 0xd3000000 | fuzz_below(f, 700));
+		le64_put(d + 32, any_address(f));
+	}
+	put(frame, d, sizeof(d));
+	mpt_write(n, 0x40, fuzz_below(f, 30) ? frame : (uint32_t)any_address(f));
+	for (unsigned i = fuzz_below(f, 3); i; i--) {
+		uint32_t r = (uint32_t)bus_mmio_read(&vm.bus, BAR(n) + 0x44, 4);
+
+		if (r != UINT32_MAX && r >> 31)
+			mpt_write(n, 0x44, r << 1);
+	}
+}
+
+/* --- BusLogic ----------------------------------------------------------------------------------- */
+
+static unsigned bl_out;
+
+static void bl_byte(unsigned reg, uint8_t val)
+{
+	bus_pio_write(&vm.bus, (uint16_t)(IO(BUSLOGIC) + reg), val, 1);
+}
+
+static void bl_setup(struct fuzz *f)
+{
+	bl_byte(0, fuzz_below(f, 2) ? 0x80 : 0x40);
+	bus_pio_read(&vm.bus, IO(BUSLOGIC), 1);
+	bl_byte(1, 0x81);
+	bl_byte(1, 16);
+	for (unsigned i = 0; i < 4; i++)
+		bl_byte(1, (uint8_t)((fuzz_below(f, 8) ? 0x220000 : any_address(f)) >> 8 * i));
+	bl_byte(0, 0x20);
+	bl_byte(1, 0x8f);
+	bl_byte(1, (uint8_t)fuzz_below(f, 2));
+	bl_byte(1, 0x96);
+	bl_byte(1, (uint8_t)fuzz_below(f, 2));
+	bl_byte(0, 0x20);
+	bl_out = 0;
+}
+
+static void bl_request(struct fuzz *f)
+{
+	static const uint8_t op[] = { 0, 2, 3, 4, 0x81, 1, 0xff };
+	uint32_t at = 0x230000 + fuzz_below(f, 64) * 64, list = (uint32_t)any_address(f);
+	uint8_t d[40] = { 0 }, box[8] = { 0 };
+
+	d[0] = op[fuzz_below(f, 7)];
+	d[1] = (uint8_t)(fuzz_below(f, 32) << 3);
+	d[2] = fuzz_below(f, 8) ? 12 : (uint8_t)fuzz_next(f);
+	d[3] = (uint8_t)fuzz_below(f, 40);
+	le32_put(d + 4, fuzz_below(f, 2) ? 8 * fuzz_below(f, 20) : any_length(f));
+	le32_put(d + 8, list);
+	d[16] = (uint8_t)fuzz_below(f, 5);
+	any_cdb(f, d + 18);
+	memset(d + 30, 0, 6);
+	le32_put(d + 36, (uint32_t)any_address(f));
+	for (unsigned i = 0; i < 20; i++) {
+		uint8_t e[8];
+
+		le32_put(e, any_length(f));
+		le32_put(e + 4, (uint32_t)any_address(f));
+		put(list + 8ull * i, e, 8);
+	}
+	put(at, d, sizeof(d));
+	le32_put(box, at);
+	box[7] = fuzz_below(f, 10) ? 1 : (uint8_t)fuzz_below(f, 4);
+	put(0x220000 + bl_out++ % 16 * 8, box, 8);
+	bl_byte(1, 2);
+	for (unsigned i = 0; i < 16 && fuzz_below(f, 8); i++)	/* fetch what came */
+		put(0x220080 + i * 8 + 7, "", 1);
+	bl_byte(0, 0x20);
+}
+
+/* --- actions ----------------------------------------------------------------------------------- */
+
+static void any_register(struct fuzz *f)
+{
+	unsigned n = fuzz_below(f, ADAPTERS), size = 1u << fuzz_below(f, 4);
+	uint64_t val = fuzz_below(f, 2) ? fuzz_below(f, 256) : fuzz_next(f);
+	uint64_t off = fuzz_below(f, 2) ? fuzz_below(f, 0x50) & ~3u : fuzz_below(f, 0x8000);
+
+	if (n == PVSCSI && fuzz_below(f, 2))
+		off = (uint64_t[]){ 0, 4, 8, 0x100c, 0x2010, 0x3014, 0x4018 }[fuzz_below(f, 7)];
+	if (fuzz_below(f, 2)) {
+		uint16_t port = (uint16_t)(IO(n) + off % 0x60);
+
+		if (fuzz_below(f, 2))
+			bus_pio_write(&vm.bus, port, val, size > 4 ? 4 : size);
+		else
+			bus_pio_read(&vm.bus, port, size > 4 ? 4 : size);
+	} else if (fuzz_below(f, 2)) {
+		bus_mmio_write(&vm.bus, BAR(n) + off, val, size);
+	} else {
+		bus_mmio_read(&vm.bus, BAR(n) + off, size);
+	}
+}
+
+static void act(struct fuzz *f)
+{
+	tame = fuzz_below(f, 2);
+	switch (fuzz_below(f, 16)) {
+	case 0: pv_setup(f); break;
+	case 1: mpt_setup(f, LSILOGIC + fuzz_below(f, 2)); break;
+	case 2: bl_setup(f); break;
+	case 3 ... 5: pv_request(f); break;
+	case 6 ... 9: mpt_request(f, LSILOGIC + fuzz_below(f, 2)); break;
+	case 10 ... 12: bl_request(f); break;
+	case 13: any_register(f); break;
+	case 14: vm_run_work(&vm); break;
+	default: {
+		uint8_t junk[64];
+
+		for (unsigned i = 0; i < sizeof(junk); i++)
+			junk[i] = (uint8_t)fuzz_next(f);
+		put(0x100000 + fuzz_next(f) % 0x140000, junk, fuzz_below(f, sizeof(junk)));
+	}
+	}
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static void config(unsigned slot, unsigned reg, uint32_t val)
+{
+	bus_pio_write(&vm.bus, 0xcf8, 0x80000000u | slot << 11 | reg, 4);
+	bus_pio_write(&vm.bus, 0xcfc, val, 4);
+}
+
+static void place(unsigned n)
+{
+	config(n + 16, PCI_BAR0, n == PVSCSI ? BAR(n) : IO(n) | 1);
+	if (n != PVSCSI)
+		config(n + 16, PCI_BAR0 + 4, BAR(n));
+	config(n + 16, PCI_COMMAND, 7);
+}
+
+static void run_machine(struct fuzz *f)
+{
+	static const uint8_t rom[16];
+	struct pci *pci;
+
+	memset(&vm, 0, sizeof(vm));
+	pthread_mutex_init(&vm.lock, NULL);
+	bus_init(&vm.bus, NULL);
+	timerq_init(&vm.timers);
+	vm.mem = mem_new(RAM, ROM, NULL);
+	fuzz_check(vm.mem && !mem_add_rom(vm.mem, ROM_AT, ROM, rom, sizeof(rom), NULL), "memory");
+	pci = pci_new(&vm, NULL);
+	host[PVSCSI] = pvscsi_new(&vm, pci, PCI_DEVFN(16, 0), NULL);
+	host[LSILOGIC] = lsilogic_new(&vm, pci, PCI_DEVFN(17, 0), NULL);
+	host[LSISAS] = lsisas_new(&vm, pci, PCI_DEVFN(18, 0), NULL);
+	host[BUSLOGIC] = buslogic_new(&vm, pci, PCI_DEVFN(19, 0), NULL);
+	attach(pvscsi_bus(host[PVSCSI]));
+	attach(mpt_bus(host[LSILOGIC]));
+	attach(mpt_bus(host[LSISAS]));
+	attach(buslogic_bus(host[BUSLOGIC]));
+	for (unsigned n = 0; n < ADAPTERS; n++)
+		place(n);
+	for (unsigned i = 0; i < ACTIONS; i++) {
+		uint64_t seed = f->state, began = cpu_ns();
+
+		act(f);
+		fuzz_check(cpu_ns() - began < SLOW_NS, "action %u, state %#llx", i,
+			   (unsigned long long)seed);
+		if (!fuzz_below(f, 500)) {
+			pvscsi_reset(host[PVSCSI]);
+			mpt_reset(host[LSILOGIC]);
+			mpt_reset(host[LSISAS]);
+			buslogic_reset(host[BUSLOGIC]);
+		}
+	}
+	pvscsi_free(host[PVSCSI]);
+	mpt_free(host[LSILOGIC]);
+	mpt_free(host[LSISAS]);
+	buslogic_free(host[BUSLOGIC]);
+	pci_free(pci);
+	mem_free(vm.mem);
+}
+
+int main(int argc, char **argv)
+{
+	struct fuzz f;
+
+	fuzz_start(&f, argc, argv);
+	do {
+		f.runs++;
+		run_machine(&f);
+	} while (clock_ns() < f.end_ns);
+	return fuzz_done(&f);
+}
