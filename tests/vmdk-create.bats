@@ -90,6 +90,12 @@ desc() { tr -d '\0' <"$1" | grep -av -e '^CID=' -e '^ddb.uuid' -e '^ddb.longCont
 	vmdk create -s 1G -f vmfssparse d.vmdk
 	grep -q '^RW 2097152 VMFSSPARSE "d-delta.vmdk"$' d.vmdk
 	same_as_zeros d.vmdk 1G
+	vmdk create -s 1G -f sesparse e.vmdk
+	grep -q '^RW 2097152 SESPARSE "e-sesparse.vmdk"$' e.vmdk
+	same_as_zeros e.vmdk 1G
+	vmdk create -s 1G -f stream t.vmdk
+	desc t.vmdk | grep -aq '^RW 2097152 SPARSE "t.vmdk"$'
+	same_as_zeros t.vmdk 1G
 	vmdk create -s 1G -f raw r.img
 	assert_equal "$(stat -c %s r.img)" 1073741824
 }
@@ -106,6 +112,9 @@ desc() { tr -d '\0' <"$1" | grep -av -e '^CID=' -e '^ddb.uuid' -e '^ddb.longCont
 	vmdk create --parent esx.vmdk esx-000001.vmdk
 	grep -q '^createType="vmfsSparse"$' esx-000001.vmdk
 	run ! grep -q ddb.geometry esx-000001.vmdk
+	vmdk create --parent esx-000001.vmdk -f sesparse esx-000002.vmdk
+	grep -q '^RW 131072 SESPARSE "esx-000002-sesparse.vmdk"$' esx-000002.vmdk
+	same_as_zeros esx-000002.vmdk 64M
 	# In another folder only if that is wanted.
 	mkdir d
 	fails 5 'create: .*another folder' create --parent base.vmdk d/c.vmdk

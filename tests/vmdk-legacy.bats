@@ -64,6 +64,32 @@ is() {
 	grep -q 'ddb.adapterType = "buslogic"' p.vmdk
 }
 
+@test "vmkfstools -i and vmware-vdiskmanager -r convert" {
+	vmdk -c 4M -d thin a.vmdk
+	printf hello | dd of=a-flat.vmdk bs=1 seek=1000000 conv=notrunc status=none
+	vmdk -i a.vmdk b.vmdk
+	is b.vmdk vmfs 4194304
+	run ! grep -q thinProvisioned b.vmdk
+	vmdk diff a.vmdk b.vmdk
+	vmdk -i a.vmdk -d 2gbsparse c.vmdk
+	is c.vmdk twoGbMaxExtentSparse 4194304
+	vmdk diff a.vmdk c.vmdk
+	vmdk --clonevirtualdisk=a.vmdk --diskformat=monosparse d.vmdk
+	is d.vmdk monolithicSparse 4194304
+	vmdk diff a.vmdk d.vmdk
+	truncate -s 5M dev
+	vmdk -i a.vmdk -d rdmp:dev e.vmdk
+	cmp -n 4194304 a-flat.vmdk dev
+	vmdk -r a.vmdk -t 5 f.vmdk
+	is f.vmdk streamOptimized 4194304
+	vmdk diff a.vmdk f.vmdk
+	vmdk -q -r f.vmdk -t 0 g.vmdk
+	is g.vmdk monolithicSparse 4194304
+	vmdk diff a.vmdk g.vmdk
+	fails 2 '-i: the name of a disk is missing' -i a.vmdk
+	fails 4 'convert: none.vmdk: .*' -i none.vmdk h.vmdk
+}
+
 @test "the rest of vmware-vdiskmanager" {
 	vmdk -c -s 10MB -t 0 x.vmdk
 	vmdk -n x.vmdk y.vmdk

@@ -9,9 +9,14 @@ setup() {
 	mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return 1
 }
 
-FORMATS="sparse 2gbsparse flat 2gbflat thin zeroedthick eagerzeroedthick vmfssparse raw"
+FORMATS="sparse 2gbsparse flat 2gbflat thin zeroedthick eagerzeroedthick vmfssparse sesparse raw"
 
-io() { qemu-io -f "${3:-vmdk}" -c "$2" "$1" >io.log 2>&1 || { cat io.log; return 1; }; }
+# io FILE COMMAND [FORMAT]: by qemu-io, which opens seSparse for reading only.
+io() {
+	local ro=()
+	[[ $2 != read* ]] || ro=(-r)
+	qemu-io "${ro[@]}" -f "${3:-vmdk}" -c "$2" "$1" >io.log 2>&1 || { cat io.log; return 1; }
+}
 
 # fmt FORMAT: as qemu calls it.
 fmt() { if [ "$1" = raw ]; then echo raw; else echo vmdk; fi; }

@@ -3,9 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "disk/copy.h"
-#include "disk/lock.h"
-#include "disk/manage.h"
+#include "disk/convert.h"
 #include "vmdk.h"
 
 struct clone_args {
@@ -77,54 +75,27 @@ int lock_source(struct disk_lock **lock, const char *src, struct err *e)
 	return rc == -EACCES || rc == -EPERM || rc == -EROFS || rc == -ENOENT ? 0 : rc;
 }
 
-static int copy_to(struct cli *c, const struct clone_args *a, struct disk *from,
-		   const char *dst, struct err *e)
-{
-	struct disk_opts o = { .write = true, .allow_outside = a->rdm };
-	struct disk_manage m = { .force = true };
-	struct disk_files gone;
-	struct disk *to = NULL;
-	int rc = disk_open(&to, dst, &o, e), rc2;
-
-	if (!rc && disk_size(to) < disk_size(from))
-		rc = err_set(e, -ENOSPC, "%s: is smaller than the disk", a->rdm ? a->rdm : dst);
-	else if (!rc)
-		rc = disk_copy(from, to, progress_step, NULL, e);
-	if (to) {
-		rc2 = disk_close(to, rc ? NULL : e);
-		rc = rc ? rc : rc2;
-	}
-	if (rc) {
-		disk_delete(dst, &m, &gone, NULL);
-		disk_files_free(&gone);
-	}
-	return rc;
-}
-
-static int copy(struct cli *c, const struct clone_args *a, const char *src, const char *dst,
-		struct disk_create *p, struct err *e)
+static int copy(const struct clone_args *a, char **argv, struct disk_create *p, struct err *e)
 {
 	struct disk_opts o = { .allow_outside = a->outside, .backends = vmdk_backends };
-	struct disk *from;
-	int rc = disk_open(&from, src, &o, e);
+	struct convert_opts how = { .progress = progress_step };
+	struct convert_end from = { .kind = CONVERT_DISK };
+	int rc = disk_open(&from.disk, argv[0], &o, e);
 
 	if (rc)
 		return rc;
-	p->size = disk_size(from);
+	p->size = disk_size(from.disk);
 	p->device = a->rdm;
 	p->format = a->rdm ? (a->physical ? DISK_RDMP : DISK_RDM)
 		    : a->format >= 0 ? (enum disk_format)a->format
-				     : format_of(disk_layer(from, 0));
-	p->adapter = adapter_of(disk_layer(from, 0));
-	rc = disk_create(dst, p, e);
-	if (!rc && !p->dry)
-		rc = copy_to(c, a, from, dst, e);
-	disk_close(from, NULL);
+				     : format_of(disk_layer(from.disk, 0));
+	p->adapter = adapter_of(disk_layer(from.disk, 0));
+	rc = convert_to_disk(&from, argv[1], p, &how, e);
+	disk_close(from.disk, NULL);
 	return rc;
 }
 
-static int clone(struct cli *c, const struct clone_args *a, char **argv,
-		 struct disk_create *p, struct err *e)
+static int clone(const struct clone_args *a, char **argv, struct disk_create *p, struct err *e)
 {
 	struct disk_lock *lock = NULL;
 	char *hint = NULL;
@@ -138,7 +109,7 @@ static int clone(struct cli *c, const struct clone_args *a, char **argv,
 		if (!rc)
 			rc = disk_create(argv[1], p, e);
 	} else if (!rc) {
-		rc = copy(c, a, argv[0], argv[1], p, e);
+		rc = copy(a, argv, p, e);
 	}
 	free(hint);
 	disk_unlock(lock);
@@ -165,7 +136,7 @@ int clone_main(struct cli *c, int argc, char **argv)
 	rc = check_args(&a, &e);
 	progress_begin(c, a.quiet);
 	if (!rc)
-		rc = clone(c, &a, argv, &p, &e);
+		rc = clone(&a, argv, &p, &e);
 	progress_end();
 	if (rc) {
 		free(json_line(&files));

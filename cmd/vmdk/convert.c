@@ -94,15 +94,12 @@ static int open_source(struct convert_end *from, const char *src, const struct c
 	return disk_open(&from->disk, src, &o, e);
 }
 
-static int move(const struct convert_end *from, const struct convert_end *to,
-		const struct convert_args *a, struct err *e)
+static struct convert_opts opts_of(const struct convert_args *a)
 {
-	struct convert_opts o = {
+	return (struct convert_opts){
 		.threads = a->threads, .level = a->level, .bwlimit = a->bwlimit,
 		.progress = progress_step,
 	};
-
-	return convert(from, to, &o, e);
 }
 
 /* A stream, or raw bytes, to a descriptor that nothing can be done about when it fails. */
@@ -110,6 +107,7 @@ static int to_fd(const struct convert_end *from, int fd, const char *name,
 		 const struct convert_args *a, const struct disk_create *p, struct err *e)
 {
 	struct convert_end to = { .kind = CONVERT_RAW, .fd = fd };
+	struct convert_opts o = opts_of(a);
 	char *text = NULL;
 	int rc = 0;
 
@@ -119,7 +117,7 @@ static int to_fd(const struct convert_end *from, int fd, const char *name,
 		to.desc = text;
 	}
 	if (!rc)
-		rc = move(from, &to, a, e);
+		rc = convert(from, &to, &o, e);
 	free(text);
 	return rc;
 }
@@ -155,10 +153,12 @@ static int to_stream(const struct convert_end *from, const char *dst,
 	return rc;
 }
 
-static int to_disk(const struct convert_end *from, const char *dst,
-		   const struct convert_args *a, const struct disk_create *p, struct err *e)
+int convert_to_disk(const struct convert_end *from, const char *dst, const struct disk_create *p,
+		    const struct convert_opts *how, struct err *e)
 {
-	struct disk_opts o = { .write = true, .raw = p->format == DISK_RAW };
+	struct disk_opts o = {
+		.write = true, .raw = p->format == DISK_RAW, .allow_outside = p->device,
+	};
 	struct convert_end to = { .kind = CONVERT_DISK };
 	struct disk_manage m = { .force = true };
 	struct disk_files gone;
@@ -167,8 +167,10 @@ static int to_disk(const struct convert_end *from, const char *dst,
 	if (rc || p->dry)
 		return rc;
 	rc = disk_open(&to.disk, dst, &o, e);
+	if (!rc && disk_size(to.disk) < convert_size(from))
+		rc = err_set(e, -ENOSPC, "%s: is smaller than the disk", p->device ? p->device : dst);
 	if (!rc)
-		rc = move(from, &to, a, e);
+		rc = convert(from, &to, how, e);
 	if (to.disk) {
 		rc2 = disk_close(to.disk, rc ? NULL : e);
 		rc = rc ? rc : rc2;
@@ -200,6 +202,7 @@ static int convert_it(const struct convert_args *a, char **argv, struct disk_cre
 		      struct err *e)
 {
 	struct convert_end from = { 0 };
+	struct convert_opts o = opts_of(a);
 	struct disk_lock *lock = NULL;
 	int rc = is_pipe(argv[0]) || a->change.check ? 0 : lock_source(&lock, argv[0], e);
 
@@ -218,7 +221,7 @@ static int convert_it(const struct convert_args *a, char **argv, struct disk_cre
 		else if (p->format == DISK_STREAM)
 			rc = to_stream(&from, argv[1], a, p, e);
 		else
-			rc = to_disk(&from, argv[1], a, p, e);
+			rc = convert_to_disk(&from, argv[1], p, &o, e);
 	}
 	convert_close(&from);
 	if (from.disk)

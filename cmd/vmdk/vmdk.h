@@ -7,6 +7,7 @@
 
 #include "base/cli.h"
 #include "base/json.h"
+#include "disk/convert.h"
 #include "disk/create.h"
 #include "disk/lock.h"
 
@@ -78,6 +79,10 @@ int use_parent(struct disk_create *p, char **hint, const char *path, const char 
 /* Let nobody write to the disk src meanwhile; where no lock can be made (a
  * folder that may not be written to, a URL) nobody has one. */
 int lock_source(struct disk_lock **lock, const char *src, struct err *e);
+
+/* Create dst as p says, and fill it; nothing is left of it when that fails. */
+int convert_to_disk(const struct convert_end *from, const char *dst, const struct disk_create *p,
+		    const struct convert_opts *how, struct err *e);
 
 /* The adapter of a disk as one of those that another can be created for, or NULL. */
 const char *adapter_of(const struct image *im);

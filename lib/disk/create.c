@@ -23,6 +23,7 @@
 #include "disk/manage.h"
 #include "disk/sesparse.h"
 #include "disk/sparse.h"
+#include "disk/stream.h"
 
 #define ZEROS		(1u << 20)	/* bytes written at once */
 
@@ -56,8 +57,8 @@ struct making {
 
 typedef int make_fn(struct making *m, const char *path, uint64_t bytes, struct err *e);
 
-static make_fn make_sparse, make_cowd, make_sesparse, make_hole, make_thick, make_zeroed,
-	make_link;
+static make_fn make_sparse, make_cowd, make_sesparse, make_stream, make_hole, make_thick,
+	make_zeroed, make_link;
 
 /* A row a format. */
 static const struct kind {
@@ -85,7 +86,8 @@ static const struct kind {
 			      .small_ddb = true, .make = make_cowd },
 	[DISK_SESPARSE] = { "seSparse", DESC_SESPARSE, "-sesparse", .child = true,
 			    .small_ddb = true, .make = make_sesparse },
-	[DISK_STREAM] = { "streamOptimized", DESC_SPARSE, "", .embedded = true },
+	[DISK_STREAM] = { "streamOptimized", DESC_SPARSE, "", .embedded = true,
+			  .make = make_stream },
 	[DISK_RAW] = { .make = make_hole },
 	[DISK_RDM] = { "vmfsRawDeviceMap", DESC_VMFSRDM, "-rdm", .make = make_link },
 	[DISK_RDMP] = { "vmfsPassthroughRawDeviceMap", DESC_VMFSRDM, "-rdmp", .make = make_link },
@@ -212,6 +214,44 @@ static int make_sesparse(struct making *m, const char *path, uint64_t bytes, str
 		return rc;
 	rc = sesparse_create(f, &s, e);
 	file_close(f);
+	return rc;
+}
+
+struct stream_file {
+	struct disk_file *f;
+	uint64_t at;
+};
+
+static int stream_put(void *ptr, const void *buf, size_t len, struct err *e)
+{
+	struct stream_file *s = ptr;
+	int rc = file_write(s->f, buf, len, s->at, e);
+
+	s->at += len;
+	return rc;
+}
+
+/* One without grains: nothing can be added to it later. */
+static int make_stream(struct making *m, const char *path, uint64_t bytes, struct err *e)
+{
+	struct stream_file s = { 0 };
+	struct stream_target t = { .write = stream_put, .ptr = &s };
+	struct stream_writer *w = NULL;
+	size_t len;
+	char *text;
+	int rc = file_open(&s.f, NULL, path, FILE_WRITE | FILE_CREATE, e);
+
+	if (rc)
+		return rc;
+	text = desc_text(m->desc, &len);
+	rc = text ? stream_write_begin(&w, &t, bytes, text, len, e) : no_memory(e);
+	if (!rc)
+		rc = stream_write_end(w, e);
+	if (!rc)
+		rc = file_sync(s.f, e);
+	stream_write_free(w);
+	file_close(s.f);
+	free(text);
 	return rc;
 }
 

@@ -192,7 +192,7 @@ int main(void)
 {
 	static const enum disk_format formats[] = {
 		DISK_SPARSE, DISK_SPLIT_SPARSE, DISK_FLAT, DISK_SPLIT_FLAT, DISK_THIN,
-		DISK_VMFSSPARSE,
+		DISK_VMFSSPARSE, DISK_SESPARSE,
 	};
 
 	strcpy(root, "/dev/shm/crash_manage.XXXXXX");
