@@ -60,7 +60,7 @@ const struct cli_opt run_opts[] = {
 	{ "verify", 0, CLI_FLAG, NULL, AT(verify), 0, 0,
 	  "bt: in lock-step with the interpreter" },
 	{ "trace", 0, CLI_STRING, "KINDS[:FILE]", AT(trace), 1, 0,
-	  "trace units,exits,mmu,irq (default file: stderr)" },
+	  "trace units,exits,mmu,irq,firmware (default file: stderr)" },
 	{ "no-reboot", 0, CLI_FLAG, NULL, AT(no_reboot), 0, 0,
 	  "end when the guest resets" },
 	{ "bt-form", 0, CLI_CHOICE, "mixed|soft|window", AT(bt_form), 0, 0,
@@ -144,19 +144,22 @@ static void say(const char *line)
 /* "units,irq:FILE" -> kinds and an open file. */
 static int parse_trace(const char *s, struct pc_config *cfg, struct err *e)
 {
-	static const char *const names[] = { "units", "exits", "mmu", "irq" };
-	static const unsigned kinds[] = { TRACE_UNITS, TRACE_EXITS, TRACE_MMU, TRACE_IRQ };
+	static const char *const names[] = { "units", "exits", "mmu", "irq", "firmware" };
+	static const unsigned kinds[] = { TRACE_UNITS, TRACE_EXITS, TRACE_MMU, TRACE_IRQ,
+					  TRACE_FIRMWARE };
+	const size_t count = sizeof(kinds) / sizeof(kinds[0]);
 	const char *colon = strchr(s, ':');
 	size_t end = colon ? (size_t)(colon - s) : strlen(s);
 
 	for (size_t at = 0; at <= end;) {
 		size_t n = strcspn(s + at, ",:"), i;
 
-		for (i = 0; i < 4; i++)
+		for (i = 0; i < count; i++)
 			if (strlen(names[i]) == n && !memcmp(s + at, names[i], n))
 				break;
-		if (i == 4)
-			return err_set(e, -EINVAL, "--trace: %.*s: not one of units,exits,mmu,irq",
+		if (i == count)
+			return err_set(e, -EINVAL, "--trace: %.*s: not one of "
+				       "units,exits,mmu,irq,firmware",
 				       (int)(n < 40 ? n : 40), s + at);
 		cfg->trace_kinds |= kinds[i];
 		at += n + 1;

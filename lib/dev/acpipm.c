@@ -162,19 +162,40 @@ void acpipm_reset(struct acpipm *a)
 	sci_update(a);
 }
 
+static int place(struct acpipm *a, uint16_t base, struct err *e)
+{
+	struct bus_range r = { .base = base, .len = ACPIPM_LEN, .read = acpipm_read,
+			       .write = acpipm_write, .ptr = a, .name = "acpipm" };
+	int rc = bus_add_pio(&a->vm->bus, r, e);
+
+	a->base = rc ? 0 : base;
+	return rc;
+}
+
+void acpipm_move(void *acpipm, uint16_t base)
+{
+	struct acpipm *a = acpipm;
+	struct err taken;
+
+	if (a->base == base)
+		return;
+	if (a->base)
+		bus_del_pio(&a->vm->bus, a->base);
+	a->base = 0;
+	if (base)
+		place(a, base, &taken);	/* where others are there is none */
+}
+
 struct acpipm *acpipm_new(struct vm *vm, uint16_t base, struct err *e)
 {
 	struct acpipm *a = calloc(1, sizeof(*a));
-	struct bus_range r = { .base = base, .len = ACPIPM_LEN, .read = acpipm_read,
-			       .write = acpipm_write, .ptr = a, .name = "acpipm" };
 
 	if (!a) {
 		err_set(e, -ENOMEM, "out of memory");
 		return NULL;
 	}
 	a->vm = vm;
-	a->base = base;
-	if (bus_add_pio(&vm->bus, r, e)) {
+	if (place(a, base, e)) {
 		free(a);
 		return NULL;
 	}
@@ -187,6 +208,7 @@ void acpipm_free(struct acpipm *a)
 {
 	if (!a)
 		return;
-	bus_del_pio(&a->vm->bus, a->base);
+	if (a->base)
+		bus_del_pio(&a->vm->bus, a->base);
 	free(a);
 }

@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "vmm/vm.h"
 
-#define ACPIPM_BASE	0x1000
+#define ACPIPM_BASE	0x1000	/* after reset, as firmware of VMware leaves it */
 #define ACPIPM_LEN	0x40
 #define ACPIPM_SCI	9
 #define ACPIPM_TIMER_HZ	3579545u
@@ -29,6 +29,9 @@ struct acpipm;
 struct acpipm *acpipm_new(struct vm *vm, uint16_t base, struct err *e);
 void acpipm_reset(struct acpipm *a);
 void acpipm_free(struct acpipm *a);
+
+/* The ports move there (the PIIX4's PMBASE; acpipm: a struct acpipm); 0: they are off. */
+void acpipm_move(void *acpipm, uint16_t base);
 
 /* The power button is pressed, the clock's interrupt rises (acpipm: a struct
  * acpipm): fixed-feature events.  vm->lock is held. */

@@ -9,7 +9,11 @@
 /* Function 0 */
 enum { XBCS = 0x4e, PIRQRC = 0x60, SERIRQC = 0x64, TOM = 0x69 };
 /* Function 3 */
-enum { PMBASE = 0x40, PMREGMISC = 0x80 };
+enum { PMBASE = 0x40, DEVACTB = 0x58, PMREGMISC = 0x80, PMIOSE = 1 };
+#define PMBASE_MASK	0xffc0u
+/* Firmware that finds this set takes it that the SMI handler is installed: there is no
+ * system management mode here, and nothing to do. */
+#define DEVACTB_APMC_EN	(1u << 25)
 /* Reset control register: a rising RCPU resets. */
 enum { RC_FULL = 1, RC_SRST = 2, RC_RCPU = 4 };
 
@@ -19,6 +23,8 @@ struct piix4 {
 	uint8_t rc;
 	uint8_t pirqs;		/* that are asserted, a bit each */
 	uint16_t irqs;		/* ISA interrupts that we assert */
+	void (*pm_move)(void *ptr, uint16_t base);
+	void *pm_ptr;
 };
 
 /* --- the interrupt router ----------------------------------------------------------- */
@@ -60,6 +66,31 @@ static void isa_written(void *ptr, unsigned off, unsigned len)
 		route_irqs(ptr);
 }
 
+/* --- power management --------------------------------------------------------------- */
+
+uint16_t piix4_pm_base(const struct piix4 *p)
+{
+	return p->pm.cfg[PMREGMISC] & PMIOSE ? le16_get(p->pm.cfg + PMBASE) & PMBASE_MASK : 0;
+}
+
+void piix4_on_pm_move(struct piix4 *p, void (*move)(void *ptr, uint16_t base), void *ptr)
+{
+	p->pm_move = move;
+	p->pm_ptr = ptr;
+}
+
+static void pm_update(struct piix4 *p)
+{
+	if (p->pm_move)
+		p->pm_move(p->pm_ptr, piix4_pm_base(p));
+}
+
+static void pm_written(void *ptr, unsigned off, unsigned len)
+{
+	if (off == PMREGMISC || (off < PMBASE + 4 && off + len > PMBASE))
+		pm_update(ptr);
+}
+
 /* --- reset -------------------------------------------------------------------------- */
 
 static uint8_t rc_read(void *ptr)
@@ -85,6 +116,7 @@ void piix4_reset(struct piix4 *p)
 {
 	p->rc = 0;
 	route_irqs(p);	/* as the bus has put the registers back */
+	pm_update(p);
 }
 
 static void init_isa(struct pci_fn *f)
@@ -111,7 +143,10 @@ static void init_pm(struct pci_fn *f, uint16_t pm_base)
 	le16_put(f->init + PCI_COMMAND, 0x0001);
 	le16_put(f->init + PCI_STATUS, 0x0280);
 	le32_put(f->init + PMBASE, pm_base | 1u);
-	f->init[PMREGMISC] = 1;		/* PM ports enabled */
+	le16_put(f->wmask + PMBASE, PMBASE_MASK);
+	f->init[PMREGMISC] = PMIOSE;
+	f->wmask[PMREGMISC] = PMIOSE;
+	le32_put(f->init + DEVACTB, DEVACTB_APMC_EN);
 	f->init[PCI_IRQ_LINE] = 9;
 	f->init[PCI_IRQ_PIN] = 1;
 }
@@ -129,6 +164,8 @@ struct piix4 *piix4_new(struct vm *vm, struct pci *pci, uint16_t pm_base,
 	init_isa(&p->isa);
 	p->isa.written = isa_written;
 	p->isa.ptr = p;
+	p->pm.written = pm_written;
+	p->pm.ptr = p;
 	init_pm(&p->pm, pm_base);
 	if (pci_add(pci, PCI_DEVFN(PIIX4_SLOT, 0), &p->isa, e) ||
 	    pci_add(pci, PCI_DEVFN(PIIX4_SLOT, 3), &p->pm, e)) {

@@ -12,7 +12,7 @@
 #include "pc/aml.h"
 #include "pc/dsdt.h"
 
-enum { RSDP_LEN = 36, RSDP_LEN_V1 = 20, HDR_LEN = 36, FACS_LEN = 64, FADT_LEN = 244,
+enum { RSDP_LEN = ACPI_RSDP_LEN, RSDP_LEN_V1 = 20, HDR_LEN = 36, FACS_LEN = 64, FADT_LEN = 244,
 	HPET_LEN = 56 };
 /* Header fields, ACPI table 5.29 */
 enum { HDR_LENGTH = 4, HDR_REVISION = 8, HDR_CHECKSUM = 9, HDR_OEM_ID = 10,
@@ -39,7 +39,8 @@ enum { LEVEL_HIGH = 0x0d };	/* MPS INTI flags */
 
 struct tables {
 	uint8_t *buf;
-	uint32_t gpa;
+	const struct acpi_config *cfg;
+	struct acpi_fixups *fix;	/* NULL: nobody asks */
 	size_t len;
 };
 
@@ -65,10 +66,39 @@ static uint8_t *take(struct tables *t, size_t n)
 
 static uint32_t gpa_of(const struct tables *t, const uint8_t *p)
 {
-	return t->gpa + (uint32_t)(p - t->buf);
+	return t->cfg->gpa + (uint32_t)(p - t->buf);
 }
 
-static void finish(uint8_t *p, const char *sig, uint8_t revision, size_t len)
+/* Where a table is, in size bytes. */
+static void put_pointer(struct tables *t, uint8_t *p, unsigned size, uint32_t gpa)
+{
+	struct acpi_fixups *f = t->fix;
+
+	if (size == 8)
+		le64_put(p, gpa);
+	else
+		le32_put(p, gpa);
+	if (!f)
+		return;
+	assert(f->npointers < sizeof(f->pointer) / sizeof(f->pointer[0]));
+	f->pointer[f->npointers++] = (struct acpi_pointer){ (uint32_t)(p - t->buf),
+							    (uint8_t)size };
+}
+
+static void put_sum(struct tables *t, uint8_t *at, const uint8_t *start, size_t len)
+{
+	struct acpi_fixups *f = t->fix;
+
+	*at = 0;
+	*at = checksum(start, len);
+	if (!f)
+		return;
+	assert(f->nsums < sizeof(f->sum) / sizeof(f->sum[0]));
+	f->sum[f->nsums++] = (struct acpi_sum){ (uint32_t)(at - t->buf),
+						(uint32_t)(start - t->buf), (uint32_t)len };
+}
+
+static void finish(struct tables *t, uint8_t *p, const char *sig, uint8_t revision, size_t len)
 {
 	memcpy(p, sig, 4);
 	le32_put(p + HDR_LENGTH, (uint32_t)len);
@@ -78,8 +108,7 @@ static void finish(uint8_t *p, const char *sig, uint8_t revision, size_t len)
 	le32_put(p + HDR_OEM_REV, 1);
 	memcpy(p + HDR_CREATOR, "RNG1", 4);
 	le32_put(p + HDR_CREATOR_REV, 1);
-	p[HDR_CHECKSUM] = 0;
-	p[HDR_CHECKSUM] = checksum(p, len);
+	put_sum(t, p + HDR_CHECKSUM, p, len);
 }
 
 /* Generic address structure, ACPI 5.2.3.2 */
@@ -94,11 +123,11 @@ static uint8_t *make_dsdt(struct tables *t)
 {
 	uint8_t *p = t->buf + t->len;
 	struct aml a = { .buf = p + HDR_LEN, .size = ACPI_LEN - t->len - HDR_LEN };
-	bool ok = dsdt_write(&a);
+	bool ok = dsdt_write(&a, t->cfg->pm_base);
 
 	assert(ok);
 	t->len = (t->len + HDR_LEN + a.len + 15) & ~(size_t)15;
-	finish(p, "DSDT", 2, HDR_LEN + a.len);
+	finish(t, p, "DSDT", 2, HDR_LEN + a.len);
 	return p;
 }
 
@@ -115,20 +144,20 @@ static uint8_t *make_facs(struct tables *t)
 	return p;
 }
 
-static void fadt_ports(uint8_t *p)
+static void fadt_ports(uint8_t *p, uint16_t base)
 {
-	le32_put(p + FADT_PM1A_EVT, ACPIPM_BASE + ACPIPM_PM1_STS);
-	le32_put(p + FADT_PM1A_CNT, ACPIPM_BASE + ACPIPM_PM1_CNT);
-	le32_put(p + FADT_TMR, ACPIPM_BASE + ACPIPM_TMR);
-	le32_put(p + FADT_GPE0, ACPIPM_BASE + ACPIPM_GPE0_STS);
+	le32_put(p + FADT_PM1A_EVT, base + ACPIPM_PM1_STS);
+	le32_put(p + FADT_PM1A_CNT, base + ACPIPM_PM1_CNT);
+	le32_put(p + FADT_TMR, base + ACPIPM_TMR);
+	le32_put(p + FADT_GPE0, base + ACPIPM_GPE0_STS);
 	p[FADT_PM1_EVT_LEN] = 4;
 	p[FADT_PM1_CNT_LEN] = 2;
 	p[FADT_TMR_LEN] = 4;
 	p[FADT_GPE0_LEN] = 4;
-	gas(p + FADT_X_PM1A_EVT, GAS_IO, 32, ACPIPM_BASE + ACPIPM_PM1_STS);
-	gas(p + FADT_X_PM1A_CNT, GAS_IO, 16, ACPIPM_BASE + ACPIPM_PM1_CNT);
-	gas(p + FADT_X_TMR, GAS_IO, 32, ACPIPM_BASE + ACPIPM_TMR);
-	gas(p + FADT_X_GPE0, GAS_IO, 32, ACPIPM_BASE + ACPIPM_GPE0_STS);
+	gas(p + FADT_X_PM1A_EVT, GAS_IO, 32, base + ACPIPM_PM1_STS);
+	gas(p + FADT_X_PM1A_CNT, GAS_IO, 16, base + ACPIPM_PM1_CNT);
+	gas(p + FADT_X_TMR, GAS_IO, 32, base + ACPIPM_TMR);
+	gas(p + FADT_X_GPE0, GAS_IO, 32, base + ACPIPM_GPE0_STS);
 	gas(p + FADT_RESET_REG, GAS_IO, 8, RESET_PORT);
 	p[FADT_RESET_VALUE] = RESET_VALUE;
 }
@@ -137,19 +166,19 @@ static uint8_t *make_fadt(struct tables *t, uint32_t facs, uint32_t dsdt)
 {
 	uint8_t *p = take(t, FADT_LEN);
 
-	le32_put(p + FADT_FACS, facs);
-	le32_put(p + FADT_DSDT, dsdt);
-	le64_put(p + FADT_X_DSDT, dsdt);
+	put_pointer(t, p + FADT_FACS, 4, facs);
+	put_pointer(t, p + FADT_DSDT, 4, dsdt);
+	put_pointer(t, p + FADT_X_DSDT, 8, dsdt);
 	p[FADT_PROFILE] = 1;			/* desktop */
 	le16_put(p + FADT_SCI, ACPIPM_SCI);
-	fadt_ports(p);
+	fadt_ports(p, t->cfg->pm_base);
 	le16_put(p + FADT_C2_LAT, 101);		/* no C2, no C3 */
 	le16_put(p + FADT_C3_LAT, 1001);
 	p[FADT_CENTURY] = RTC_CENTURY;
 	le16_put(p + FADT_BOOT_ARCH, BOOT_LEGACY | BOOT_8042 | BOOT_NO_VGA);
 	le32_put(p + FADT_FLAGS, FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLEEP_BUTTON |
 		 FADT_RESET_SUP);
-	finish(p, "FACP", 4, FADT_LEN);
+	finish(t, p, "FACP", 4, FADT_LEN);
 	return p;
 }
 
@@ -191,7 +220,7 @@ static uint8_t *make_madt(struct tables *t, unsigned cpus)
 	p = madt_entry(t, MADT_LAPIC_NMI, 6);
 	p[2] = 0xff;				/* all processors, LINT1 */
 	p[5] = 1;
-	finish(madt, "APIC", 3, t->len - start);
+	finish(t, madt, "APIC", 3, t->len - start);
 	t->len = (t->len + 15) & ~(size_t)15;
 	return madt;
 }
@@ -203,7 +232,7 @@ static uint8_t *make_hpet(struct tables *t)
 	le32_put(p + 36, HPET_ID);
 	gas(p + 40, GAS_MEMORY, 0, HPET_BASE);
 	le16_put(p + 53, 0x80);			/* least ticks between interrupts */
-	finish(p, "HPET", 1, HPET_LEN);
+	finish(t, p, "HPET", 1, HPET_LEN);
 	return p;
 }
 
@@ -212,33 +241,34 @@ static uint8_t *make_sdt(struct tables *t, const uint32_t *entry, unsigned n, bo
 	size_t len = HDR_LEN + n * (wide ? 8 : 4);
 	uint8_t *p = take(t, len);
 
-	for (unsigned i = 0; i < n; i++) {
-		if (wide)
-			le64_put(p + HDR_LEN + 8 * i, entry[i]);
-		else
-			le32_put(p + HDR_LEN + 4 * i, entry[i]);
-	}
-	finish(p, wide ? "XSDT" : "RSDT", 1, len);
+	for (unsigned i = 0; i < n; i++)
+		put_pointer(t, p + HDR_LEN + (wide ? 8 : 4) * i, wide ? 8 : 4, entry[i]);
+	finish(t, p, wide ? "XSDT" : "RSDT", 1, len);
 	return p;
 }
 
-size_t acpi_build(uint8_t buf[ACPI_LEN], uint32_t gpa, unsigned cpus)
+size_t acpi_build(uint8_t buf[ACPI_LEN], const struct acpi_config *c, struct acpi_fixups *fix)
 {
-	struct tables t = { .buf = buf, .gpa = gpa };
-	uint8_t *rsdp = take(&t, RSDP_LEN);
-	uint32_t facs = gpa_of(&t, make_facs(&t)), dsdt = gpa_of(&t, make_dsdt(&t));
-	uint32_t entry[3];
+	struct tables t = { .buf = buf, .cfg = c, .fix = fix };
+	uint32_t facs, dsdt, entry[3];
+	uint8_t *rsdp;
 
+	memset(buf, 0, ACPI_LEN);	/* also what lies between tables */
+	if (fix)
+		fix->npointers = fix->nsums = 0;
+	rsdp = take(&t, ACPI_TABLES);
+	facs = gpa_of(&t, make_facs(&t));
+	dsdt = gpa_of(&t, make_dsdt(&t));
 	entry[0] = gpa_of(&t, make_fadt(&t, facs, dsdt));
-	entry[1] = gpa_of(&t, make_madt(&t, cpus));
+	entry[1] = gpa_of(&t, make_madt(&t, c->cpus));
 	entry[2] = gpa_of(&t, make_hpet(&t));
 	memcpy(rsdp, "RSD PTR ", 8);
 	memcpy(rsdp + 9, "RING1 ", 6);
 	rsdp[15] = 2;
-	le32_put(rsdp + 16, gpa_of(&t, make_sdt(&t, entry, 3, false)));
+	put_pointer(&t, rsdp + 16, 4, gpa_of(&t, make_sdt(&t, entry, 3, false)));
 	le32_put(rsdp + 20, RSDP_LEN);
-	le64_put(rsdp + 24, gpa_of(&t, make_sdt(&t, entry, 3, true)));
-	rsdp[8] = checksum(rsdp, RSDP_LEN_V1);
-	rsdp[32] = checksum(rsdp, RSDP_LEN);
+	put_pointer(&t, rsdp + 24, 8, gpa_of(&t, make_sdt(&t, entry, 3, true)));
+	put_sum(&t, rsdp + 8, rsdp, RSDP_LEN_V1);
+	put_sum(&t, rsdp + 32, rsdp, RSDP_LEN);
 	return t.len;
 }

@@ -3,6 +3,8 @@
 
 #include "dev/acpipm.h"
 #include "dev/debugexit.h"
+#include "dev/fwcfg.h"
+#include "dev/fwdebug.h"
 #include "dev/hpet.h"
 #include "dev/i440bx.h"
 #include "dev/i8042.h"
@@ -17,9 +19,6 @@
 #include "dev/rtc.h"
 #include "dev/uart.h"
 #include "dev/vmbackdoor.h"
-
-#define COM1_PORT	0x3f8
-#define COM1_IRQ	4
 
 static void *make_pic(struct pc *pc, struct err *e)
 {
@@ -87,8 +86,10 @@ static void *make_acpipm(struct pc *pc, struct err *e)
 {
 	struct acpipm *a = acpipm_new(&pc->vm, ACPIPM_BASE, e);
 
-	if (a)
+	if (a) {
 		rtc_on_interrupt(pc->dev[PC_DEV_RTC], acpipm_rtc, a);
+		piix4_on_pm_move(pc->dev[PC_DEV_PIIX4], acpipm_move, a);
+	}
 	return a;
 }
 
@@ -105,6 +106,16 @@ static void *make_ide(struct pc *pc, struct err *e)
 static void *make_scsi(struct pc *pc, struct err *e)
 {
 	return scsi_hosts_new(pc, e);
+}
+
+static void *make_fwcfg(struct pc *pc, struct err *e)
+{
+	return fwcfg_new(&pc->vm, e);
+}
+
+static void *make_fwdebug(struct pc *pc, struct err *e)
+{
+	return fwdebug_new(&pc->vm, e);
 }
 
 static void *make_debugexit(struct pc *pc, struct err *e)
@@ -140,6 +151,8 @@ HOOKS(acpipm, acpipm)
 HOOKS(vmbackdoor, vmbackdoor)
 HOOKS(ide, ide)
 HOOKS(scsi, scsi_hosts)
+HOOKS(fwcfg, fwcfg)
+HOOKS(fwdebug, fwdebug)
 HOOKS(debugexit, debugexit)
 
 static const struct device devices[PC_DEV_COUNT] = {
@@ -159,15 +172,25 @@ static const struct device devices[PC_DEV_COUNT] = {
 	[PC_DEV_VMBACKDOOR] = ROW(vmbackdoor),
 	[PC_DEV_IDE] = ROW(ide),
 	[PC_DEV_SCSI] = ROW(scsi),
+	[PC_DEV_FWCFG] = ROW(fwcfg),
+	[PC_DEV_FWDEBUG] = ROW(fwdebug),
 	[PC_DEV_DEBUGEXIT] = ROW(debugexit),
 };
+
+/* Does this machine have it? */
+static bool wanted(const struct pc *pc, unsigned i)
+{
+	if (i == PC_DEV_FWCFG || i == PC_DEV_FWDEBUG)
+		return pc->boot == PC_BOOT_ROM;
+	return i != PC_DEV_DEBUGEXIT || pc->cfg.debug_exit;
+}
 
 int devices_new(struct pc *pc, struct err *e)
 {
 	for (unsigned i = 0; i < PC_DEV_COUNT; i++) {
 		struct err why = { 0 };
 
-		if (i == PC_DEV_DEBUGEXIT && !pc->cfg.debug_exit)
+		if (!wanted(pc, i))
 			continue;
 		pc->dev[i] = devices[i].make(pc, &why);
 		if (!pc->dev[i])

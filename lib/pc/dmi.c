@@ -7,7 +7,7 @@
 #include "base/le.h"
 #include "vmm/mem.h"
 
-enum { ENTRY_LEN = 0x1f, INTERMEDIATE = 0x10 };
+enum { ENTRY_LEN = DMI_ENTRY_LEN, INTERMEDIATE = 0x10 };
 enum { T_BIOS = 0, T_SYSTEM = 1, T_BOARD = 2, T_CHASSIS = 3, T_CPU = 4,
 	T_MEM_ARRAY = 16, T_MEM_DEVICE = 17, T_MEM_MAP = 19, T_BOOT = 32, T_END = 127 };
 
@@ -187,14 +187,14 @@ static uint8_t checksum(const uint8_t *p, size_t n)
 
 static void put_entry(uint8_t *p, const struct dmi *d, uint32_t table)
 {
-	memset(p, 0, 0x20);
+	memset(p, 0, DMI_TABLES);
 	memcpy(p, "_SM_", 4);
 	p[0x05] = ENTRY_LEN;
 	p[0x06] = 2;
 	p[0x07] = 8;
 	le16_put(p + 0x08, (uint16_t)d->longest);
 	memcpy(p + INTERMEDIATE, "_DMI_", 5);
-	le16_put(p + 0x16, (uint16_t)(d->len - 0x20));
+	le16_put(p + 0x16, (uint16_t)(d->len - DMI_TABLES));
 	le32_put(p + 0x18, table);
 	le16_put(p + 0x1c, (uint16_t)d->count);
 	p[0x1e] = 0x28;
@@ -204,7 +204,7 @@ static void put_entry(uint8_t *p, const struct dmi *d, uint32_t table)
 
 size_t dmi_build(uint8_t buf[DMI_LEN], uint32_t gpa, uint64_t ram, unsigned cpus)
 {
-	struct dmi d = { .buf = buf, .len = 0x20 };
+	struct dmi d = { .buf = buf, .len = DMI_TABLES };
 	uint8_t boot[0x0b] = { 0 }, end[4] = { 0 };
 
 	add_bios(&d);
@@ -215,6 +215,6 @@ size_t dmi_build(uint8_t buf[DMI_LEN], uint32_t gpa, uint64_t ram, unsigned cpus
 	add_memory(&d, ram);
 	add(&d, T_BOOT, boot, sizeof(boot), NULL);
 	add(&d, T_END, end, sizeof(end), NULL);
-	put_entry(buf, &d, gpa + 0x20);
+	put_entry(buf, &d, gpa + DMI_TABLES);
 	return d.len;
 }

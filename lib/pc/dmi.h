@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #define DMI_LEN 0x800	/* bytes that the tables may take */
+#define DMI_ENTRY_LEN 0x1f	/* of the entry point, which comes first */
+#define DMI_TABLES 0x20		/* where the tables begin */
 
 /*
  * Build entry point and tables.

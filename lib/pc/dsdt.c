@@ -124,18 +124,18 @@ static void hpet(struct aml *a)
 }
 
 /* What is at fixed addresses and belongs to no other device. */
-static void motherboard(struct aml *a)
+static void motherboard(struct aml *a, uint16_t pm_base)
 {
 	aml_device(a, "MBRD");
 	aml_hid(a, "PNP0C02");
 	aml_crs_open(a);
-	aml_crs_io(a, ACPIPM_BASE, ACPIPM_LEN);
+	aml_crs_io(a, pm_base, ACPIPM_LEN);
 	aml_crs_io(a, 0x92, 1);
 	aml_crs_close(a);
 	aml_close(a);
 }
 
-bool dsdt_write(struct aml *a)
+bool dsdt_write(struct aml *a, uint16_t pm_base)
 {
 	/* _PIC (1): the kernel runs the IOAPIC. */
 	aml_name(a, "PICF");
@@ -153,7 +153,7 @@ bool dsdt_write(struct aml *a)
 	aml_scope(a, "\\_SB_");
 	pci_bridge(a);
 	hpet(a);
-	motherboard(a);
+	motherboard(a, pm_base);
 	aml_close(a);
 	return aml_ok(a);
 }

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dev/acpipm.h"
 #include "pc/acpi.h"
 #include "pc/dmi.h"
 #include "pc/e820.h"
+#include "pc/firmware.h"
 #include "pc/mptable.h"
 #include "pc/rmbios.h"
 #include "pc/rom.h"
@@ -143,13 +145,14 @@ static void load_tables(struct pc *pc)
 	struct mem *m = pc->vm.mem;
 	unsigned cpus = pc->vm.ncpus;
 	uint32_t dmi_gpa = LOWMEM_BIOS + MPTABLE_LEN;
+	struct acpi_config where = { .gpa = LOWMEM_ACPI, .cpus = cpus, .pm_base = ACPIPM_BASE };
 
 	for (unsigned i = 0; i < cpus; i++)
 		boot_mtrrs(&pc->vm.vcpu[i]->cpu);
 	load_bda(m);
 	load_reset_vector(m);
 	rmbios_install(m);
-	mem_write(m, LOWMEM_ACPI, acpi, acpi_build(acpi, LOWMEM_ACPI, cpus));
+	mem_write(m, LOWMEM_ACPI, acpi, acpi_build(acpi, &where, NULL));
 	mem_write(m, LOWMEM_BIOS, mp, mptable_build(mp, LOWMEM_BIOS, cpus));
 	mem_write(m, dmi_gpa, dmi, dmi_build(dmi, dmi_gpa, m->ram_size, cpus));
 }
@@ -188,11 +191,12 @@ int load_reset(struct pc *pc, struct err *e)
 		multiboot_load(&pc->mb, &pc->rq, m, c);
 		break;
 	case PC_BOOT_ROM:	/* it is mapped, and the reset vector is in it */
+		rc = firmware_tell(pc, e);
 		break;
 	}
 	if (pc->cfg.no_reboot)	/* they are not loaded again */
 		images_free(pc);
 	else
 		unload(&pc->rq);
-	return 0;
+	return rc;
 }

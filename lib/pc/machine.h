@@ -20,6 +20,9 @@
 #include "pc/pc.h"
 #include "pc/wait.h"
 
+#define COM1_PORT	0x3f8
+#define COM1_IRQ	4
+
 enum pc_boot { PC_BOOT_LINUX, PC_BOOT_MULTIBOOT, PC_BOOT_ROM };
 
 /* What vCPU threads are to do. */
@@ -42,13 +45,13 @@ struct pc_thread {
 	enum vcpu_exit exit;	/* why it parked */
 };
 
-/* Devices in the order in which they are made and reset; the last is there only
- * when asked for. */
+/* Devices in the order in which they are made and reset; the last three are there only
+ * when firmware is booted, or asked for. */
 enum pc_dev {
 	PC_DEV_PIC, PC_DEV_PIT, PC_DEV_RTC, PC_DEV_LAPIC, PC_DEV_IOAPIC,
 	PC_DEV_HPET, PC_DEV_UART, PC_DEV_I8042, PC_DEV_PORT92, PC_DEV_PCI,
 	PC_DEV_I440BX, PC_DEV_PIIX4, PC_DEV_ACPIPM, PC_DEV_VMBACKDOOR,
-	PC_DEV_IDE, PC_DEV_SCSI, PC_DEV_DEBUGEXIT, PC_DEV_COUNT
+	PC_DEV_IDE, PC_DEV_SCSI, PC_DEV_FWCFG, PC_DEV_FWDEBUG, PC_DEV_DEBUGEXIT, PC_DEV_COUNT
 };
 
 struct pc {

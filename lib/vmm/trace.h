@@ -1,7 +1,7 @@
 #ifndef VMM_TRACE_H
 #define VMM_TRACE_H
 /*
- * `--trace units,exits,mmu,irq[:FILE]`: lines of text, one an event.
+ * `--trace units,exits,mmu,irq,firmware[:FILE]`: lines of text, one an event.
  *
  * The first line that cannot be written ends the trace; the machine goes on.
  */
@@ -10,6 +10,7 @@
 
 enum trace_kind {
 	TRACE_UNITS = 1, TRACE_EXITS = 2, TRACE_MMU = 4, TRACE_IRQ = 8,
+	TRACE_FIRMWARE = 16,
 };
 
 struct trace {

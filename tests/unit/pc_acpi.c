@@ -5,6 +5,7 @@
 
 #include "base/le.h"
 #include "check.h"
+#include "dev/acpipm.h"
 #include "pc/acpi.h"
 #include "pc/aml.h"
 
@@ -20,6 +21,38 @@ static uint8_t sum(const uint8_t *p, size_t n)
 	while (n--)
 		s += *p++;
 	return s;
+}
+
+static size_t build(uint8_t *to, unsigned cpus)
+{
+	struct acpi_config c = { .gpa = GPA, .cpus = cpus, .pm_base = ACPIPM_BASE };
+
+	return acpi_build(to, &c, NULL);
+}
+
+/* Firmware puts RSDP and tables where it likes: then they are as if built there. */
+static void test_fixups(void)
+{
+	static uint8_t moved[ACPI_LEN];
+	struct acpi_config c = { .gpa = -(uint32_t)ACPI_TABLES, .cpus = 3, .pm_base = 0x600 };
+	struct acpi_fixups fix;
+	size_t n = acpi_build(moved, &c, &fix);
+
+	for (unsigned i = 0; i < fix.npointers; i++) {
+		uint8_t *p = moved + fix.pointer[i].at;
+		uint32_t v = le32_get(p) + GPA + ACPI_TABLES;
+
+		check(fix.pointer[i].size == 4 || !le32_get(p + 4), "pointer %u", i);
+		check(le32_get(p) < n, "pointer %u leads to %#x", i, le32_get(p));
+		le32_put(p, v);
+	}
+	for (unsigned i = 0; i < fix.nsums; i++)
+		moved[fix.sum[i].at] = (uint8_t)(moved[fix.sum[i].at] -
+			sum(moved + fix.sum[i].start, fix.sum[i].len));
+	c.gpa = GPA;
+	len = acpi_build(buf, &c, NULL);
+	check(len == n && !memcmp(buf, moved, n), "%u pointers, %u sums", fix.npointers,
+	      fix.nsums);
 }
 
 /* The table at gpa, checked, or NULL. */
@@ -42,7 +75,7 @@ static void test_tables(unsigned cpus)
 	const uint8_t *rsdt, *xsdt, *p;
 	unsigned lapics = 0;
 
-	len = acpi_build(buf, GPA, cpus);
+	len = build(buf, cpus);
 	check(!memcmp(buf, "RSD PTR ", 8) && !sum(buf, 20) && !sum(buf, 36), "RSDP");
 	rsdt = table(le32_get(buf + 16), "RSDT");
 	xsdt = table(le64_get(buf + 24), "XSDT");
@@ -134,7 +167,7 @@ static void test_iasl(void)
 		printf("skipped the DSDT's disassembly: no iasl\n");
 		return;
 	}
-	len = acpi_build(buf, GPA, 1);
+	len = build(buf, 1);
 	p = buf + le32_get(buf + 16) - GPA;
 	p = buf + le32_get(p + 36) - GPA;
 	p = buf + le32_get(p + 40) - GPA;
@@ -160,6 +193,7 @@ int main(void)
 {
 	test_tables(1);
 	test_tables(8);
+	test_fixups();
 	test_aml();
 	test_iasl();
 	return check_done();
