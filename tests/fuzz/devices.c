@@ -18,7 +18,7 @@ enum { ACTIONS = 4096, ROM_LEN = 4096, SLOW_NS = 200 * 1000 * 1000 };
 static const struct { uint16_t base, len; } ports[] = {
 	{ 0x20, 2 }, { 0x40, 4 }, { 0x60, 5 }, { 0x70, 2 }, { 0x92, 1 }, { 0xa0, 2 },
 	{ 0xb2, 2 }, { 0xf4, 1 }, { 0x3f8, 8 }, { 0x4d0, 2 }, { 0xcf8, 8 },
-	{ 0x1000, 64 }, { 0x5658, 4 },
+	{ 0x1000, 64 }, { 0x5658, 4 }, { 0x402, 1 }, { 0x510, 12 },
 };
 static const struct { uint32_t base, len; } pages[] = {
 	{ 0xfec00000, 0x48 }, { 0xfed00000, 0x400 }, { 0xfee00000, 0x400 },
@@ -69,6 +69,20 @@ static void port_access(struct fuzz *f, struct vm *vm)
 		bus_pio_write(&vm->bus, port, value(f), size);
 	else
 		bus_pio_read(&vm->bus, port, size);
+}
+
+/* A transfer of fw_cfg, mostly one that makes sense. */
+static void fwcfg_access(struct fuzz *f, struct vm *vm)
+{
+	uint64_t gpa = fuzz_below(f, 8) ? fuzz_below(f, 1 << 20) : value(f);
+	uint32_t d[4] = { fuzz_below(f, 2) ? fuzz_below(f, 0x40) << 16 | fuzz_below(f, 32) :
+			  (uint32_t)value(f), (uint32_t)value(f), 0, fuzz_below(f, 1 << 20) };
+
+	for (unsigned i = 0; i < 4; i++)
+		d[i] = __builtin_bswap32(d[i]);
+	mem_write(vm->mem, gpa, d, sizeof(d));
+	bus_pio_write(&vm->bus, 0x514, __builtin_bswap32((uint32_t)(gpa >> 32)), 4);
+	bus_pio_write(&vm->bus, 0x518, __builtin_bswap32((uint32_t)gpa), 4);
 }
 
 static void memory_access(struct fuzz *f, struct vm *vm)
@@ -132,12 +146,15 @@ static void act(struct fuzz *f, struct pc *pc)
 	struct err e = { 0 };
 
 	switch (fuzz_below(f, 8)) {
-	case 0 ... 2: port_access(f, vm); break;
+	case 0: fwcfg_access(f, vm); break;
+	case 1 ... 2: port_access(f, vm); break;
 	case 3 ... 4: memory_access(f, vm); break;
 	case 5: msr_access(f, v); break;
 	case 6: time_passes(f, vm); break;
 	default: interrupt(f, vm, v); break;
 	}
+	if (atomic_load(&vm->mem->moves))
+		fuzz_check(!vm_layout(vm, NULL, &e), "%s", e.msg);
 	if (atomic_load(&vm->want_reset) || !fuzz_below(f, 2048))
 		fuzz_check(!pc_reset(pc, &e), "%s", e.msg);
 	atomic_store(&vm->want_poweroff, false);
