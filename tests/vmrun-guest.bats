@@ -114,6 +114,11 @@ guest() {
 	guest real
 }
 
+@test "shadow: PAM leads to ROM and RAM: data, code, code that switches itself" {
+	guest shadow
+	guest shadow_paging
+}
+
 @test "decimal: adjustments over all inputs" {
 	guest decimal
 }
@@ -238,6 +243,8 @@ everywhere() {
 }
 
 @test "kvm: real mode" { kvm_guest real; }
+@test "kvm: shadow RAM" { kvm_guest shadow; }
+@test "kvm: shadow RAM with paging" { kvm_guest shadow_paging all; }
 @test "kvm: 64-bit integers" { kvm_guest integers64; }
 @test "kvm: long mode" { kvm_guest long all; }
 @test "kvm: PCIDs" { kvm_guest pcid64 all; }

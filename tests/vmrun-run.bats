@@ -61,10 +61,16 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	fails 2 'run: --append: needs --kernel' run --append x --bios x
 	fails 2 'run: --bios: not together with --kernel' run --kernel x --bios x
 	fails 2 'run: --verify: only with --accel bt' run --kernel x --accel interp --verify
+	fails 2 'run: --boot: not together with --kernel' run --kernel x --boot disk
+	fails 2 'run: --boot: hd: not one of disk, cdrom, menu and places like scsi0:0' \
+		run --bios x --boot hd
+	fails 2 'run: --boot: : not one of disk, .*' run --bios x --boot disk,
+	fails 2 'run: --boot: scsi9:0: .*' run --bios x --boot scsi9:0
+	fails 2 'run: --boot: ide0:1: nothing is there' run --cdrom x --boot cdrom,ide0:1
 }
 
 @test "arguments that are empty" {
-	for o in kernel initrd bios serial trace; do
+	for o in kernel initrd bios boot serial trace; do
 		fails 2 "run: --$o: its argument is empty" run --$o ''
 		fails 2 "run: --$o: its argument is empty" run --$o=
 	done
@@ -110,8 +116,8 @@ good() { kernel=${BUILD:-build}/tests/guest/exceptions.elf; }
 	fails 2 'run: --timeout: -1: not a number of seconds' run --kernel "$kernel" --timeout -1
 	fails 2 'run: --accel: tcg: not one of auto\|kvm\|bt\|interp' run --kernel "$kernel" --accel tcg
 	fails 2 'run: --stats: xml: not one of json' run --kernel "$kernel" --stats=xml
-	fails 2 'run: --trace: all: not one of units,exits,mmu,irq' run --kernel "$kernel" --trace all
-	fails 2 'run: --trace: : not one of units,exits,mmu,irq' run --kernel "$kernel" --trace units,
+	fails 2 'run: --trace: all: not one of units,exits,mmu,irq,firmware' run --kernel "$kernel" --trace all
+	fails 2 'run: --trace: : not one of units,exits,mmu,irq,firmware' run --kernel "$kernel" --trace units,
 	fails 4 'run: --trace: /nowhere/f: No such file or directory' \
 		run --kernel "$kernel" --trace mmu:/nowhere/f
 }

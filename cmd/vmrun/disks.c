@@ -1,6 +1,7 @@
 #include "disks.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -206,4 +207,67 @@ int disks_parse(struct disk_args *a, const struct cli_list *disks,
 				return err_in(e, rc, a->disk[i].cd ? "--cdrom" : "--disk");
 		}
 	return rc ? rc : choose_types(a, g, e);
+}
+
+/* --- --boot ------------------------------------------------------------------------ */
+
+static void boot_add(struct pc_config *cfg, unsigned i)
+{
+	for (unsigned k = 0; k < cfg->nboot; k++)
+		if (cfg->boot[k] == i)
+			return;
+	cfg->boot[cfg->nboot++] = (uint8_t)i;
+}
+
+static int boot_add_place(struct pc_config *cfg, const struct disk_args *a, const char *s,
+			  struct err *e)
+{
+	struct pc_disk d = { .path = NULL };
+	const struct pc_disk *found;
+	int rc;
+
+	if (strncmp(s, "scsi", 4) && strncmp(s, "ide", 3))
+		return err_set(e, -EINVAL, "--boot: %.40s: not one of disk, cdrom, menu and "
+			       "places like scsi0:0", s);
+	rc = parse_place(&d, s, e);
+	if (rc)
+		return err_in(e, rc, "--boot");
+	found = at(a, &d);
+	if (!found)
+		return err_set(e, -EINVAL, "--boot: %.40s: nothing is there", s);
+	boot_add(cfg, (unsigned)(found - a->disk));
+	return 0;
+}
+
+static void boot_add_all(struct pc_config *cfg, const struct disk_args *a, bool cd)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->disk[i].cd == cd)
+			boot_add(cfg, i);
+}
+
+int boot_parse(struct pc_config *cfg, const struct disk_args *a, const char *s, struct err *e)
+{
+	size_t n;
+	int rc = 0;
+
+	for (; !rc; s += n + 1) {
+		char word[48];
+
+		n = strcspn(s, ",");
+		snprintf(word, sizeof(word), "%.*s", (int)(n < 47 ? n : 47), s);
+		if (!strcmp(word, "menu"))
+			cfg->boot_menu = true;
+		else if (!strcmp(word, "disk") || !strcmp(word, "cdrom"))
+			boot_add_all(cfg, a, word[0] == 'c');
+		else
+			rc = boot_add_place(cfg, a, word, e);
+		if (!s[n])
+			break;
+	}
+	if (cfg->nboot || rc)
+		return rc;
+	boot_add_all(cfg, a, false);
+	boot_add_all(cfg, a, true);
+	return 0;
 }

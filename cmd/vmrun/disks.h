@@ -16,4 +16,13 @@ struct disk_args {
  */
 int disks_parse(struct disk_args *a, const struct cli_list *disks,
 		const struct cli_list *cdroms, struct err *e);
+
+/*
+ * --boot: a list of disk, cdrom and places, in the order in which they are tried; menu
+ * beside it.  Each device counts where it is named first.
+ *
+ * cfg        boot, nboot and boot_menu are filled in
+ * Returns    0, or -EINVAL
+ */
+int boot_parse(struct pc_config *cfg, const struct disk_args *a, const char *s, struct err *e);
 #endif

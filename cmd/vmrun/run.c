@@ -10,10 +10,12 @@
 #include "disks.h"
 #include "vmrun.h"
 
+#define SEABIOS "/usr/share/seabios/bios-256k.bin"	/* Debian's package */
+
 enum { STATS_OFF, STATS_TEXT, STATS_JSON };
 
 struct run_args {
-	const char *kernel, *initrd, *append, *bios, *serial, *trace;
+	const char *kernel, *initrd, *append, *bios, *boot, *serial, *trace;
 	uint64_t memory;
 	unsigned cpus;
 	int accel, cpu, bt_form, stats;
@@ -31,13 +33,17 @@ const struct cli_opt run_opts[] = {
 	  "initial RAM disk; Multiboot: modules A[,B...]" },
 	{ "append", 0, CLI_STRING, "S", AT(append), 0, 0, "kernel command line" },
 	{ "bios", 0, CLI_STRING, "F", AT(bios), 1, 0,
-	  "ROM image, started at the reset vector" },
+	  "ROM image, started at the reset vector (default, with\n"
+	  "disks and no kernel: SeaBIOS)" },
 	{ "disk", 0, CLI_LIST, "FILE[,KEY=VALUE...]", AT(disks), 1, 0,
 	  "a virtual disk; keys: controller=scsi0:0|ide0:0,\n"
 	  "type=lsilogic|buslogic|lsisas1068|pvscsi, mode=persistent|\n"
 	  "independent-persistent|independent-nonpersistent|undoable" },
 	{ "cdrom", 0, CLI_LIST, "ISO[,KEY=VALUE...]", AT(cdroms), 1, 0,
 	  "a CD-ROM drive with an image; keys: controller, type" },
+	{ "boot", 0, CLI_STRING, "WHAT[,WHAT...]", AT(boot), 1, 0,
+	  "what SeaBIOS tries: disk, cdrom, a place like scsi0:1;\n"
+	  "menu: it asks (default disk,cdrom)" },
 	{ "memory", 0, CLI_SIZE, "SIZE", AT(memory), MEM_SIZE_MIN, MEM_SIZE_MAX,
 	  "guest memory, 1M to 64G (default 512M)" },
 	{ "cpus", 0, CLI_NUMBER, "N", AT(cpus), 1, VM_CPUS_MAX,
@@ -175,7 +181,10 @@ static int parse_trace(const char *s, struct pc_config *cfg, struct err *e)
 static int check_args(const struct run_args *a, struct err *e)
 {
 	if (!a->kernel && !a->bios)
-		return err_set(e, -EINVAL, "nothing to boot: --kernel or --bios is needed");
+		return err_set(e, -EINVAL, "nothing to boot: --kernel, --disk, --cdrom or "
+			       "--bios is needed");
+	if (a->kernel && a->boot)
+		return err_set(e, -EINVAL, "--boot: not together with --kernel");
 	if (a->kernel && a->bios)
 		return err_set(e, -EINVAL, "--bios: not together with --kernel");
 	if ((a->initrd || a->append) && !a->kernel)
@@ -297,11 +306,15 @@ int run_main(struct cli *c, int argc, char **argv)
 		cli_say(c, "%s: unexpected operand (a kernel is given with --kernel)", argv[0]);
 		return CLI_USAGE;
 	}
+	if (!a.kernel && !a.bios && (a.disks.n || a.cdroms.n))
+		a.bios = SEABIOS;
 	rc = check_args(&a, &e);
 	if (!rc && a.trace)
 		rc = parse_trace(a.trace, &cfg, &e);
 	if (!rc)
 		rc = disks_parse(&d, &a.disks, &a.cdroms, &e);
+	if (!rc)
+		rc = boot_parse(&cfg, &d, a.boot ? a.boot : "disk,cdrom", &e);
 	if (rc)
 		return cli_fail(c, &e);
 	run_cli = c;

@@ -5,6 +5,8 @@
 #include "base/err.h"
 #include "dev/blk.h"
 
+#define SCSI_SLOT 16	/* of the first SCSI adapter; the others follow */
+
 struct pc;
 
 /* Open all of pc->cfg.disks: pc->blk[i] is disk i's (NULL: a drive without a medium).

@@ -7,6 +7,7 @@
 #include "dev/fwcfg.h"
 #include "dev/piix4.h"
 #include "pc/acpi.h"
+#include "pc/bootorder.h"
 #include "pc/dmi.h"
 #include "pc/e820.h"
 #include "pc/machine.h"
@@ -166,8 +167,12 @@ static int tell_word(struct pc *pc, unsigned key, unsigned value, struct err *e)
 /* A console on the serial port; a machine without anything to boot says so and waits. */
 static int tell_boot(struct pc *pc, struct err *e)
 {
-	int rc = tell_word(pc, FWCFG_BOOT_MENU, 1, e);
+	int rc = tell_word(pc, FWCFG_BOOT_MENU, pc->cfg.boot_menu, e);
+	char order[BOOTORDER_LEN];
 
+	if (!rc)
+		rc = fwcfg_set_file(pc->dev[PC_DEV_FWCFG], "bootorder", order,
+				    (uint32_t)bootorder_build(order, &pc->cfg), e);
 	if (!rc)
 		rc = tell_number(pc, "etc/boot-fail-wait", UINT32_MAX, e);
 	if (!rc)

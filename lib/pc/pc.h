@@ -40,6 +40,9 @@ struct pc_config {
 	const char *bios;			/* flat ROM image */
 	const struct pc_disk *disks;		/* ndisks of them, at most PC_DISKS */
 	unsigned ndisks;
+	uint8_t boot[PC_DISKS];			/* of them, in this order; firmware */
+	unsigned nboot;
+	bool boot_menu;				/* firmware shows one */
 	uint64_t memory;			/* bytes */
 	unsigned cpus;
 	unsigned cpu_level;			/* struct x86_model.level */

@@ -8,8 +8,6 @@
 #include "pc/disks.h"
 #include "pc/machine.h"
 
-#define SCSI_SLOT 16
-
 /* A kind of adapter: one row here. */
 struct host_kind {
 	const char *name;

@@ -57,10 +57,3 @@ void dma_written(struct mem *m, uint64_t gpa, uint64_t len)
 {
 	mem_dirty(m, gpa, len);
 }
-
-void vm_post(struct vm *vm, struct timer *t)
-{
-	pthread_mutex_lock(&vm->lock);
-	timer_set(&vm->timers, t, 0);
-	pthread_mutex_unlock(&vm->lock);
-}

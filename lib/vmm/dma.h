@@ -7,14 +7,16 @@
  * That they were moved is told by a vCPU's thread, as only those may drop translated
  * code and touch page tables' copies:
  *
- *	I/O thread:	read(fd, iov from dma_map()), then vm_post(vm, &d->done)
+ *	I/O thread:	read(fd, iov from dma_map()), then vm_defer(vm, &d->done)
  *	vCPU 0's:	d->done.fn: dma_written(), status and rings by dma_write(), pci_irq()
  *
  * The guest may not yet know that the bytes are there when they are told, so that no
  * vCPU can have relied on them; what it does behind the interrupt or the status in its
  * memory sees code and page tables made from them.
  *
- * Register handlers and timers of devices run on a vCPU's thread already.
+ * Register handlers and timers of devices run on a vCPU's thread already.  The calls
+ * below look at the memory layout, which vCPUs change with vm->lock held (vm_layout()):
+ * other threads take the lock, too.
  */
 
 #include <sys/uio.h>
@@ -23,7 +25,7 @@
 
 /*
  * Copy out of and into guest memory; what is not RAM reads as ones and is not written
- * (nor is ROM).  Any thread; dma_write() a vCPU's, as it tells.
+ * (nor is ROM).  dma_write() tells, too: a vCPU's thread.
  * Returns    false: a part was not memory that can be read, written
  */
 bool dma_read(const struct mem *m, uint64_t gpa, void *buf, uint64_t len);
@@ -43,9 +45,4 @@ int dma_map(const struct mem *m, uint64_t gpa, uint64_t len, bool write, struct 
 /* Bytes were written through dma_map().  On a vCPU's thread, or while none runs. */
 void dma_written(struct mem *m, uint64_t gpa, uint64_t len);
 
-/*
- * Have t, which timer_add() put into vm->timers, fire on vCPU 0's thread as soon as may
- * be.  From any thread, without vm->lock.  Posted twice before it fires, it fires once.
- */
-void vm_post(struct vm *vm, struct timer *t);
 #endif

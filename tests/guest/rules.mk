@@ -11,6 +11,7 @@ $(GUEST_B)/%.o: tests/guest/%.S $(wildcard $(GUEST_RT)/*.inc)
 
 $(GUEST_B)/smp_emulated.o: tests/guest/smp.S
 $(GUEST_B)/state64_emulated.o: tests/guest/state64.S
+$(GUEST_B)/shadow_paging.o: tests/guest/shadow.S
 
 $(GUEST_B)/%.bin: $(GUEST_B)/rt/runtime.o $(GUEST_B)/rt/paging.o $(GUEST_B)/rt/long.o $(GUEST_B)/%.o $(GUEST_RT)/guest.ld
 	$(call say,LD,$@)$(LD) -m elf_i386 --no-warn-rwx-segments -T $(GUEST_RT)/guest.ld \

@@ -33,7 +33,7 @@ static const uint8_t guest[] = {
 
 struct device {
 	struct vm *vm;
-	struct timer done;
+	struct vm_work done;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	uint16_t seq, told;
@@ -41,7 +41,7 @@ struct device {
 };
 
 /* On vCPU 0's thread. */
-static void complete(void *ptr, uint64_t now_ns)
+static void complete(void *ptr)
 {
 	struct device *d = ptr;
 	uint8_t seq[2];
@@ -65,7 +65,7 @@ static void *device_thread(void *ptr)
 		d->seq = i;
 		pthread_mutex_unlock(&d->lock);
 		__atomic_store_n(operand, i, __ATOMIC_RELAXED);
-		vm_post(d->vm, &d->done);
+		vm_defer(d->vm, &d->done);
 		pthread_mutex_lock(&d->lock);
 		while (d->told != i && !d->end)
 			pthread_cond_wait(&d->cond, &d->lock);
@@ -104,7 +104,8 @@ static void run(const char *rom, enum pc_accel accel, unsigned cpus)
 		return;
 	}
 	d.vm = pc_vm(pc);
-	timer_add(&d.vm->timers, &d.done, complete, &d);
+	d.done.fn = complete;
+	d.done.ptr = &d;
 	memcpy(d.vm->mem->hva + CODE, code, sizeof(code));
 	check(!pthread_create(&t, NULL, device_thread, &d), "thread");
 	end = pc_run(pc, &status, &e);

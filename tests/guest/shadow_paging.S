@@ -1,0 +1,3 @@
+/* shadow.S with paging, at both privilege levels. */
+#define PAGING
+#include "shadow.S"

@@ -1,0 +1,202 @@
+#!/usr/bin/env bats
+# SeaBIOS starts the machine: Debian's package, under each engine that can run it.
+
+load helper
+
+BIOS=/usr/share/seabios/bios-256k.bin
+
+setup() {
+	[ -f $BIOS ] || skip "no $BIOS: package seabios"
+	cd "$BATS_TEST_TMPDIR" || return 1
+}
+
+# start ENGINE ARG...: vmrun in the background, its serial port in ./out, pid in $pid
+start() {
+	local engine=$1
+	shift
+	rm -f out trace
+	timeout -k 5 100 "$VMRUN" run --accel "$engine" --serial file:out \
+		--trace firmware:trace "$@" 2>err </dev/null &
+	pid=$!
+}
+
+# await TEXT [FILE]: until the file (./out) has it
+await() {
+	local deadline=$((SECONDS + 90))
+	until grep -aqF -- "$1" "${2:-out}" 2>/dev/null; do
+		kill -0 "$pid" 2>/dev/null && [ $SECONDS -lt $deadline ] || {
+			grep -aqF -- "$1" "${2:-out}" 2>/dev/null && return
+			echo "no '$1'; the end of the output, and of the trace:"
+			tail -c 500 out; tail -n 5 trace; cat err
+			return 1
+		}
+		read -rt 0.1 <> <(:) || :
+	done
+}
+
+stop() {
+	kill "$pid"
+	wait "$pid"
+}
+
+teardown() { kill "$pid" 2>/dev/null || :; }
+
+# The engines that there are here; KVM where it runs real mode.
+engines() {
+	echo bt interp
+	"$VMRUN" --version -v | grep -q '^kvm: yes' && echo kvm
+}
+
+# sector FILE: a boot sector that prints "booted FILE", then runs the code on stdin.  The
+# console keeps some characters back until the next timer interrupt.
+sector() {
+	{
+		cat <<-END
+		.code16
+		xorw %ax, %ax
+		movw %ax, %ds
+		movw \$(0x7c00 + text - start), %si
+		1: lodsb
+		testb %al, %al
+		jz 2f
+		movw \$7, %bx
+		movb \$0xe, %ah
+		int \$0x10
+		jmp 1b
+		2:
+		END
+		cat
+		echo '3: sti; hlt; jmp 3b'
+		printf 'text: .asciz "booted %s.                    \\r\\n"\n' "$1"
+		printf '.org 510\n.word 0xaa55\n'
+	} >"$1.S"
+	sed -i '1s/^/start:\n/' "$1.S"
+	as --32 -o "$1.o" "$1.S" && objcopy -O binary -j .text "$1.o" "$1"
+	truncate -s 1M "$1"
+}
+
+# floppy-free El Torito: an ISO whose boot image is the sector FILE
+iso() {
+	mkdir -p tree
+	head -c 2048 "$1" >tree/boot.img
+	xorriso -as mkisofs -quiet -o "$2" -b boot.img -no-emul-boot -boot-load-size 4 tree
+}
+
+@test "without anything to boot it says so, under each engine" {
+	for engine in $(engines); do
+		echo "$engine"
+		start "$engine" --bios $BIOS --memory 64M
+		await "No bootable device."
+		stop
+		grep -aq 'SeaBIOS (version' out
+		grep -q 'Found 1 cpu' trace
+	done
+}
+
+@test "memory above 4 GiB, and all processors" {
+	for engine in $(engines); do
+		echo "$engine"
+		start "$engine" --bios $BIOS --memory 5G --cpus 4
+		await "No bootable device."
+		stop
+		grep -q 'Found 4 cpu(s) max supported 4 cpu(s)' trace
+		grep -q 'firmware: *[0-9]: 0000000100000000 - 0000000180000000 = 1 RAM' trace
+		grep -q 'firmware: *[0-9]: 0000000000100000 - 00000000bfff[0-9a-f]* = 1 RAM' trace
+	done
+}
+
+@test "its boot menu is on the serial console" {
+	: | sector disk
+	rm -f sock
+	timeout -k 5 100 "$VMRUN" run --disk disk,type=pvscsi --boot menu --serial unix:sock \
+		2>err </dev/null &
+	pid=$!
+	while [ ! -S sock ]; do kill -0 $pid; done
+	# Escape when it asks, the first choice when it shows them.
+	run timeout 90 bash -c '
+		exec {s}<>/dev/null
+		coproc S { exec socat -b 1 - unix:sock; }
+		text=
+		while IFS= read -rn1 -d "" -u "${S[0]}" c; do
+			text+=$c
+			case $text in
+			*"for boot menu"*) printf "\033" >&"${S[1]}"; text= ;;
+			*"Select boot device"*) chosen=1; text= ;;
+			*"1. "*) [ -n "${chosen-}" ] && printf 1 >&"${S[1]}"; chosen=; text= ;;
+			*"booted disk."*) echo "$text"; exit 0 ;;
+			esac
+		done
+		exit 1'
+	assert_success
+	stop
+}
+
+@test "disks boot, in the order of --boot" {
+	: | sector one
+	: | sector two
+	start bt --disk one,type=pvscsi --disk two
+	await "booted one."
+	stop
+	start bt --disk one,type=pvscsi --disk two --boot scsi0:1,disk
+	await "booted two."
+	stop
+	start interp --disk one,type=pvscsi --disk two,controller=ide0:0 --boot ide0:0
+	await "booted two."
+	stop
+}
+
+@test "a CD-ROM boots" {
+	command -v xorriso >/dev/null || skip "no xorriso"
+	: | sector cd
+	iso cd cd.iso
+	: | sector disk
+	start bt --disk disk,type=pvscsi --cdrom cd.iso --boot cdrom
+	await "booted cd."
+	stop
+}
+
+@test "resets go through SeaBIOS again: 0x64, 0xcf9, a triple fault, its own reboot" {
+	sector kbd <<<'movb $0xfe, %al; outb %al, $0x64'
+	sector cf9 <<<'movb $2, %al; movw $0xcf9, %dx; outb %al, %dx; movb $6, %al; outb %al, %dx'
+	sector triple <<<'lidtl %cs:(0x7c00 + nothing - start); int3; nothing: .fill 6, 1, 0'
+	sector jump <<<'ljmp $0xffff, $0'
+	for how in kbd cf9 triple jump; do
+		echo "$how"
+		start bt --disk $how,type=pvscsi
+		local deadline=$((SECONDS + 90))
+		until [ "$(grep -acF "booted $how." out 2>/dev/null)" -ge 3 ] 2>/dev/null; do
+			[ $SECONDS -lt $deadline ] || { tail -c 300 out; return 1; }
+			kill -0 $pid
+			read -rt 0.1 <> <(:) || :
+		done
+		stop
+	done
+}
+
+@test "what boots sees the machine as VMware's" {
+	sector id <<-'END'
+		movl $0x80000000, %eax
+		movw $0xcf8, %dx
+		outl %eax, %dx
+		movw $0xcfc, %dx
+		inl %dx, %eax
+		cmpl $0x71908086, %eax
+		jne 4f
+		movl $0x8000002c, %eax
+		movw $0xcf8, %dx
+		outl %eax, %dx
+		movw $0xcfc, %dx
+		inl %dx, %eax
+		cmpl $0x197615ad, %eax
+		jne 4f
+		movb $0x40, %al
+		outb %al, $0xf4
+		4: movb $0x41, %al
+		outb %al, $0xf4
+	END
+	for engine in $(engines); do
+		echo "$engine"
+		run -129 timeout -k 5 100 "$VMRUN" run --accel "$engine" --disk id,type=pvscsi \
+			--serial none --debug-exit --timeout 90
+	done
+}
