@@ -55,6 +55,22 @@ static int describe(struct chain_link *l, const struct desc *d, struct err *e)
 	return l->create_type && (!d->parent || l->hint) ? 0 : no_memory(e);
 }
 
+/* May an unreadable file be what is left of a text descriptor? */
+static bool is_text(const char *path)
+{
+	struct disk_file *f;
+	char magic[4] = "";
+	bool is = false;
+
+	if (file_open(&f, NULL, path, 0, NULL))
+		return false;
+	if (f->size <= TEXT_MAX)
+		is = f->size < 4 || (!file_read(f, magic, 4, 0, NULL) && memcmp(magic, "KDMV", 4) &&
+				     memcmp(magic, "COWD", 4));
+	file_close(f);
+	return is;
+}
+
 /* An extent is missing or damaged; what does the descriptor alone say? */
 static int read_alone(struct chain_link *l, struct disk_opts o, struct err *e)
 {
@@ -88,6 +104,10 @@ static int read_link(struct chain_link *l, bool outside, struct err *e)
 		rc = describe(l, im->desc, e);
 	l->size = im->size;
 	image_close(im);
+	/* An empty descriptor, or one of rubbish, looks like a raw disk. */
+	if (!rc && l->raw && rebuild_possible(l->path) && is_text(l->path))
+		rc = set_why(l, CHAIN_DAMAGED, "it is no descriptor, but there are extents of "
+			     "its name", e);
 	return rc;
 }
 
@@ -130,6 +150,8 @@ static int compare(struct chain *c, struct err *e)
 	struct chain_link *child = &c->link[c->n - 2], *parent = &c->link[c->n - 1];
 	char why[200];
 
+	if (parent->raw && parent->state == CHAIN_OK)
+		return set_why(parent, CHAIN_DAMAGED, "it has no descriptor, so it is no parent", e);
 	if (child->state != CHAIN_OK || !parent->described || child->parent_cid == parent->cid)
 		return 0;
 	snprintf(why, sizeof(why), "its parentCID is %08x, the CID of %.120s is %08x",
@@ -191,6 +213,11 @@ static void tell(const struct chain_mend *o, const char *path, const char *what)
 		o->mended(o->ptr, path, what);
 }
 
+static void tell_made(void *ptr, const char *path)
+{
+	tell(ptr, path, "descriptor made from its extents");
+}
+
 /* The adapter of some layer that can be opened. */
 static char *adapter_of(const struct chain *c, bool outside)
 {
@@ -211,22 +238,6 @@ static char *adapter_of(const struct chain *c, bool outside)
 			return copy;
 	}
 	return NULL;
-}
-
-/* May an unreadable file be what is left of a text descriptor? */
-static bool is_text(const char *path)
-{
-	struct disk_file *f;
-	char magic[4] = "";
-	bool is = false;
-
-	if (file_open(&f, NULL, path, 0, NULL))
-		return false;
-	if (f->size <= TEXT_MAX)
-		is = f->size < 4 || (!file_read(f, magic, 4, 0, NULL) && memcmp(magic, "KDMV", 4) &&
-				     memcmp(magic, "COWD", 4));
-	file_close(f);
-	return is;
 }
 
 static int put_aside(const char *path, struct err *e)
@@ -250,7 +261,7 @@ static int mend_lost(const struct chain *c, size_t i, const struct chain_mend *o
 	char *adapter = adapter_of(c, o->outside);
 	struct rebuild r = {
 		.cid = child ? child->parent_cid : 0, .adapter = adapter, .parent = o->parent,
-		.outside = o->outside, .dry = o->dry,
+		.outside = o->outside, .dry = o->dry, .ptr = (void *)o, .made = tell_made,
 		.vmfs = !child || !child->create_type ||
 			!strncasecmp(child->create_type, "vmfs", 4) ||
 			!strcasecmp(child->create_type, "seSparse"),
@@ -259,10 +270,10 @@ static int mend_lost(const struct chain *c, size_t i, const struct chain_mend *o
 
 	if (l->state == CHAIN_DAMAGED && !o->dry)
 		rc = put_aside(l->path, e);
-	if (!rc && !(l->state == CHAIN_DAMAGED && o->dry))
+	if (l->state == CHAIN_DAMAGED && o->dry)
+		tell_made((void *)o, l->path);
+	else if (!rc)
 		rc = rebuild_desc(l->path, &r, e);
-	if (!rc)
-		tell(o, l->path, "descriptor made from its extents");
 	free(adapter);
 	return rc;
 }

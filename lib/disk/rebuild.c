@@ -150,7 +150,7 @@ static char *named_parent(const char *path, const struct kind *k, bool outside)
 	return out;
 }
 
-/* The next lower number whose descriptor is there, else the base. */
+/* The next lower number whose descriptor is there or can be made, else the base. */
 static char *lower_parent(const char *path)
 {
 	size_t stem = disk_stem(path) - 7;
@@ -160,7 +160,7 @@ static char *lower_parent(const char *path)
 	while (number-- > 1) {
 		if (asprintf(&out, "%.*s-%06u.vmdk", (int)stem, path, number) < 0)
 			return NULL;
-		if (!access(out, F_OK))
+		if (!access(out, F_OK) || rebuild_possible(out))
 			return out;
 		free(out);
 	}
@@ -178,7 +178,21 @@ static int set_parent(struct desc *d, const char *path, const struct kind *k,
 
 	if (!parent && !(parent = lower_parent(path)))
 		return no_memory(e);
-	rc = image_open(&im, parent, &o, e);
+	/* Numbers get lower, and a base has no parent: this ends. */
+	rc = 0;
+	if (access(parent, F_OK) && rebuild_possible(parent)) {
+		struct rebuild below = *r;
+
+		below.cid = 0;
+		below.parent = NULL;
+		rc = rebuild_desc(parent, &below, e);
+		if (!rc && r->dry) {
+			free(parent);
+			return 0;
+		}
+	}
+	if (!rc)
+		rc = image_open(&im, parent, &o, e);
 	if (rc) {
 		free(parent);
 		return rc;
@@ -248,6 +262,8 @@ int rebuild_desc(const char *path, const struct rebuild *r, struct err *e)
 		rc = text ? file_replace(path, text, len, e) : no_memory(e);
 		free(text);
 	}
+	if (!rc && r->made)
+		r->made(r->ptr, path);
 	desc_free(d);
 	return rc;
 }

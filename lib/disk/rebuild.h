@@ -13,10 +13,12 @@ struct rebuild {
 	const char *adapter;	/* ddb.adapterType; NULL: lsilogic */
 	const char *parent;	/* path of the parent of a delta; NULL: it is looked for */
 	bool outside, dry;
+	void *ptr;
+	void (*made)(void *ptr, const char *path);	/* a descriptor; may be NULL */
 };
 
 /*
- * Make the descriptor at path.
+ * Make the descriptor at path, and before it those of parents that are lost, too.
  *
  * Returns    0; -ENOENT: no extents of that name; -EBADMSG: damaged ones; -EEXIST: there is
  *            a file at path

@@ -223,18 +223,20 @@ int tree_dead(const struct tree *t)
 
 bool tree_mergeable(const struct tree *t, int *parent, int *child)
 {
+	unsigned least = UINT_MAX;
+
 	for (size_t i = 0; i < t->n; i++) {
 		const struct tree_layer *l = &t->layer[i];
 		const struct tree_layer *p = l->parent >= 0 ? &t->layer[l->parent] : NULL;
 
 		if (p && !l->gone && !l->foreign && !p->gone && !p->foreign && !p->refs &&
-		    p->children == 1) {
+		    p->children == 1 && tree_depth(t, (int)i) < least) {
+			least = tree_depth(t, (int)i);
 			*parent = l->parent;
 			*child = (int)i;
-			return true;
 		}
 	}
-	return false;
+	return least != UINT_MAX;
 }
 
 unsigned tree_depth(const struct tree *t, int i)

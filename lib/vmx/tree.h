@@ -64,7 +64,8 @@ int tree_dead(const struct tree *t);
 
 /*
  * A layer that no disk names and that has one child, which is not foreign: the two can
- * be merged.
+ * be merged.  Of several those nearest to the base, so that of a chain no data are moved
+ * twice.
  * Returns    whether there is one
  */
 bool tree_mergeable(const struct tree *t, int *parent, int *child);

@@ -1,0 +1,113 @@
+#!/usr/bin/env bats
+# vmdk chain: what is wrong with the layers of a disk, and its repair.
+# shellcheck disable=SC2034,SC2154
+TOOL=vmdk
+load helper
+
+setup() {
+	command -v qemu-io >/dev/null || skip "no qemu-io"
+	mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return 1
+}
+
+# chain FORMAT: x.vmdk with two layers on it, and in raw what the top reads as.
+chain() {
+	head -c 3M /dev/urandom >data
+	vmdk clone -f "$1" data x.vmdk
+	vmdk snapshot create x.vmdk a >/dev/null
+	vmdk snapshot create x.vmdk b >/dev/null
+	vmdk convert -f raw x-000002.vmdk raw
+	rm data
+}
+
+same() {
+	vmdk convert -f raw x-000002.vmdk now
+	cmp raw now
+	rm now
+}
+
+@test "a sound chain" {
+	chain sparse
+	run -0 vmdk chain x-000002.vmdk
+	assert_equal "${#lines[@]}" 3
+	assert_line --index 2 --regexp '^x.vmdk  monolithicSparse  CID [0-9a-f]{8}  parentCID ffffffff  ok$'
+	run -0 vmdk chain --json x-000001.vmdk
+	assert_line --index 0 --regexp '^\{"path":"x-000001.vmdk","state":"ok","why":null,"create_type":"monolithicSparse","cid":"[0-9a-f]{8}","parent_cid":"[0-9a-f]{8}","parent":"x.vmdk","capacity_bytes":3145728\}$'
+	run -0 vmdk chain --fix --json x-000002.vmdk
+	assert_output --partial '"mended":[],"path":"x-000002.vmdk","action":"chain","check":false,"changed":false'
+	vmdk create -s 1M -f raw r.img
+	run -0 vmdk chain r.img
+	assert_output 'r.img  raw'
+}
+
+@test "ids that do not fit" {
+	chain thin
+	sed -i 's/^CID=.*/CID=12345678/' x.vmdk
+	run -8 vmdk chain x-000002.vmdk
+	assert_line --regexp '^x-000001.vmdk .* cid-mismatch$'
+	assert_line --regexp '^  its parentCID is [0-9a-f]{8}, the CID of x.vmdk is 12345678$'
+	run -3 vmdk convert -f raw x-000002.vmdk now
+	run -0 vmdk chain --fix --check x-000002.vmdk
+	assert_output 'x-000001.vmdk: would have its parentCID set to the CID of its parent'
+	run -8 vmdk chain x-000002.vmdk
+	run -0 vmdk chain --fix x-000002.vmdk
+	assert_output 'x-000001.vmdk: parentCID set to the CID of its parent'
+	run -0 vmdk chain x-000002.vmdk
+	same
+}
+
+@test "lost descriptors of bases and deltas come back" {
+	for f in thin flat 2gbsparse 2gbflat; do
+		chain $f
+		[ $f != thin ] || rm x-000001.vmdk
+		rm x.vmdk
+		run -8 vmdk chain x-000002.vmdk
+		assert_line --partial 'No such file or directory'
+		run -0 vmdk chain --fix x-000002.vmdk
+		assert_line 'x.vmdk: descriptor made from its extents'
+		run -0 vmdk chain x-000002.vmdk
+		same
+		vmdk snapshot delete --children x.vmdk a >/dev/null
+		vmdk convert -f raw x.vmdk now
+		cmp raw now
+		vmdk delete x.vmdk
+		rm -f raw now x.vmsd
+		assert_equal "$f: $(echo *)" "$f: *"
+	done
+}
+
+@test "a descriptor that is garbage is put aside" {
+	chain zeroedthick
+	echo garbage >x.vmdk
+	run -8 vmdk chain x-000002.vmdk
+	run -0 vmdk chain --fix x-000002.vmdk
+	same
+	assert_equal "$(cat x.vmdk.bad)" garbage
+}
+
+@test "a top whose descriptor is lost, and a parent that is told" {
+	chain thin
+	rm x-000002.vmdk
+	fails 4 'chain: x-000002.vmdk: No such file or directory' chain x-000002.vmdk
+	run -0 vmdk chain --fix x-000002.vmdk
+	same
+	rm x-000002.vmdk
+	vmdk chain --fix --parent x-000001.vmdk x-000002.vmdk
+	same
+}
+
+@test "what cannot be mended" {
+	chain sparse
+	rm x.vmdk
+	run -8 vmdk chain x-000002.vmdk
+	assert_line 'x.vmdk  missing'
+	fails 4 'chain: x.vmdk: No such file or directory' chain --fix x-000002.vmdk
+	vmdk create -s 1M -f thin y.vmdk
+	printf 'parentFileNameHint="y.vmdk"\n' >>y.vmdk
+	sed -i 's/^parentCID=.*/parentCID=00000001/' y.vmdk
+	run -8 vmdk chain y.vmdk
+	assert_line '  its parent hangs on it'
+	fails 8 'chain: its parent hangs on it' chain --fix y.vmdk
+	fails 4 'chain: nope.vmdk: No such file or directory' chain nope.vmdk
+	fails 2 'chain: --parent goes with --fix' chain --parent a x-000002.vmdk
+	fails 2 'chain: --check goes with --fix' chain --check x-000002.vmdk
+}
