@@ -140,8 +140,11 @@ static int cut_at_end(struct sparse *s, uint64_t in, struct disk_run *run, struc
 	if (run->off < have) {
 		run->len = sparse_round_up(have - run->off, SECTOR);
 	} else {
+		uint64_t rest = s->x.grain - in % s->x.grain;
+
 		run->kind = DISK_ZERO;
-		run->len = s->x.grain - in % s->x.grain;
+		if (run->len > rest)
+			run->len = rest;
 	}
 	return 0;
 }

@@ -314,6 +314,22 @@ static uint32_t decide(struct look *l, uint32_t first, uint32_t second)
 	return !first && better && (!l->unclean || !l->there[0]) ? second : first;
 }
 
+/* More tables than have room in the file lie in each other; to look at all of them might
+ * take for ever. */
+static int check_count(struct look *l)
+{
+	uint64_t room = l->s->x.file->size / SECTOR / sparse_gt_sectors(&l->s->h);
+	uint64_t n;
+	int rc = sparse_count_tables(l->s, &n, l->e);
+
+	if (rc || n <= room)
+		return rc;
+	say(l, "overlap", false, false, "the grain directory has %" PRIu64 " tables, the file has "
+	    "room for %" PRIu64 " at most", n, room);
+	return err_set(l->e, -EBADMSG, "the grain directory has %" PRIu64 " tables, the file has "
+		       "room for %" PRIu64 " at most", n, room);
+}
+
 /* Pass 3, one table: entries that cannot be, and copies that differ. */
 static int compare_table(struct look *l, uint64_t gt)
 {
@@ -322,6 +338,8 @@ static int compare_table(struct look *l, uint64_t gt)
 	uint64_t bad = 0, lost = 0, differ = 0, bad_at = 0;
 	int rc = 0;
 
+	if (!l->there[0] && !l->there[1])
+		return 0;
 	for (uint64_t i = 0; !rc && i < in_table(l, gt); i++) {
 		uint32_t first = entry(l, 0, i), second = entry(l, 1, i);
 		uint32_t right = decide(l, first, second);
@@ -466,6 +484,8 @@ int sparse_check(struct extent *x, const struct extent_check *c, struct err *e)
 	l.grain = malloc(x->grain);
 	if (!l.table[0] || !l.grain)
 		rc = err_set(e, -ENOMEM, "no memory to check an extent");
+	if (!rc)
+		rc = check_count(&l);
 	if (!rc && l.repair)
 		rc = sparse_mark(s, e);
 	if (!rc)

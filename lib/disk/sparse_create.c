@@ -252,12 +252,31 @@ static int settle_block(struct sparse *s, uint64_t grain, uint64_t *n, uint64_t 
 	return 0;
 }
 
+int sparse_count_tables(struct sparse *s, uint64_t *n, struct err *e)
+{
+	int rc = 0;
+
+	*n = 0;
+	for (unsigned c = 0; c < s->copies; c++) {
+		for (uint64_t i = 0; !rc && i < s->gd_entries; i++) {
+			uint32_t table;
+
+			rc = sparse_gd_get(s, c, i, &table, e);
+			*n += !rc && table;
+		}
+	}
+	return rc;
+}
+
 int sparse_settle(struct sparse *s, struct err *e)
 {
 	uint64_t end = s->h.overhead * SECTOR, n, grain, taken;
 	uint32_t gt_sectors = sparse_gt_sectors(&s->h);
 	int rc = 0;
 
+	rc = sparse_count_tables(s, &n, e);
+	if (rc || n > s->x.file->size / SECTOR / gt_sectors)
+		return rc;	/* they lie in each other: for check() */
 	if ((s->h.desc + s->h.desc_size) * SECTOR > end)
 		end = (s->h.desc + s->h.desc_size) * SECTOR;
 	/* Directories and tables are at their places or at the end, behind grains. */

@@ -106,6 +106,8 @@ void sparse_spans_free(struct sparse_spans *l);
 /* sparse_resize.c, sparse_check.c */
 int sparse_resize(struct extent *x, uint64_t bytes, struct err *e);
 int sparse_check(struct extent *x, const struct extent_check *c, struct err *e);
+/* Entries of both directories that are not 0. */
+int sparse_count_tables(struct sparse *s, uint64_t *n, struct err *e);
 /* Open after a crash: find the end, bring the second copy in step with the first. */
 int sparse_settle(struct sparse *s, struct err *e);
 

@@ -318,8 +318,35 @@ static void finds_damage(void)
 	ram_free(&r);
 }
 
+/* Writers that leave out zeros at the file's end: found as such, however little is asked. */
+static void ends_early(void)
+{
+	uint8_t data[SPARSE_GRAIN], got[SPARSE_GRAIN];
+	struct ram r = sample();
+	struct disk_run run;
+	struct extent *x;
+	uint64_t cut;
+
+	fill(data, sizeof(data), 1);
+	for (cut = r.size - SECTOR; memcmp(r.data + cut, data + SPARSE_GRAIN - SECTOR, SECTOR); )
+		cut -= SECTOR;
+	cut -= SPARSE_GRAIN - 8 * SECTOR;	/* 7 sectors of grain 100 are left */
+	ram_set_size(&r, cut);
+	memset(data + 7 * SECTOR, 0, SPARSE_GRAIN - 7 * SECTOR);
+	for (unsigned writable = 0; writable < 2; writable++) {
+		x = rig_open(&r, writable);
+		check(!rig_read(x, 100 * SPARSE_GRAIN, got, SPARSE_GRAIN) &&
+		      !memcmp(got, data, SPARSE_GRAIN), "%s", e.msg);
+		check(!x->ops->map(x, 100 * SPARSE_GRAIN + 9 * SECTOR, 2 * SECTOR, &run, &e) &&
+		      run.len == 2 * SECTOR, "%ju", (uintmax_t)run.len);
+		extent_close(x);
+	}
+	ram_free(&r);
+}
+
 int main(void)
 {
+	ends_early();
 	is_fresh();
 	refuses_sizes();
 	shape(2 * MIB, 65536, false, 0, 1);
