@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/le.h"
+#include "disk/create.h"
 #include "disk/disk.h"
 
 struct blkdisk {
@@ -99,17 +101,62 @@ static void identify(struct disk *d, const char *path, uint8_t *uuid)
 
 /* --- opening --------------------------------------------------------------------------- */
 
+/* A child of the disk at path, for what is written from now on. */
+static int make_overlay(const char *path, const char *overlay, struct err *e)
+{
+	struct disk_create c = { .format = DISK_SPARSE };
+	struct disk_opts o = { 0 };
+	const struct image *top;
+	char *hint = NULL;
+	struct disk *d;
+	int rc = disk_open(&d, path, &o, e);
+
+	if (rc)
+		return rc;
+	top = disk_layer(d, disk_layers(d) - 1);
+	if (!top->desc)
+		rc = err_set(e, -ENOTSUP, "%s: only a VMDK can have a child that takes what is "
+			     "written", path);
+	if (!rc)
+		rc = disk_parent_hint(&hint, overlay, path, false, e);
+	if (!rc) {
+		c.size = disk_size(d);
+		c.parent = hint;
+		c.parent_cid = top->desc->cid;
+		rc = disk_create(overlay, &c, e);
+	}
+	free(hint);
+	disk_close(d, NULL);
+	return rc;
+}
+
+static int open_disk(struct blkdisk *bd, const char *path, const struct blkdisk_opts *o,
+		     struct err *e)
+{
+	struct disk_opts opts = { .write = !o->readonly, .raw = o->raw };
+	bool there = o->overlay && !o->forget && !access(o->overlay, F_OK);
+	int rc;
+
+	if (!o->overlay)
+		return disk_open(&bd->disk, path, &opts, e);
+	rc = there ? 0 : make_overlay(path, o->overlay, e);
+	if (!rc)
+		rc = disk_open(&bd->disk, o->overlay, &opts, e);
+	if (o->forget && rc != -EEXIST)
+		unlink(o->overlay);	/* it lives as long as it is open */
+	return rc;
+}
+
 int blkdisk_open(struct blk **b, struct vm *vm, const char *path,
 		 const struct blkdisk_opts *o, struct err *e)
 {
-	struct disk_opts opts = { .write = !o->readonly, .raw = o->raw };
 	struct blk_params p = { .ops = &bd_ops, .readonly = o->readonly };
 	struct blkdisk *bd = calloc(1, sizeof(*bd));
 	int rc;
 
 	if (!bd)
 		return err_set(e, -ENOMEM, "out of memory");
-	rc = disk_open(&bd->disk, path, &opts, e);
+	rc = open_disk(bd, path, o, e);
 	if (rc) {
 		free(bd);
 		return rc;

@@ -7,6 +7,10 @@
 struct blkdisk_opts {
 	bool readonly;
 	bool raw;		/* an image of a CD: bytes as they are */
+	/* NULL, or: what is written goes to a child disk of this name, beside path; one that
+	 * is there already is gone on with. */
+	const char *overlay;
+	bool forget;		/* the child is nowhere when the disk is closed, or killed */
 };
 
 /*
