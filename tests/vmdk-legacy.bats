@@ -56,6 +56,9 @@ is() {
 	vmdk -e y.vmdk
 	vmdk -U y.vmdk
 	assert_equal "$(echo *)" '*'
+	vmdk -c 1M d.vmdk
+	vmdk -D d.vmdk
+	vmdk -U d.vmdk
 	truncate -s 1M dev
 	vmdk -r dev r.vmdk
 	run -0 vmdk -q r.vmdk
@@ -104,7 +107,6 @@ is() {
 @test "what is not done here: 3, and wrong lines: 2" {
 	fails 3 '-C: not done here: file systems are not.*' -C vmfs5 -S name dev
 	fails 3 '-P: not done here: .*' -P /vmfs
-	fails 3 '-D: not done here: .*' -D x.vmdk
 	fails 3 '-p: not done here: .*' -p /mnt
 	fails 3 '-M: not done here: .*' -M x.vmdk
 	fails 2 '-c: the name of a disk is missing' -c 1G

@@ -224,9 +224,14 @@ disk() {
 	fails 6 'rename: x.vmdk: locked by .*' rename x.vmdk y.vmdk
 	fails 6 'check: x.vmdk: locked by .*' check --repair x.vmdk
 	vmdk check x.vmdk
-	vmdk info x.vmdk
+	run -0 vmdk info x.vmdk
+	assert_line --regexp "^  in use +locked by process $pid \(perl\) on host thishost"
+	run -0 vmdk info --json x.vmdk
+	assert_output --partial "\"lock\":\"locked by process $pid (perl) on host thishost"
 	echo >go
 	wait $pid
+	run -0 vmdk info --json x.vmdk
+	assert_output --partial '"lock":null'
 	# Its owner is dead: taken over.
 	vmdk delete x.vmdk
 	assert_equal "$(echo *)" go

@@ -70,6 +70,19 @@ static uint64_t room_of(const struct image *im, uint64_t *bytes)
 	return room;
 }
 
+/* "locked by process 12 (vmrun) on host h", or NULL: nobody writes to it.  The caller
+ * frees it. */
+static char *who_locks(const struct image *im)
+{
+	struct err e = { 0 };
+	const char *at;
+
+	if (disk_lock_look(im->path, &e) != -EBUSY)
+		return NULL;
+	at = strstr(e.msg, "locked by");
+	return strdup(at ? at : e.msg);
+}
+
 static bool is_thin(const struct desc *d)
 {
 	const char *s = desc_get(d, "ddb.thinProvisioned");
@@ -135,6 +148,7 @@ static int info_json(struct cli *c, const struct image *im, unsigned layer)
 {
 	struct json j = { 0 };
 	uint64_t bytes, room = room_of(im, &bytes);
+	char *locked = who_locks(im);
 
 	json_put_text(&j, "path", im->path);
 	json_put_u64(&j, "layer", layer);
@@ -145,6 +159,8 @@ static int info_json(struct cli *c, const struct image *im, unsigned layer)
 	json_put_u64(&j, "grain_bytes", im->grain);
 	json_put_bool(&j, "embedded", im->embedded);
 	json_put_text(&j, "broken", im->broken);
+	json_put_text(&j, "lock", locked);
+	free(locked);
 	if (im->desc)
 		put_desc(&j, im->desc);
 	return print_json(c, &j);
@@ -172,7 +188,7 @@ static void info_text(const struct image *im)
 	const struct desc *d = im->desc;
 	uint64_t bytes, room = room_of(im, &bytes);
 	struct disk_geometry g;
-	char size[24];
+	char size[24], *locked = who_locks(im);
 
 	printf("%s\n  %-18s%s%s\n", im->path, "format", d ? d->create_type : "raw",
 	       d && is_thin(d) ? ", thin" : "");
@@ -181,6 +197,9 @@ static void info_text(const struct image *im)
 	printf("  %-18s%s\n", "grain", size_format(size, im->grain));
 	if (im->broken)
 		printf("  %-18s%s\n", "broken", im->broken);
+	if (locked)
+		printf("  %-18s%s\n", "in use", locked);
+	free(locked);
 	if (!d)
 		return;
 	printf("  %-18s%08x\n", "content id", d->cid);

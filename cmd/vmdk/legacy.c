@@ -75,7 +75,7 @@ static const struct option vmkfstools[] = {
 	{ 'N', "avoidnativeclone", false, SKIP, NULL },
 	{ 'v', "verbose", true, SKIP, NULL },
 	{ 'M', "migratevirtualdisk", false, ELSEWHERE, "moving disks between volumes" },
-	{ 'D', "dumplock", false, ELSEWHERE, "locks of a volume" },
+	{ 'D', "dumplock", false, VERB, NULL },
 	{ 'L', "lock", true, ELSEWHERE, "reservations of devices" },
 	{ 'B', "breaklock", true, ELSEWHERE, VOLUME },
 	{ 'C', "createfs", true, ELSEWHERE, VOLUME },
@@ -352,6 +352,7 @@ static int translate_vmkfstools(struct line *l)
 	case 'z':
 		return do_rdm(l, l->verb_letter == 'z' ? "--physical" : NULL);
 	case 'q':
+	case 'D':
 		return do_one(l, "info", "--allow-outside");
 	case 'g':
 		return do_one(l, "info", "--geometry");

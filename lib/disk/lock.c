@@ -183,9 +183,9 @@ static int busy_held(struct err *e, const char *path, const char *folder, int fd
 	return busy(e, path, folder, &o, known, me);
 }
 
-/* The members of other products: dead ones are removed, a living one is -EBUSY. */
+/* The members of other products: dead ones are removed (clear), a living one is -EBUSY. */
 static int look_at_others(const char *path, const char *folder, const struct owner *me,
-			  struct err *e)
+			  bool clear, struct err *e)
 {
 	DIR *d = opendir(folder);
 	struct dirent *de;
@@ -208,7 +208,7 @@ static int look_at_others(const char *path, const char *folder, const struct own
 		known = record_read(fd, &o);
 		if (!known || owner_alive(&o, me))
 			rc = busy(e, path, folder, &o, known, me);
-		else
+		else if (clear)
 			unlinkat(dirfd(d), de->d_name, 0);
 		close(fd);
 	}
@@ -246,7 +246,7 @@ static int try_lock(const char *path, const char *folder, const char *member,
 	if (record_read(fd, &o) && strcasecmp(o.host, me->host) && is_shared(fd))
 		rc = busy(e, path, folder, &o, true, me);
 	else
-		rc = look_at_others(path, folder, me, e);
+		rc = look_at_others(path, folder, me, true, e);
 	if (!rc) {
 		char rec[RECORD];
 
@@ -312,6 +312,45 @@ int disk_lock_clear(const char *path, struct err *e)
 	rc = disk_lock(&l, path, e);
 	if (!rc)
 		disk_unlock(l);
+	return rc;
+}
+
+/* Our member: is its owner alive? */
+static int look_at_ours(const char *path, const char *folder, int fd, const struct owner *me,
+			struct err *e)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct owner o;
+
+	if (!fcntl(fd, F_OFD_GETLK, &fl) && fl.l_type != F_UNLCK)
+		return busy_held(e, path, folder, fd, me);
+	if (record_read(fd, &o) && strcasecmp(o.host, me->host) && is_shared(fd))
+		return busy(e, path, folder, &o, true, me);
+	return 0;
+}
+
+int disk_lock_look(const char *path, struct err *e)
+{
+	char *real = realpath(path, NULL), *folder = NULL, *member = NULL;
+	struct owner me;
+	int fd = -1, rc = 0;
+
+	if (asprintf(&folder, "%s.lck", real ? real : path) < 0 ||
+	    asprintf(&member, "%s/%s", folder, MEMBER) < 0)
+		rc = err_set(e, -ENOMEM, "no memory");
+	if (!rc && !access(folder, F_OK)) {
+		self(&me);
+		fd = open(member, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		if (fd >= 0)
+			rc = look_at_ours(path, folder, fd, &me, e);
+		if (!rc)
+			rc = look_at_others(path, folder, &me, false, e);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(member);
+	free(folder);
+	free(real);
 	return rc;
 }
 

@@ -25,6 +25,10 @@ int disk_lock(struct disk_lock **l, const char *path, struct err *e);
  * alive, as disk_lock() says it. */
 int disk_lock_clear(const char *path, struct err *e);
 
+/* Who has the disk locked?  -EBUSY: as disk_lock() says it; 0: nobody who lives.
+ * Changes nothing. */
+int disk_lock_look(const char *path, struct err *e);
+
 /* Unlock and remove the folder.  NULL is fine. */
 void disk_unlock(struct disk_lock *l);
 #endif
