@@ -225,6 +225,17 @@ full() {
 	done
 }
 
+@test "--progress=json says on stderr how far it is" {
+	for c in 'create -s 3M -f eagerzeroedthick x.vmdk' 'clone x.vmdk y.vmdk' \
+		'convert x.vmdk z.vmdk' 'diff x.vmdk z.vmdk'; do
+		# shellcheck disable=SC2086
+		run -0 --separate-stderr vmdk $c --progress=json
+		assert_output ''
+		assert_regex "${stderr_lines[0]}" '^\{"done_bytes":[0-9]+,"total_bytes":3145728\}$'
+		assert_equal "${stderr_lines[-1]}" '{"done_bytes":3145728,"total_bytes":3145728}'
+	done
+}
+
 @test "it is stopped by SIGTERM, and nothing is left" {
 	"$VMDK" create -s 20G -f eagerzeroedthick x.vmdk </dev/null 2>err 3>&- &
 	pid=$!

@@ -7,10 +7,11 @@
 #include "vmdk.h"
 
 struct clone_args {
+	struct progress_args progress;
 	struct change_args change;
 	int format;
 	const char *rdm;
-	bool linked, physical, outside, force, quiet;
+	bool linked, physical, outside, force;
 };
 
 #define AT(field) offsetof(struct clone_args, field)
@@ -30,7 +31,7 @@ const struct cli_opt clone_opts[] = {
 	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
 	  "create nothing, say what would be" },
 	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
-	{ "quiet", 'q', CLI_FLAG, NULL, AT(quiet), 0, 0, "no progress" },
+	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)),
 	{ NULL },
 };
 
@@ -134,7 +135,7 @@ int clone_main(struct cli *c, int argc, char **argv)
 		.made = add_file, .ptr = &files,
 	};
 	rc = check_args(&a, &e);
-	progress_begin(c, a.quiet);
+	progress_begin(c, progress_how(&a.progress));
 	if (!rc)
 		rc = clone(&a, argv, &p, &e);
 	progress_end();

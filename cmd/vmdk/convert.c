@@ -11,11 +11,12 @@
 #include "vmdk.h"
 
 struct convert_args {
+	struct progress_args progress;
 	struct change_args change;
 	int format;
 	unsigned threads, level;
 	uint64_t bwlimit, size;
-	bool raw, outside, force, quiet;
+	bool raw, outside, force;
 };
 
 #define AT(field) offsetof(struct convert_args, field)
@@ -38,7 +39,7 @@ const struct cli_opt convert_opts[] = {
 	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
 	  "create nothing, say what would be" },
 	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
-	{ "quiet", 'q', CLI_FLAG, NULL, AT(quiet), 0, 0, "no progress" },
+	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)),
 	{ NULL },
 };
 
@@ -251,7 +252,7 @@ int convert_main(struct cli *c, int argc, char **argv)
 		.force = a.force, .dry = a.change.check, .progress = progress_step,
 		.made = add_file, .ptr = &files,
 	};
-	progress_begin(c, a.quiet);
+	progress_begin(c, progress_how(&a.progress));
 	rc = convert_it(&a, argv, &p, &e);
 	progress_end();
 	if (rc) {

@@ -8,11 +8,12 @@
 #include "vmdk.h"
 
 struct create_args {
+	struct progress_args progress;
 	struct change_args change;
 	uint64_t size, grain;
 	int format, adapter;
 	const char *parent, *rdm;
-	bool physical, outside, force, quiet;
+	bool physical, outside, force;
 };
 
 #define AT(field) offsetof(struct create_args, field)
@@ -38,7 +39,7 @@ const struct cli_opt create_opts[] = {
 	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
 	  "create nothing, say what would be" },
 	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
-	{ "quiet", 'q', CLI_FLAG, NULL, AT(quiet), 0, 0, "no progress" },
+	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)),
 	{ NULL },
 };
 
@@ -141,7 +142,7 @@ int create_main(struct cli *c, int argc, char **argv)
 		rc = use_parent(&p, &hint, argv[0], a.parent,
 				&(struct child_of) { a.outside, a.format < 0 }, &e);
 	if (!rc) {
-		progress_begin(c, a.quiet);
+		progress_begin(c, progress_how(&a.progress));
 		rc = disk_create(argv[0], &p, &e);
 		progress_end();
 	}

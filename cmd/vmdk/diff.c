@@ -8,7 +8,8 @@
 #include "vmdk.h"
 
 struct diff_args {
-	bool json, outside, raw, quiet;
+	struct progress_args progress;
+	bool json, outside, raw;
 };
 
 #define AT(field) offsetof(struct diff_args, field)
@@ -19,7 +20,7 @@ const struct cli_opt diff_opts[] = {
 	  "their files may lie in other folders or be devices" },
 	{ "json", 0, CLI_FLAG, NULL, AT(json), 0, 0,
 	  "one object a range, then one of counts" },
-	{ "quiet", 'q', CLI_FLAG, NULL, AT(quiet), 0, 0, "the exit code says enough" },
+	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)),
 	{ NULL },
 };
 
@@ -33,7 +34,7 @@ static void print_range(void *ptr, uint64_t off, uint64_t len)
 	const struct diffing *k = ptr;
 	struct json j = { 0 };
 
-	if (k->a->quiet)
+	if (k->a->progress.quiet)
 		return;
 	if (!k->a->json) {
 		printf("%15" PRIu64 " %15" PRIu64 "\n", off, len);
@@ -52,7 +53,7 @@ static int print_sum(struct cli *c, const struct diff_args *a, char **name,
 	struct json j = { 0 };
 
 	if (!a->json) {
-		if (size[0] != size[1] && !a->quiet)
+		if (size[0] != size[1] && !a->progress.quiet)
 			printf("%s has %" PRIu64 " bytes, %s has %" PRIu64 "\n", name[0],
 			       size[0], name[1], size[1]);
 		return differ ? CLI_DIFFERS : CLI_DONE;
@@ -88,7 +89,7 @@ int diff_main(struct cli *c, int argc, char **argv)
 	if (!rc)
 		rc = disk_open(&d[1], argv[1], &o, &e);
 	if (!rc) {
-		progress_begin(c, a.quiet);
+		progress_begin(c, progress_how(&a.progress));
 		rc = disk_diff(d[0], d[1], &p, &bytes, &e);
 		progress_end();
 	}

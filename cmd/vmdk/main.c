@@ -17,7 +17,7 @@ static const struct cli_cmd cmds[] = {
 		"create", create_main,
 		"-s SIZE [-f FORMAT] [-a ADAPTER] [--parent P]\n"
 		"[--rdm DEV [--physical]] [--grain SIZE] [--allow-outside]\n"
-		"[--force] [--check] [--json] [-q] FILE",
+		"[--force] [--check] [--json] [-q] [--progress tty|json] FILE",
 		"Create a disk.",
 		create_opts,
 	},
@@ -54,14 +54,16 @@ static const struct cli_cmd cmds[] = {
 		rename_opts,
 	},
 	{
-		"diff", diff_main, "[--raw] [--allow-outside] [--json] [-q] A B",
+		"diff", diff_main, "[--raw] [--allow-outside] [--json] [-q]\n"
+		"[--progress tty|json] A B",
 		"Say where the contents of two disks differ.",
 		diff_opts,
 	},
 	{
 		"clone", clone_main,
 		"[--linked] [-f FORMAT] [--rdm DEV [--physical]]\n"
-		"[--allow-outside] [--force] [--check] [--json] [-q] SRC DST",
+		"[--allow-outside] [--force] [--check] [--json] [-q]\n"
+		"[--progress tty|json] SRC DST",
 		"Make a second disk of what one holds.",
 		clone_opts,
 	},
@@ -69,7 +71,7 @@ static const struct cli_cmd cmds[] = {
 		"convert", convert_main,
 		"[-f FORMAT] [-j N] [--level N] [--bwlimit RATE]\n"
 		"[--raw [-s SIZE]] [--allow-outside] [--force] [--check] [--json]\n"
-		"[-q] SRC DST",
+		"[-q] [--progress tty|json] SRC DST",
 		"Make a disk of another format of what one holds; - is a pipe.",
 		convert_opts,
 	},

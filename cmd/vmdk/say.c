@@ -1,4 +1,5 @@
 /* What the commands of vmdk print, the same way all of them. */
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -77,7 +78,8 @@ static volatile sig_atomic_t stop;
 
 static struct {
 	struct cli *cli;
-	bool shown, on;		/* a line stands there; one may */
+	enum progress_how how;
+	bool shown;		/* a line stands there */
 	uint64_t next_ns;
 } meter;
 
@@ -86,7 +88,7 @@ static void on_stop(int sig)
 	stop = 1;
 }
 
-void progress_begin(struct cli *c, bool quiet)
+void progress_begin(struct cli *c, enum progress_how how)
 {
 	static const int sigs[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction old, sa = { .sa_handler = on_stop };
@@ -97,26 +99,31 @@ void progress_begin(struct cli *c, bool quiet)
 			sigaction(sigs[i], &sa, NULL);
 	}
 	meter.cli = c;
-	meter.on = !quiet && isatty(STDERR_FILENO);
+	meter.how = how == PROGRESS_TTY && !isatty(STDERR_FILENO) ? PROGRESS_NONE : how;
 	meter.shown = false;
-	meter.next_ns = clock_ns() + FIRST_NS;
+	meter.next_ns = how == PROGRESS_JSON ? 0 : clock_ns() + FIRST_NS;
 }
 
 bool progress_step(void *ptr, uint64_t done, uint64_t total)
 {
+	bool json = meter.how == PROGRESS_JSON;
 	uint64_t now;
 
 	if (stop)
 		return false;
-	if (!meter.on)
+	if (meter.how == PROGRESS_NONE)
 		return true;
 	now = clock_ns();
-	if (now < meter.next_ns)
+	if (now < meter.next_ns && !(json && done == total))
 		return true;
-	fprintf(stderr, "\r%s: %s: %3u %%", meter.cli->tool->name, meter.cli->cmd->name,
-		(unsigned)(total ? (double)done * 100 / (double)total : 100));
-	meter.shown = true;
-	meter.next_ns = now + STEP_NS;
+	if (json)
+		fprintf(stderr, "{\"done_bytes\":%" PRIu64 ",\"total_bytes\":%" PRIu64 "}\n", done,
+			total);
+	else
+		fprintf(stderr, "\r%s: %s: %3u %%", meter.cli->tool->name, meter.cli->cmd->name,
+			(unsigned)(total ? (double)done * 100 / (double)total : 100));
+	meter.shown = !json;
+	meter.next_ns = now + (json ? NS_PER_SEC : STEP_NS);
 	return true;
 }
 

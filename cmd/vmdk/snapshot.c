@@ -248,7 +248,7 @@ static int run_verb(struct run *r, const struct verb *v)
 	if (!v->write) {
 		rc = v->run(r);
 	} else {
-		progress_begin(r->c, r->a->quiet);
+		progress_begin(r->c, r->a->quiet ? PROGRESS_NONE : PROGRESS_TTY);
 		rc = v->run(r);
 		progress_end();
 		rc = rc ? cli_fail(r->c, r->e) : say_result(r, v->name);

@@ -91,10 +91,23 @@ const char *adapter_of(const struct image *im);
 void add_file(void *ptr, const char *path);
 
 /*
- * What takes long says on a terminal's stderr how far it is, and stops when SIGINT,
- * SIGTERM or SIGHUP asks for it.
+ * What takes long says on a terminal's stderr how far it is, or as a JSON object a
+ * second, and stops when SIGINT, SIGTERM or SIGHUP asks for it.
  */
-void progress_begin(struct cli *c, bool quiet);
+enum progress_how { PROGRESS_TTY, PROGRESS_NONE, PROGRESS_JSON };
+struct progress_args {
+	bool quiet;
+	int json;		/* 1: as JSON, when asked for */
+};
+#define PROGRESS_OPTS(at_quiet, at_json) \
+	{ "quiet", 'q', CLI_FLAG, NULL, at_quiet, 0, 0, "no progress" }, \
+	{ "progress", 0, CLI_CHOICE, "tty|json", at_json, 0, 0, \
+	  "how to say it on stderr (default tty: if that is one)" }
+static inline enum progress_how progress_how(const struct progress_args *a)
+{
+	return a->quiet ? PROGRESS_NONE : a->json ? PROGRESS_JSON : PROGRESS_TTY;
+}
+void progress_begin(struct cli *c, enum progress_how how);
 bool progress_step(void *ptr, uint64_t done, uint64_t total);	/* as disk_create.progress */
 void progress_end(void);
 #endif
