@@ -76,6 +76,17 @@ static const struct cli_cmd cmds[] = {
 		convert_opts,
 	},
 	{
+		"compact", compact_main, "[--allow-outside] [--check] [--json] [-q] FILE",
+		"Give back the room of what a disk holds only zeros in.",
+		compact_opts,
+	},
+	{
+		"inflate", inflate_main,
+		"[--zero] [--allow-outside] [--check] [--json] [-q] FILE",
+		"Take all the room that a disk may need.",
+		inflate_opts,
+	},
+	{
 		"snapshot", snapshot_main,
 		"create|list|tree|revert|delete|consolidate\n"
 		"[--children] [-d TEXT] [--allow-outside] [--check] [--json]\n"

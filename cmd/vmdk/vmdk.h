@@ -23,7 +23,8 @@ extern const struct cli_tool vmdk_tool;
 extern const struct disk_backend *const vmdk_backends[];
 
 extern const struct cli_opt create_opts[], info_opts[], map_opts[], check_opts[],
-	resize_opts[], delete_opts[], rename_opts[], diff_opts[], clone_opts[], convert_opts[],
+	resize_opts[], delete_opts[], rename_opts[], diff_opts[], clone_opts[], convert_opts[], compact_opts[],
+	inflate_opts[],
 	snapshot_opts[], chain_opts[], old_opts[];
 int create_main(struct cli *c, int argc, char **argv);
 int info_main(struct cli *c, int argc, char **argv);
@@ -35,6 +36,8 @@ int rename_main(struct cli *c, int argc, char **argv);
 int diff_main(struct cli *c, int argc, char **argv);
 int clone_main(struct cli *c, int argc, char **argv);
 int convert_main(struct cli *c, int argc, char **argv);
+int compact_main(struct cli *c, int argc, char **argv);
+int inflate_main(struct cli *c, int argc, char **argv);
 int snapshot_main(struct cli *c, int argc, char **argv);
 int chain_main(struct cli *c, int argc, char **argv);
 int old_main(struct cli *c, int argc, char **argv);
