@@ -1,22 +1,15 @@
 #include "disk/bits.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CHUNK_BITS	(1u << 18)
 #define WORDS		(CHUNK_BITS / 64)
 
-int bits_init(struct bits *b, uint64_t max)
-{
-	b->chunks = max / CHUNK_BITS + 1;
-	b->chunk = calloc(b->chunks, sizeof(*b->chunk));
-	return b->chunk ? 0 : -ENOMEM;
-}
-
 void bits_free(struct bits *b)
 {
-	for (size_t i = 0; b->chunk && i < b->chunks; i++)
+	for (size_t i = 0; i < b->chunks; i++)
 		free(b->chunk[i]);
 	free(b->chunk);
 	*b = (struct bits){ 0 };
@@ -29,19 +22,37 @@ bool bits_has(const struct bits *b, uint64_t i)
 	return c && c[i % CHUNK_BITS / 64] >> (i % 64) & 1;
 }
 
+/* The words of number i, NULL: no memory. */
+static uint64_t *chunk_of(struct bits *b, uint64_t i)
+{
+	uint64_t n = i / CHUNK_BITS;
+
+	if (n >= b->chunks) {
+		size_t chunks = b->chunks * 2 > n ? b->chunks * 2 : n + 16;
+		uint64_t **c = chunks < SIZE_MAX / sizeof(*c) ?
+			       realloc(b->chunk, chunks * sizeof(*c)) : NULL;
+
+		if (!c)
+			return NULL;
+		memset(c + b->chunks, 0, (chunks - b->chunks) * sizeof(*c));
+		b->chunk = c;
+		b->chunks = chunks;
+	}
+	if (!b->chunk[n])
+		b->chunk[n] = calloc(WORDS, sizeof(**b->chunk));
+	return b->chunk[n];
+}
+
 int bits_add(struct bits *b, uint64_t from, uint64_t n, bool *had)
 {
 	*had = false;
 	while (n) {
-		uint64_t **c = &b->chunk[from / CHUNK_BITS], in = from % 64, mask, *w;
+		uint64_t *w = chunk_of(b, from), in = from % 64, mask;
 		uint64_t some = 64 - in < n ? 64 - in : n;
 
-		assert(from / CHUNK_BITS < b->chunks);
-		if (!*c)
-			*c = calloc(WORDS, sizeof(**c));
-		if (!*c)
+		if (!w)
 			return -ENOMEM;
-		w = &(*c)[from % CHUNK_BITS / 64];
+		w += from % CHUNK_BITS / 64;
 		mask = (some == 64 ? UINT64_MAX : (UINT64_C(1) << some) - 1) << in;
 		*had |= (*w & mask) != 0;
 		*w |= mask;

@@ -6,19 +6,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct bits {
+struct bits {			/* {0}: empty */
 	uint64_t **chunk;	/* NULL: no member there */
 	size_t chunks;
 };
 
-/* An empty set of numbers below max; a pointer is kept for each 262,144 of them.
- * Returns 0 or -ENOMEM. */
-int bits_init(struct bits *b, uint64_t max);
-void bits_free(struct bits *b);
+void bits_free(struct bits *b);		/* empty again */
 
-bool bits_has(const struct bits *b, uint64_t i);	/* false beyond max, too */
+bool bits_has(const struct bits *b, uint64_t i);
 
-/* Add from..from+n (below max).  *had: one of them was a member already.
- * Returns 0 or -ENOMEM. */
+/*
+ * Add from..from+n.  Takes 8 bytes for each 262,144 numbers up to the greatest, and 32
+ * KiB for those of them with members.
+ *
+ * had        one of them was a member already
+ * Returns    0 or -ENOMEM
+ */
 int bits_add(struct bits *b, uint64_t from, uint64_t n, bool *had);
 #endif

@@ -181,7 +181,6 @@ static int walk(struct look *l, bool tell, bool fix)
 {
 	struct cowd *c = l->c;
 	uint32_t tables = cowd_tables(c->h.capacity, c->h.grain), table;
-	uint64_t sectors = COWD_SECTORS_MAX;
 	bool had;
 	int rc;
 
@@ -189,8 +188,6 @@ static int walk(struct look *l, bool tell, bool fix)
 	l->fix = fix;
 	l->end = 0;
 	bits_free(&l->used);
-	if (bits_init(&l->used, sectors + DISK_GRAIN_MAX / SECTOR))
-		return err_set(l->e, -ENOMEM, "no memory for a map of the file");
 	rc = take(l, 0, COWD_HEADER_SECTORS, &had);
 	if (!rc)
 		rc = take(l, c->h.gd, cowd_gd_sectors(c->h.gd_entries), &had);

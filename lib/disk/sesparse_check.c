@@ -228,8 +228,6 @@ static int check_grains(struct look *l, uint64_t i)
 static int walk(struct look *l, bool tell, bool fix)
 {
 	struct sesparse *s = l->s;
-	uint64_t first = s->h.part[SE_GRAINS].off * SECTOR, size = s->x.file->size;
-	uint64_t grains = size > first ? (size - first) / s->x.grain + 2 : 2;
 	bool there;
 	int rc = 0;
 
@@ -238,11 +236,6 @@ static int walk(struct look *l, bool tell, bool fix)
 	l->tables_end = l->unmarked = l->backmap = 0;
 	bits_free(&l->grains);
 	bits_free(&l->tables);
-	/* Copies lie behind, but inside the grain area. */
-	if (fix && tell && grains < se_room(&s->h) + 2)
-		grains = se_room(&s->h) + 2;
-	if (bits_init(&l->grains, grains) || bits_init(&l->tables, UINT32_MAX))
-		return err_set(l->e, -ENOMEM, "no memory for a map of the file");
 	for (uint64_t i = 0; i < se_tables(&s->h) && !rc; i++) {
 		rc = check_table(l, i, &there);
 		if (!rc && there)

@@ -88,8 +88,6 @@ static int know_tables(struct sesparse *s, struct err *e)
 	int rc = 0;
 
 	bits_free(&s->tables);
-	if (bits_init(&s->tables, table_room(s)))
-		return err_set(e, -ENOMEM, "no memory for a map of grain tables");
 	for (uint64_t i = 0; i < se_tables(&s->h) && !rc; i++) {
 		rc = se_table_at(s, i, &there, &table, e);
 		if (!rc && there && bits_add(&s->tables, table, 1, &had))

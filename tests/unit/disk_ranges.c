@@ -72,10 +72,9 @@ static void test_ranges(void)
 static void test_bits(void)
 {
 	static const uint64_t at[] = { 0, 1, 63, 64, 262143, 262144, 524287, 1u << 20 };
-	struct bits b;
+	struct bits b = { 0 };
 	bool had;
 
-	check(!bits_init(&b, (1u << 20) + 200), "init");
 	check(!bits_has(&b, 0) && !bits_has(&b, UINT64_MAX), "empty");
 	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
 		had = true;
@@ -87,7 +86,10 @@ static void test_bits(void)
 	check(!bits_add(&b, 262145, 200, &had) && !had, "a run");
 	check(bits_has(&b, 262344) && !bits_has(&b, 262345), "its end");
 	check(!bits_add(&b, 262100, 64, &had) && had, "over a chunk's end");
+	check(bits_add(&b, UINT64_MAX - 5, 1, &had) != 0, "more than memory holds");
+	check(bits_has(&b, 0) && !bits_has(&b, 2), "as it was");
 	bits_free(&b);
+	check(!bits_has(&b, 0), "empty again");
 }
 
 int main(void)

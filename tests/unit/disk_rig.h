@@ -54,6 +54,7 @@ struct mem_disk {
 	bool fail_all;
 	int fail_rc;
 	bool tracked;		/* op and durable are kept */
+	uint64_t max;		/* bytes: the file can be no longer; 0: it can */
 	uint64_t bytes_written, writes, syncs;
 	void (*hook)(void *ptr);	/* before each sync and some writes: crash now? */
 	void *hook_ptr;
@@ -153,6 +154,8 @@ static inline int mem_writev(struct disk_file *f, const struct iovec *iov, int n
 
 	for (int i = 0; i < n; i++)
 		len += iov[i].iov_len;
+	if (d->max && (off > d->max || len > d->max - off))
+		return err_set(e, -EFBIG, "too long");
 	if (mem_fails(d, e))
 		return d->fail_rc;
 	d->writes++;
@@ -187,6 +190,8 @@ static inline int mem_resize(struct disk_file *f, uint64_t size, struct err *e)
 {
 	struct mem_disk *d = mem_of(f);
 
+	if (d->max && size > d->max)
+		return err_set(e, -EFBIG, "too long");
 	if (mem_fails(d, e))
 		return d->fail_rc;
 	mem_do(d, MEM_SIZE, size, 0, NULL, 0);
@@ -366,7 +371,8 @@ static inline void rig_sure(struct rig *r, uint64_t sector, uint64_t n)
 static inline void rig_flushed(struct rig *r)
 {
 	r->fuller = 1;
-	r->other = r->sectors;
+	if (!r->disk.nops)	/* one that was opened anew has nothing to sync */
+		r->other = r->sectors;
 	for (uint64_t i = 0; i < r->room; i++) {
 		struct rig_sector *s = &r->sector[i];
 

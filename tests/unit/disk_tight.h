@@ -1,6 +1,7 @@
 #ifndef DISK_TIGHT_H
 #define DISK_TIGHT_H
 #include "disk/sesparse_header.h"
+#include "disk/sesparse.h"
 #include "disk_rig.h"
 
 /* A disk whose areas have room for one table and no more. */

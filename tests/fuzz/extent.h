@@ -1,0 +1,191 @@
+#ifndef EXTENT_FUZZ_H
+#define EXTENT_FUZZ_H
+/*
+ * What fuzzers of sparse extents share: a sound file is damaged at random, opened, and
+ * used in every way.  Whatever its bytes, a call returns 0 or an error with a sentence,
+ * a run that is told lies in the file or is refused when it is read, and what a repair
+ * calls mended is clean afterwards.
+ */
+#include "../unit/disk_rig.h"
+#include "fuzz.h"
+
+#define FUZZ_FILE_MAX (64u << 20)	/* bytes of the file */
+
+typedef int fuzz_open_fn(struct extent **, struct disk_file *, const struct extent_params *,
+			 struct err *);
+
+struct fuzz_found {
+	unsigned damage, mended, leaks;
+};
+
+static inline void __attribute__((format(printf, 5, 6)))
+fuzz_report(void *ptr, const char *kind, bool leak, bool repaired, const char *fmt, ...)
+{
+	struct fuzz_found *f = ptr;
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	fuzz_check(vsnprintf(text, sizeof(text), fmt, ap) < 240, "%s: too long", kind);
+	va_end(ap);
+	f->leaks += leak;
+	f->damage += !leak;
+	f->mended += !leak && repaired;
+}
+
+static inline void fuzz_rc(int rc, const struct err *e, const char *what)
+{
+	fuzz_check(rc <= 0 && rc > -200, "%s: %d", what, rc);
+	fuzz_check(!rc || (e->code == rc && e->msg[0] && !strchr(e->msg, '\n')),
+		   "%s: %d, but code %d and \"%s\"", what, rc, e->code, e->msg);
+}
+
+/* Change some words or bytes of the file, most of them where headers and tables are. */
+static inline void fuzz_damage(struct fuzz *f, struct mem_image *m, const uint64_t *place,
+			       unsigned places)
+{
+	static const uint64_t value[] = {
+		0, 1, 2, 3, 7, 8, 63, 64, 511, 512, 4095, 4096, 0x7fffffff, 0x80000000,
+		0xffffffff, 0x100000000, 1ull << 53, 1ull << 60, 2ull << 60, 3ull << 60,
+		4ull << 60, 1ull << 63, UINT64_MAX,
+	};
+
+	for (unsigned n = fuzz_below(f, 6); n; n--) {
+		uint64_t at, v = value[fuzz_below(f, sizeof(value) / sizeof(value[0]))];
+		unsigned len = 1u << fuzz_below(f, 4);
+
+		at = fuzz_below(f, 8) ? place[fuzz_below(f, places)] + fuzz_below(f, 40) * 4 :
+					fuzz_next(f) % m->size;
+		if (fuzz_below(f, 4) == 0)
+			v += fuzz_below(f, 5) - 2;
+		if (fuzz_below(f, 4) == 0)
+			v = fuzz_next(f);
+		if (fuzz_below(f, 4) == 0 && m->size > 64)
+			memcpy(&v, m->p + fuzz_next(f) % (m->size - 8), 8);
+		if (at + len <= m->size)
+			memcpy(m->p + at, &v, len);
+	}
+	if (fuzz_below(f, 10) == 0)
+		mem_set_size(m, fuzz_below(f, 2) ? fuzz_next(f) % (m->size + 1) :
+						   fuzz_below(f, 5000));
+}
+
+static inline void fuzz_map(struct fuzz *f, struct extent *x)
+{
+	uint8_t buf[4096];
+
+	for (unsigned i = 0; i < 20; i++) {
+		uint64_t off = fuzz_next(f) % (x->size / SECTOR), len;
+		struct disk_run run;
+		struct err e = { 0 };
+		int rc;
+
+		if (i & 1)
+			off = fuzz_below(f, 40000) % (x->size / SECTOR);
+		off *= SECTOR;
+		len = x->size - off;
+		rc = x->ops->map(x, off, fuzz_below(f, 2) ? SECTOR : len, &run, &e);
+		fuzz_rc(rc, &e, "map");
+		if (rc)
+			continue;
+		fuzz_check(run.len && run.len % SECTOR == 0 && run.len <= len,
+			   "run of %llu", (unsigned long long)run.len);
+		if (run.kind != DISK_DATA)
+			continue;
+		fuzz_check(run.off % SECTOR == 0 && run.file == x->file &&
+			   run.off <= x->file->size && run.len <= x->file->size - run.off,
+			   "data outside the file");
+		rc = file_read(run.file, buf, run.len < 4096 ? run.len : 4096, run.off, &e);
+		fuzz_rc(rc, &e, "read");
+	}
+}
+
+static inline void fuzz_write(struct fuzz *f, struct extent *x)
+{
+	uint64_t sectors = x->size / SECTOR, at = fuzz_next(f) % sectors, n;
+	uint8_t *buf = calloc(64, SECTOR);
+	struct err e = { 0 };
+	int rc;
+
+	if (fuzz_below(f, 2))
+		at = fuzz_below(f, 40000) % sectors;
+	n = 1 + fuzz_below(f, 64);
+	if (n > sectors - at)
+		n = sectors - at;
+	if (fuzz_below(f, 2)) {
+		rc = rig_put(x, at * SECTOR, n * SECTOR, buf, &e);
+	} else {
+		uint64_t off = at * SECTOR / x->grain * x->grain;
+
+		rc = x->ops->drop(x, off, x->grain < x->size - off ? x->grain : x->size - off,
+				  fuzz_below(f, 2), &e);
+	}
+	fuzz_rc(rc, &e, "write");
+	free(buf);
+}
+
+static inline void fuzz_checks(struct extent *x, bool repair)
+{
+	struct fuzz_found found = { 0 };
+	struct extent_check k = { repair, &found, fuzz_report };
+	struct err e = { 0 };
+	int rc = (x->ops->check)(x, &k, &e);
+
+	fuzz_rc(rc, &e, "check");
+	fuzz_check(repair || !found.mended, "mended without being asked");
+	if (rc || !repair || found.damage != found.mended)
+		return;
+	memset(&found, 0, sizeof(found));
+	k.repair = false;
+	rc = (x->ops->check)(x, &k, &e);
+	fuzz_rc(rc, &e, "check again");
+	fuzz_check(rc || !found.damage, "damage after a repair");
+}
+
+/* One damaged file: image is what it is made of. */
+static inline void fuzz_extent(struct fuzz *f, fuzz_open_fn *open,
+			       const struct mem_image *image, const uint64_t *place,
+			       unsigned places)
+{
+	struct extent_params p = {
+		.writable = fuzz_below(f, 4), .mend = fuzz_below(f, 2),
+		.cache = fuzz_below(f, 2) ? 16384 : 0,
+		.size = fuzz_below(f, 8) ? 0 : (1 + fuzz_below(f, 100000)) * SECTOR,
+	};
+	struct mem_disk d = { .max = FUZZ_FILE_MAX };
+	struct disk_file *file;
+	struct extent *x;
+	struct err e = { 0 };
+	int rc;
+
+	mem_set_size(&d.live, image->size);
+	memcpy(d.live.p, image->p, image->size);
+	fuzz_damage(f, &d.live, place, places);
+	file = mem_file(&d, p.writable);
+	rc = open(&x, file, &p, &e);
+	fuzz_rc(rc, &e, "open");
+	if (rc) {
+		file_close(file);
+		mem_free(&d);
+		return;
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		unsigned what = fuzz_below(f, p.writable ? 12 : 2);
+
+		e = (struct err){ 0 };
+		if (what == 0)
+			fuzz_map(f, x);
+		else if (what == 1)
+			fuzz_checks(x, p.writable && fuzz_below(f, 2));
+		else if (what < 9)
+			fuzz_write(f, x);
+		else if (what < 11)
+			fuzz_rc(x->ops->flush(x, &e), &e, "flush");
+		else
+			fuzz_rc(x->ops->resize(x, (1 + fuzz_below(f, 200000)) * SECTOR, &e), &e,
+				"resize");
+	}
+	extent_close(x);
+	mem_free(&d);
+}
+#endif
