@@ -194,3 +194,9 @@ descriptor() {
 	fails 5 'info: .*: Permission denied' info "$other/x.vmdk"
 	fails 5 'check: .*: Permission denied' check "$other/x.vmdk"
 }
+
+@test "a disk may have more files than a program may open at first" {
+	vmdk create -s 60G -f 2gbsparse many.vmdk
+	run -0 bash -c 'ulimit -Sn 24; exec "$@"' _ "$VMDK" map --json many.vmdk
+	assert_output --partial '"length_bytes":64424509440'
+}

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/size.h"
@@ -355,6 +356,18 @@ static int dispatch(struct cli *c, int argc, char **argv)
 	return k->run(c, argc - 1, argv + 1);
 }
 
+/* A disk may consist of thousands of files, a chain of hundreds of disks; the soft limit
+ * is small for the sake of programs that use select(). */
+static void allow_files(void)
+{
+	struct rlimit l;
+
+	if (!getrlimit(RLIMIT_NOFILE, &l) && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
 int cli_main(const struct cli_tool *t, int argc, char **argv)
 {
 	struct cli c = { .tool = t };
@@ -366,6 +379,7 @@ int cli_main(const struct cli_tool *t, int argc, char **argv)
 	while (fd >= 0 && fd <= 2);
 	if (fd > 2)
 		close(fd);
+	allow_files();
 	code = dispatch(&c, argc, argv);
 	if (fflush(stdout) || ferror(stdout)) {
 		cli_say(&c, "standard output: %s", strerror(errno));
