@@ -187,6 +187,34 @@ descriptor() {
 	fails 2 'check: --frob: unknown option .*' check --frob x.vmdk
 }
 
+@test "what is a disk or archive of another product is not copied as raw" {
+	while read -r off bytes what; do
+		truncate -s 1M x
+		# shellcheck disable=SC2059
+		printf "$bytes" | dd of=x bs=1 seek="$off" conv=notrunc status=none
+		fails 3 "convert: x: is $what.*\\(--raw takes it as it is\\)" convert x y.vmdk
+		fails 3 "clone: x: is $what.*" clone x y.vmdk
+		run -0 vmdk info x
+		assert_line --regexp "^  format +raw; looks like $what"
+		run -0 vmdk info --json x
+		assert_line --regexp "\"looks_like\":\"$what"
+		vmdk convert --raw x y.vmdk
+		vmdk diff x y.vmdk
+		rm x y.vmdk
+	done <<-'END'
+		0 QFI\xfb a qcow2 image
+		0 conectix a VHD
+		0 vhdxfile a VHDX
+		257 ustar a tar archive
+		0 \x1f\x8b compressed by gzip
+		0 config.version a .vmx file
+	END
+	truncate -s 1M x
+	vmdk clone x y
+	run -0 vmdk info --json x
+	assert_output --partial '"looks_like":null'
+}
+
 @test "a disk that may not be read: 5" {
 	as_other
 	vmdk create -s 1M -f thin x.vmdk 2>/dev/null || :

@@ -11,7 +11,7 @@ struct clone_args {
 	struct change_args change;
 	int format;
 	const char *rdm;
-	bool linked, physical, outside, force;
+	bool linked, physical, raw, outside, force;
 };
 
 #define AT(field) offsetof(struct clone_args, field)
@@ -25,6 +25,7 @@ const struct cli_opt clone_opts[] = {
 	  "DST is a mapping of the device DEV, which is overwritten" },
 	{ "physical", 0, CLI_FLAG, NULL, AT(physical), 0, 0,
 	  "the mapping lets SCSI commands through" },
+	{ "raw", 0, CLI_FLAG, NULL, AT(raw), 0, 0, "SRC is raw whatever it begins with" },
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
 	  "SRC's files, or a linked SRC, may lie in other folders" },
 	{ "force", 0, CLI_FLAG, NULL, AT(force), 0, 0, "replace a disk that is there" },
@@ -78,7 +79,9 @@ int lock_source(struct disk_lock **lock, const char *src, struct err *e)
 
 static int copy(const struct clone_args *a, char **argv, struct disk_create *p, struct err *e)
 {
-	struct disk_opts o = { .allow_outside = a->outside, .backends = vmdk_backends };
+	struct disk_opts o = {
+		.allow_outside = a->outside, .raw = a->raw, .backends = vmdk_backends,
+	};
 	struct convert_opts how = { .progress = progress_step };
 	struct convert_end from = { .kind = CONVERT_DISK };
 	int rc = disk_open(&from.disk, argv[0], &o, e);
@@ -91,7 +94,9 @@ static int copy(const struct clone_args *a, char **argv, struct disk_create *p, 
 		    : a->format >= 0 ? (enum disk_format)a->format
 				     : format_of(disk_layer(from.disk, 0));
 	p->adapter = adapter_of(disk_layer(from.disk, 0));
-	rc = convert_to_disk(&from, argv[1], p, &how, e);
+	rc = refuse_foreign(from.disk, a->raw, e);
+	if (!rc)
+		rc = convert_to_disk(&from, argv[1], p, &how, e);
 	disk_close(from.disk, NULL);
 	return rc;
 }

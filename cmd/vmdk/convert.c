@@ -215,6 +215,8 @@ static int convert_it(const struct convert_args *a, char **argv, struct disk_cre
 		if (from.disk)
 			p->adapter = adapter_of(disk_layer(from.disk, 0));
 		rc = check_same(&from, argv[1], e);
+		if (!rc && from.disk)
+			rc = refuse_foreign(from.disk, a->raw, e);
 		if (rc)
 			;
 		else if (is_pipe(argv[1]))

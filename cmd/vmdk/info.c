@@ -7,6 +7,7 @@
 
 #include "base/size.h"
 #include "disk/disk.h"
+#include "disk/foreign.h"
 #include "disk/geometry.h"
 #include "vmdk.h"
 
@@ -160,6 +161,7 @@ static int info_json(struct cli *c, const struct image *im, unsigned layer)
 	json_put_bool(&j, "embedded", im->embedded);
 	json_put_text(&j, "broken", im->broken);
 	json_put_text(&j, "lock", locked);
+	json_put_text(&j, "looks_like", image_foreign(im));
 	free(locked);
 	if (im->desc)
 		put_desc(&j, im->desc);
@@ -187,11 +189,13 @@ static void info_text(const struct image *im)
 {
 	const struct desc *d = im->desc;
 	uint64_t bytes, room = room_of(im, &bytes);
+	const char *foreign = image_foreign(im);
 	struct disk_geometry g;
 	char size[24], *locked = who_locks(im);
 
-	printf("%s\n  %-18s%s%s\n", im->path, "format", d ? d->create_type : "raw",
-	       d && is_thin(d) ? ", thin" : "");
+	printf("%s\n  %-18s%s%s%s\n", im->path, "format", d ? d->create_type : "raw",
+	       d && is_thin(d) ? ", thin" : foreign ? "; looks like " : "",
+	       foreign ? foreign : "");
 	printf("  %-18s%s (%" PRIu64 " bytes)\n", "capacity", size_format(size, im->size), im->size);
 	printf("  %-18s%s\n", "room taken", size_format(size, room));
 	printf("  %-18s%s\n", "grain", size_format(size, im->grain));

@@ -68,7 +68,7 @@ static const struct option vmkfstools[] = {
 	{ 'g', "geometry", false, VERB, NULL },
 	{ 'x', "fix", true, VERB, NULL },
 	{ 'e', "chainConsistent", false, VERB, NULL },
-	{ 'I', "snapshotdisk", false, VERB, NULL },
+	{ 'I', "snapshotdisk", false, ELSEWHERE, "vmdk snapshot takes snapshots" },
 	{ 'd', "diskformat", true, FORMAT, NULL },
 	{ 'a', "adaptertype", true, ADAPTER, NULL },
 	{ 'W', "objecttype", true, SKIP, NULL },
@@ -358,11 +358,8 @@ static int translate_vmkfstools(struct line *l)
 		return do_one(l, "info", "--geometry");
 	case 'x':
 		return do_fix(l);
-	case 'e':
+	default:	/* e */
 		return do_one(l, "check", "--chain");
-	default:	/* I */
-		add(l, "snapshot");
-		return do_one(l, "create", NULL);
 	}
 }
 

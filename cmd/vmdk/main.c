@@ -61,7 +61,7 @@ static const struct cli_cmd cmds[] = {
 	},
 	{
 		"clone", clone_main,
-		"[--linked] [-f FORMAT] [--rdm DEV [--physical]]\n"
+		"[--linked] [-f FORMAT] [--rdm DEV [--physical]] [--raw]\n"
 		"[--allow-outside] [--force] [--check] [--json] [-q]\n"
 		"[--progress tty|json] SRC DST",
 		"Make a second disk of what one holds.",

@@ -1,4 +1,5 @@
 /* What the commands of vmdk print, the same way all of them. */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "disk/foreign.h"
 #include "vmdk.h"
 
 const char *const vmdk_adapter[] = { "ide", "buslogic", "lsilogic", "lsisas1068", "pvscsi", NULL };
@@ -67,6 +69,15 @@ int want_operands(struct cli *c, int argc, char **argv, const char *names)
 		return CLI_USAGE;
 	}
 	return -1;
+}
+
+int refuse_foreign(const struct disk *d, bool raw, struct err *e)
+{
+	const struct image *base = disk_layer((struct disk *)d, 0);
+	const char *what = raw ? NULL : image_foreign(base);
+
+	return what ? err_set(e, -ENOTSUP, "%s: is %s (--raw takes it as it is)", base->path, what)
+		    : 0;
 }
 
 /* Progress */

@@ -87,6 +87,10 @@ int lock_source(struct disk_lock **lock, const char *src, struct err *e);
 int convert_to_disk(const struct convert_end *from, const char *dst, const struct disk_create *p,
 		    const struct convert_opts *how, struct err *e);
 
+/* -ENOTSUP: what is to be copied is taken for raw, and looks like a format that is not
+ * done here; unless --raw said so. */
+int refuse_foreign(const struct disk *d, bool raw, struct err *e);
+
 /* The adapter of a disk as one of those that another can be created for, or NULL. */
 const char *adapter_of(const struct image *im);
 
