@@ -110,7 +110,49 @@ machine() {
 		2gbflat twoGbMaxExtentSparse
 		thin vmfsSparse
 		zeroedthick vmfsSparse
+		sesparse seSparse
 	END
+	vmdk create -s 3T -f thin x.vmdk
+	vmdk snapshot create x.vmdk a
+	run -0 vmdk chain x-000001.vmdk
+	assert_line --index 0 --partial '  seSparse  '
+	vmdk snapshot delete x.vmdk a
+	assert_equal "$(echo *)" 'x-flat.vmdk x.vmdk x.vmsd'
+}
+
+@test "a disk that has grown since its snapshot, or shrunk" {
+	for f in sparse flat 2gbflat thin; do
+		vmdk create -s 1M -f $f x.vmdk
+		vmdk snapshot create x.vmdk a
+		[ $f = thin ] || put x-000001.vmdk 3 0
+		vmdk resize x-000001.vmdk 2M
+		vmdk convert -f raw x-000001.vmdk before
+		run -0 vmdk snapshot delete x.vmdk a
+		assert_output x.vmdk
+		vmdk convert -f raw x.vmdk after
+		cmp before after
+		vmdk snapshot create x.vmdk b
+		vmdk resize -f x-000001.vmdk 1M
+		run -0 vmdk snapshot delete x.vmdk b
+		assert_output x-000001.vmdk
+		run -0 vmdk chain x-000001.vmdk
+		assert_equal "${#lines[@]}" 1
+		head -c 1M before | cmp - <(vmdk convert -f raw x-000001.vmdk - | cat)
+		rm ./*
+	done
+}
+
+@test "a base that is not written to in place is merged into its child" {
+	head -c 1M /dev/urandom >raw
+	vmdk convert -f stream raw x.vmdk
+	vmdk snapshot create x.vmdk a
+	put x-000001.vmdk 7 64k
+	vmdk convert -f raw x-000001.vmdk before
+	run -0 vmdk snapshot delete --json x.vmdk a
+	assert_output --partial '"merged":[{"from":"x.vmdk","into":"x-000001.vmdk"}]'
+	vmdk convert -f raw x-000001.vmdk after
+	cmp before after
+	assert [ ! -e x.vmdk ]
 }
 
 @test "a single disk has its own list, and any of its layers names it" {

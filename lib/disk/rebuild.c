@@ -27,6 +27,7 @@ static const struct kind {
 	open_fn *open;
 } kinds[] = {
 	{ "-delta", false, true, DESC_VMFSSPARSE, "vmfsSparse", cowd_open },
+	{ "-sesparse", false, true, DESC_SESPARSE, "seSparse", sesparse_open },
 	{ "-flat", false, false, DESC_VMFS, "vmfs", flat_open },
 	{ "-s", true, true, DESC_SPARSE, "twoGbMaxExtentSparse", sparse_open },
 	{ "-f", true, false, DESC_FLAT, "twoGbMaxExtentFlat", flat_open },

@@ -10,11 +10,11 @@
 
 #include "disk/cowd.h"
 #include "disk/disk.h"
-#include "disk/files.h"
+#include "disk/manage.h"
 
 #define PIECE		(1u << 20)	/* bytes copied at once */
 #define LOOK		(64u << 20)	/* bytes asked about at once */
-#define CHECKPOINT	(256u << 20)	/* bytes of the disk between two of them */
+#define CHECKPOINT	(256u << 20)	/* bytes copied between two of them */
 #define NAMES		1000000u	/* BASE-000001 to BASE-999999 */
 
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
@@ -147,6 +147,16 @@ static bool is_in_place(const struct image *im)
 	return !has_type(im->desc, "streamOptimized");
 }
 
+/* May the parent become as large as a child that has grown?  A base only: what larger
+ * ones below it hold would show. */
+static bool can_grow(const struct image *child, const struct image *parent)
+{
+	const struct extent *x = parent->ext[parent->next - 1];
+
+	return child->size > parent->size && parent->desc->parent_cid == CID_NONE && x->file &&
+	       !x->file->device && x->ops->resize;
+}
+
 /* Bytes that a has and b (NULL: nothing) has not, up to end. */
 static int count(struct image *a, struct image *b, uint64_t end, uint64_t *bytes,
 		 struct err *e)
@@ -189,7 +199,7 @@ int snapshot_cost(const char *child, const char *parent, bool outside, uint64_t 
 		return rc;
 	}
 	*down = *up = UINT64_MAX;
-	if (c->size == p->size && is_in_place(p))
+	if ((c->size == p->size || can_grow(c, p)) && is_in_place(p))
 		rc = count(c, NULL, c->size, down, e);
 	if (!rc && is_in_place(c))
 		rc = count(p, c, p->size < c->size ? p->size : c->size, up, e);
@@ -288,7 +298,7 @@ static int checkpoint(struct merge *m, uint64_t off, struct err *e)
 
 static int copy(struct merge *m, uint64_t off, struct err *e)
 {
-	uint64_t saved = off, done;
+	uint64_t copied = 0, done;
 	struct disk_run run;
 	int rc = 0;
 
@@ -299,13 +309,15 @@ static int copy(struct merge *m, uint64_t off, struct err *e)
 		if (rc)
 			break;
 		off += done;
+		if (run.kind != DISK_ABSENT)
+			copied += done;
 		if (m->job->progress && !m->job->progress(m->job->ptr, off, m->end)) {
 			rc = checkpoint(m, off, e);
 			return rc ? rc : err_set(e, -EINTR, "stopped");
 		}
-		if (off - saved >= CHECKPOINT) {
+		if (copied >= CHECKPOINT) {
 			rc = checkpoint(m, off, e);
-			saved = off;
+			copied = 0;
 		}
 	}
 	return rc;
@@ -316,23 +328,25 @@ int snapshot_merge(const char *child, const char *parent, bool down, uint64_t fr
 {
 	struct disk_opts alone = { .no_parent = true, .no_lock = true, .allow_outside = job->outside };
 	struct disk_opts chain = { .write = true, .no_lock = true, .allow_outside = job->outside };
+	struct disk_manage grow = { .force = true, .allow_outside = job->outside };
 	struct merge m = { .job = job };
 	struct image *top;
 	struct err ignored;
+	uint64_t was;
 	int rc = disk_open(&m.from, down ? child : parent, &alone, e);
 
 	if (rc)
 		return rc;
+	if (down)
+		rc = disk_resize(parent, disk_size(m.from), &grow, &was, e);
+	if (rc)
+		goto out_from;
 	rc = disk_open(&m.to, down ? parent : child, &chain, e);
 	if (rc)
 		goto out_from;
 	/* Who points to it knows what it will read as: its id is not to change by itself. */
 	top = disk_layer(m.to, disk_layers(m.to) - 1);
 	top->cid_changed = true;
-	if (down && disk_size(m.from) != disk_size(m.to)) {
-		rc = err_set(e, -ENOTSUP, "%.100s: its size is not that of %.100s", child, parent);
-		goto out_to;
-	}
 	m.end = disk_size(m.from) < disk_size(m.to) ? disk_size(m.from) : disk_size(m.to);
 	m.has = down ? NULL : top;
 	m.buf = aligned_alloc(4096, PIECE);
@@ -340,7 +354,6 @@ int snapshot_merge(const char *child, const char *parent, bool down, uint64_t fr
 	if (!rc)
 		rc = disk_flush(m.to, e);
 	free(m.buf);
-out_to:
 	if (!rc)
 		rc = disk_close(m.to, e);
 	else

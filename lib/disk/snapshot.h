@@ -8,7 +8,8 @@
  * Merging never changes what any layer reads as, but for the parent of a merge down, and
  * that one has no other child.  So it may stop anywhere, and be begun again:
  *
- *   down   what the child has is written into its parent, which reads like the child then
+ *   down   what the child has is written into its parent, which reads like the child
+ *          then; it is made as large first
  *   up     what the parent has and the child has not is written into the child, which
  *          needs its parent no longer
  *
@@ -55,8 +56,8 @@ int snapshot_add(const char *child, const char *parent, bool outside, bool dry,
 
 /*
  * The bytes that a merge of child and parent would write, down and up.  UINT64_MAX: that
- * way does not work (the parent is of a format that is not written in place, or its
- * size is another).
+ * way does not work (the parent is of a format that is not written in place, or is
+ * smaller and cannot grow, or larger).
  */
 int snapshot_cost(const char *child, const char *parent, bool outside, uint64_t *down,
 		  uint64_t *up, struct err *e);

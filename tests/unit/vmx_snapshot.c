@@ -327,7 +327,14 @@ int main(int argc, char **argv)
 	test_single();
 	test_stop();
 	test_clone();
-	for (uint64_t seed = 1; seed <= 6; seed++)
-		test_random(seed % 2 ? DISK_SPARSE : DISK_SPLIT_SPARSE, DISK_FLAT, seed, 60);
+	test_random(DISK_SPARSE, DISK_FLAT, 1, 50);
+	test_random(DISK_SPLIT_SPARSE, DISK_SPLIT_FLAT, 2, 50);
+	test_random(DISK_THIN, DISK_EAGERZEROEDTHICK, 3, 50);
+	test_random(DISK_SESPARSE, DISK_THIN, 4, 50);
+	if (argc > 2)	/* first and last seed, for a long run */
+		for (uint64_t seed = strtoull(argv[1], NULL, 0); seed <= strtoull(argv[2], NULL, 0);
+		     seed++)
+			test_random((enum disk_format[]){ DISK_SPARSE, DISK_SESPARSE, DISK_THIN }[seed % 3],
+				    seed % 2 ? DISK_FLAT : DISK_THIN, seed, 100);
 	return check_done();
 }
