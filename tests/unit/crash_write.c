@@ -1,7 +1,8 @@
 /*
  * Random writes, zeros and flushes to the top of a chain, for each format; then all that
  * a crash can leave of it: it opens, its tables are in order but for room that is lost,
- * and each sector holds what was flushed last or was written later.
+ * and each sector holds what was flushed last or was written later.  The same of calls
+ * that fail: the n-th one, or all from there on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +27,9 @@ static struct {
 	uint32_t first, n;
 	uint64_t stamp;
 	size_t durable;		/* syncs after which it is; SIZE_MAX: not known to be */
+	bool good;		/* it did not fail */
 } op[OPS];
-static unsigned nops;
+static unsigned nops, failures;
 static char root[32];
 static uint64_t seed;
 
@@ -164,14 +166,26 @@ static void set_up(enum disk_format f, uint32_t *cid)
 	check(!system(cmd), "copy");
 }
 
-static void run(bool flush)
+/* From here on each of the first n operations is what all later readers find. */
+static void settled(unsigned n, size_t durable)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (op[i].durable == SIZE_MAX && op[i].good)
+			op[i].durable = durable;
+}
+
+/* faults: operations may fail; what they leave of their range is then old or new. */
+static void run(bool flush, bool faults)
 {
 	static uint64_t b[SIZE / 8];
 	struct disk *d;
 	struct err e = { 0 };
 
-	check(!disk_open(&d, at("live/top.vmdk"), &(struct disk_opts){ .write = true, .no_lock = true }, &e),
-	      "%s", e.msg);
+	nops = 0;
+	if (disk_open(&d, at("live/top.vmdk"), &(struct disk_opts){ .write = true, .no_lock = true }, &e)) {
+		check(faults, "%s", e.msg);
+		return;
+	}
 	for (nops = 0; nops < OPS; nops++) {
 		uint32_t n = 1 + below(below(4) ? 20 : 400), s = below(SECTORS - n);
 		bool zero = !below(4);
@@ -183,19 +197,21 @@ static void run(bool flush)
 		op[nops].stamp = zero ? 0 : 100 + nops;
 		op[nops].durable = SIZE_MAX;
 		stamp(b, n, op[nops].stamp);
-		check(!(zero ? disk_zero(d, s * 512ull, n * 512ull, below(2), &e) :
-			disk_write(d, b, n * 512ull, s * 512ull, &e)), "%s", e.msg);
+		op[nops].good = !(zero ? disk_zero(d, s * 512ull, n * 512ull, below(2), &e) :
+				  disk_write(d, b, n * 512ull, s * 512ull, &e));
+		check(op[nops].good || faults, "%s", e.msg);
+		failures += !op[nops].good;
 		if (!flush || below(4))
 			continue;
-		check(!disk_flush(d, &e), "%s", e.msg);
-		for (unsigned i = 0; i <= nops; i++)
-			if (op[i].durable == SIZE_MAX)
-				op[i].durable = shim_calls("sync");
+		if (!disk_flush(d, &e))
+			settled(nops + 1, shim_calls("sync"));
+		else
+			check(faults, "%s", e.msg);
 	}
-	check(!disk_close(d, &e), "%s", e.msg);
-	for (unsigned i = 0; i < nops; i++)
-		if (op[i].durable == SIZE_MAX)
-			op[i].durable = shim_calls("sync");
+	if (!disk_close(d, &e))
+		settled(nops, shim_calls("sync"));
+	else
+		check(faults, "%s", e.msg);
 }
 
 static void test_format(enum disk_format f, unsigned rounds)
@@ -208,7 +224,7 @@ static void test_format(enum disk_format f, unsigned rounds)
 
 		set_up(f, &cid);
 		shim_start(at("live"), at("log"), NULL);
-		run(seed > 1);
+		run(seed > 1, false);
 		shim_stop();
 		r = replay_open(at("log"), at("base"));
 		check(r && replay_count(r) > OPS, "%s", disk_format_name[f]);
@@ -216,6 +232,41 @@ static void test_format(enum disk_format f, unsigned rounds)
 		      disk_format_name[f], (unsigned)keep);
 		replay_close(r);
 		seed = keep;
+	}
+}
+
+static void test_fault(enum disk_format f, const char *fault, bool *hit)
+{
+	uint32_t cid;
+	char call[16];
+	unsigned no;
+
+	set_up(f, &cid);
+	shim_start(at("live"), NULL, fault);
+	run(true, true);
+	sscanf(fault, "%15[a-z]:%u", call, &no);
+	*hit = shim_calls(call) >= no;
+	shim_stop();
+	check(is_good(&cid, at("live"), SIZE_MAX - 1), "%s, %s", disk_format_name[f], fault);
+}
+
+static void test_faults(enum disk_format f)
+{
+	static const char *const what[] = {
+		"write:%u:ENOSPC", "write:%u+:ENOSPC", "write:%u:short", "sync:%u:EIO", "read:%u:EIO",
+		"read:%u:short", "truncate:%u:ENOSPC", "fallocate:%u:EIO",
+	};
+
+	for (size_t i = 0; i < sizeof(what) / sizeof(*what); i++) {
+		bool hit = true;
+
+		seed = 5;
+		for (unsigned no = 1; hit; no += no < 8 ? 1 : no / 3) {
+			char fault[32];
+
+			snprintf(fault, sizeof(fault), what[i], no);
+			test_fault(f, fault, &hit);
+		}
 	}
 }
 
@@ -230,6 +281,10 @@ int main(void)
 	test_format(DISK_SPARSE, 1);
 	test_format(DISK_VMFSSPARSE, 1);
 	test_format(DISK_SESPARSE, 1);
+	test_faults(DISK_SPARSE);
+	test_faults(DISK_VMFSSPARSE);
+	test_faults(DISK_SESPARSE);
+	check(failures > 300, "%u calls failed", failures);
 	snprintf(cmd, sizeof(cmd), "rm -r %s", root);
 	check(!system(cmd), "clean up");
 	return check_done();
