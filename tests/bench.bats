@@ -105,3 +105,18 @@ bench() { "${BUILD:-build}/bench/$1" "${@:2}"; }
 	assert_line "goal: memory:686: at most 32 MiB beyond the guest's RAM: 31.9 MiB PASS"
 	assert_line 'goal: two processes on 2 vCPUs at least 1.70 times as fast as on 1: 1.80 PASS (native: 2.00)'
 }
+
+@test "conversions are judged by their best rounds" {
+	cat >"$BATS_TEST_TMPDIR/samples" <<-END
+		1 vmdk flat>stream 2.0 3.1 5000000
+		1 qemu-img flat>stream 11.0 12 4000000
+		2 vmdk flat>stream 1.0 1.5 5000000
+		2 qemu-img flat>stream 10.0 10 4000000
+		1 vmdk sparse>sparse 1.0 0.5 9000000
+		1 qemu-img sparse>sparse 1.4 0.6 9000000
+	END
+	run -1 awk -v data=97656.25 -f tests/bench/convert.awk "$BATS_TEST_TMPDIR/samples"
+	assert_line '| flat>stream | 100 | 10 | **10.00** | 1.50 | 10.00 | 5 | 4 |'
+	assert_line 'goal: flat>stream at least 5.0 times qemu-img: 10.00 PASS'
+	assert_line 'goal: sparse>sparse at least 1.5 times qemu-img: 1.40 FAIL'
+}

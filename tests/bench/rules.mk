@@ -34,5 +34,6 @@ bench-tools: $(BENCH)
 
 bench: all bench-tools
 	$(Q)BUILD=$(BUILD) BIN=$(BIN) tests/bench/run
+	$(Q)BUILD=$(BUILD) BIN=$(BIN) tests/bench/convert
 
 .PHONY: bench bench-tools
