@@ -67,6 +67,7 @@ struct blk_params {
 	void *ptr;		/* its; closed by blk_free() */
 	uint64_t size;		/* bytes; what is no whole sector is not seen */
 	bool readonly;
+	bool quick_writes;	/* writes go to a cache, and seldom wait */
 	uint8_t uuid[16];	/* what the disk is known by; the same at every start */
 };
 

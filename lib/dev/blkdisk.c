@@ -150,7 +150,8 @@ static int open_disk(struct blkdisk *bd, const char *path, const struct blkdisk_
 int blkdisk_open(struct blk **b, struct vm *vm, const char *path,
 		 const struct blkdisk_opts *o, struct err *e)
 {
-	struct blk_params p = { .ops = &bd_ops, .readonly = o->readonly };
+	struct blk_params p = { .ops = &bd_ops, .readonly = o->readonly,
+				.quick_writes = true };
 	struct blkdisk *bd = calloc(1, sizeof(*bd));
 	int rc;
 

@@ -321,7 +321,7 @@ static void start(struct scsi_dev *t, unsigned i, enum scsi_attr attr, uint8_t o
 
 	memset(r->cdb, 0, sizeof(r->cdb));
 	r->cdb[0] = op;
-	r->cdb[8] = op == 0x28;
+	r->cdb[8] = op == 0x28 || op == 0x2a;
 	r->attr = attr;
 	r->done = many_done;
 	sg_clear(&r->data, NULL);
@@ -350,6 +350,26 @@ static void test_order(struct scsi_dev *t)
 	scsi_drain(t);
 	check(nordered == 16, "drained: %u", nordered);
 	disk.slow = false;
+}
+
+/* What goes to a cache is written here and now, though no one promises that it is quick. */
+static void test_quick_writes(void)
+{
+	struct blk_params p = { .ops = &rig_ops, .ptr = &disk, .size = disk.size,
+				.quick_writes = true };
+	struct scsi_dev *t = scsi_disk_new(&test_vm, blk_new(&test_vm, &p, NULL), NULL, NULL);
+
+	disk.slow = true;
+	nordered = 0;
+	start(t, 0, SCSI_SIMPLE, 0x00);		/* the unit attention */
+	start(t, 1, SCSI_SIMPLE, 0x2a);
+	check(nordered == 2 && many[1].status == SCSI_GOOD, "without a thread");
+	start(t, 2, SCSI_SIMPLE, 0x28);
+	check(nordered == 2, "reading waits for one");
+	scsi_drain(t);
+	check(nordered == 3, "and ends");
+	disk.slow = false;
+	scsi_free(t);
 }
 
 /* All commands with random fields and buffers: each ends, and moves no more than there is
@@ -398,6 +418,7 @@ int main(void)
 	test_opcodes(t);
 	test_reservations(t);
 	test_order(t);
+	test_quick_writes();
 	test_any(t, 20000);
 	scsi_free(t);
 	t = new_disk(true);
