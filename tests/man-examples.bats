@@ -2,6 +2,7 @@
 # Each line of the EXAMPLES of a man page does what the page says.
 # shellcheck disable=SC2154
 load helper
+load bootable
 
 # example PATTERN [TOOL]: the line of its EXAMPLES that matches, as text.
 example() {
@@ -18,7 +19,7 @@ setup() {
 }
 
 @test "each example has a test here" {
-	assert_equal "$(example 'vmrun ' | wc -l)" 4
+	assert_equal "$(example 'vmrun ' | wc -l)" 5
 	assert_equal "$(example 'vmdk ' vmdk | wc -l)" 10
 }
 
@@ -47,6 +48,19 @@ setup() {
 	line=$(example 'test.elf')
 	cd "$dir"
 	run -129 timeout 90 bash -c "$line" </dev/null
+}
+
+@test "example: a system is installed from a CD-ROM" {
+	command -v xorriso >/dev/null || skip "no xorriso"
+	[ -f /usr/share/seabios/bios-256k.bin ] || skip "no package seabios"
+	line=$(example 'install.iso')
+	cd "$dir"
+	vmdk create -s 1M new.vmdk
+	# It powers the machine off: SLP_EN of PM1a, where SeaBIOS has put that.
+	sector cd <<<'movw $0x604, %dx; movw $0x2000, %ax; outw %ax, %dx'
+	iso cd install.iso
+	run -0 timeout 90 bash -c "$line" </dev/null
+	assert_output --partial 'booted cd'
 }
 
 @test "example: what becomes of two instructions" {

@@ -2,6 +2,7 @@
 # SeaBIOS starts the machine: Debian's package, under each engine that can run it.
 
 load helper
+load bootable
 
 BIOS=/usr/share/seabios/bios-256k.bin
 
@@ -45,41 +46,6 @@ teardown() { kill "$pid" 2>/dev/null || :; }
 engines() {
 	echo bt interp
 	"$VMRUN" --version -v | grep -q '^kvm: yes' && echo kvm
-}
-
-# sector FILE: a boot sector that prints "booted FILE", then runs the code on stdin.  The
-# console keeps some characters back until the next timer interrupt.
-sector() {
-	{
-		cat <<-END
-		.code16
-		xorw %ax, %ax
-		movw %ax, %ds
-		movw \$(0x7c00 + text - start), %si
-		1: lodsb
-		testb %al, %al
-		jz 2f
-		movw \$7, %bx
-		movb \$0xe, %ah
-		int \$0x10
-		jmp 1b
-		2:
-		END
-		cat
-		echo '3: sti; hlt; jmp 3b'
-		printf 'text: .asciz "booted %s.                    \\r\\n"\n' "$1"
-		printf '.org 510\n.word 0xaa55\n'
-	} >"$1.S"
-	sed -i '1s/^/start:\n/' "$1.S"
-	as --32 -o "$1.o" "$1.S" && objcopy -O binary -j .text "$1.o" "$1"
-	truncate -s 1M "$1"
-}
-
-# floppy-free El Torito: an ISO whose boot image is the sector FILE
-iso() {
-	mkdir -p tree
-	head -c 2048 "$1" >tree/boot.img
-	xorriso -as mkisofs -quiet -o "$2" -b boot.img -no-emul-boot -boot-load-size 4 tree
 }
 
 @test "without anything to boot it says so, under each engine" {
@@ -128,6 +94,19 @@ iso() {
 		done
 		exit 1'
 	assert_success
+	stop
+}
+
+@test "disks boot from each adapter that SeaBIOS knows" {
+	: | sector disk
+	for adapter in pvscsi lsilogic lsisas1068; do
+		echo $adapter
+		start bt --disk disk,type=$adapter,controller=scsi1:2
+		await "booted disk."
+		stop
+	done
+	start bt --disk disk,controller=ide0:1
+	await "booted disk."
 	stop
 }
 

@@ -129,7 +129,8 @@ static void frame_freed(struct mpt *m, uint32_t frame)
 
 static void post_request(struct mpt *m, uint32_t frame)
 {
-	uint64_t gpa = (uint64_t)m->mfa_high << 32 | (frame & ~7u);
+	/* Linux says in the lowest two bits how long it is; SeaBIOS's is aligned to 4 only. */
+	uint64_t gpa = (uint64_t)m->mfa_high << 32 | (frame & ~3u);
 	uint8_t rq[MPT_FRAME], rp[MPT_REPLY_MAX];
 
 	if (m->state != MPT_OPERATIONAL || !pci_is_master(&m->fn))
@@ -239,7 +240,9 @@ static void handshake_done(struct mpt *m)
 
 static void write_doorbell(struct mpt *m, uint32_t val)
 {
-	if (m->db == DB_REQUEST) {
+	/* SeaBIOS does not wait for the doorbell to be answered. */
+	if (m->db == DB_REQUEST || m->db == DB_START) {
+		m->db = DB_REQUEST;
 		le32_put(m->hs + m->hs_at, val);
 		m->hs_at += 4;
 		if (m->hs_at == m->hs_len)

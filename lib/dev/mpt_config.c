@@ -207,7 +207,7 @@ static unsigned ioc_init(struct mpt *m, const uint8_t *rq, unsigned rq_len, uint
 {
 	uint16_t size = rq_len >= 24 ? le16_get(rq + 12) : 0;
 	uint16_t status = m->state != MPT_READY ? MPT_BAD_STATE :
-			  size < 32 ? MPT_BAD_FIELD : MPT_OK;
+			  size < 4 ? MPT_BAD_FIELD : MPT_OK;	/* 4: SeaBIOS */
 
 	mpt_reply_init(rp, rq, 20, status);
 	if (status)
