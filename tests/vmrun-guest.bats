@@ -181,6 +181,13 @@ guest_alone() {
 	guest maps64
 }
 
+@test "spread64: address spaces that no window can hold are not tried again and again" {
+	guest spread64
+	run_guest bt "$GUESTS/spread64.rom" --stats
+	# For each of the two levels, and again after a second each.
+	[ "$(awk '$1 == "windows_refused" { print $2 }' "$BATS_TEST_TMPDIR/err")" -lt 50 ]
+}
+
 @test "integers64: 64-bit integer code, compatibility mode" {
 	guest integers64
 }

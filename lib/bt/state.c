@@ -103,6 +103,8 @@ void bt_mode_set(struct bt_vcpu *b)
 	const struct x86_seg *cs = &b->v->cpu.seg[X86_CS];
 
 	b->mode = bt_mode(&b->v->cpu);
+	if (b->mode & BT_M_LONG && window_refused(b))
+		b->mode |= BT_M_NOWIN;
 	b->cs_base = b->mode & BT_M_LONG ? 0 : (uint32_t)cs->base;
 	b->cs_limit = b->mode & BT_M_LONG ? UINT32_MAX : cs->limit;
 	if (b->mode != BT_MODE_NONE &&
@@ -210,7 +212,7 @@ int bt_callout_c(struct vcpu *v, const struct bt_callout *co)
 	if (co->mode) {
 		interp_state_changed(v);
 		seg_hints(b);
-		if (bt_mode(c) != b->mode)
+		if (bt_mode(c) != (b->mode & ~(uint32_t)BT_M_NOWIN))
 			return BT_CALLOUT_OUT;
 	}
 	return BT_CALLOUT_ON;

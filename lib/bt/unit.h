@@ -51,6 +51,7 @@
 #define BT_M_REAL	0x8000	/* with SEG: not protected; V86 with USER */
 #define BT_M_LONG	0x10000	/* 64-bit code: no segments but FS and GS bases */
 #define BT_M_HIGH	0x20000	/* with LONG, CPL 0: windows are of the upper half */
+#define BT_M_NOWIN	0x40000	/* with LONG: window_refused(), all is soft */
 #define BT_MODE_NONE	0
 
 struct bt_unit;
@@ -320,6 +321,7 @@ static inline uint32_t bt_jc_index(uint64_t rip)
 static inline bool bt_can_window(const struct bt_vcpu *b)
 {
 	return b->bt->can_window && !(b->bt->high_soft && b->mode & BT_M_HIGH) &&
+	       !(b->mode & BT_M_NOWIN) &&
 	       (!b->v->cpu.long_mode || b->mode & (BT_M_LONG | BT_M_USER));
 }
 

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "bt/layout.h"
+#include "bt/smp.h"
 #include "vmm/access.h"
 #include "vmm/walkmem.h"
 
@@ -273,7 +274,7 @@ static struct bt_window *window_find(struct bt_window_set *s, const struct bt_vc
 	for (unsigned i = WIN_USER; i < s->n; i++) {
 		w = &s->w[i];
 		/* A program may have 32-bit and 64-bit code. */
-		if (w->base && w->space == space && fits(w, b))
+		if ((w->base || w->hopeless) && w->space == space && fits(w, b))
 			return w;
 		if (w->used < old->used)
 			old = w;
@@ -281,19 +282,24 @@ static struct bt_window *window_find(struct bt_window_set *s, const struct bt_vc
 	return old;
 }
 
-/* Does w, as it was found, stand for this mode? */
-static bool stands(const struct bt_window *w, const struct bt_vcpu *b)
+/* Is w, as it was found, this mode's, whether it could be made or not? */
+static bool belongs(const struct bt_window *w, const struct bt_vcpu *b)
 {
 	bool shared = !(b->mode & BT_M_USER) && (w->high || !w->wide);
 
-	return w->base && fits(w, b) && (shared || w->space == space_of(&b->v->cpu));
+	return fits(w, b) && (shared || w->space == space_of(&b->v->cpu));
+}
+
+static bool stands(const struct bt_window *w, const struct bt_vcpu *b)
+{
+	return w->base && belongs(w, b);
 }
 
 static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
 {
 	struct bt_window *w = window_find(b->windows, b);
 
-	if (stands(w, b))
+	if ((w->base || w->hopeless) && belongs(w, b))
 		return w;
 	window_empty(b->windows, w);
 	if (!fits(w, b)) {
@@ -308,6 +314,25 @@ static struct bt_window *window_pick(struct bt *bt, struct bt_vcpu *b)
 	w->stale = false;
 	bt->stats.windows += w->user;
 	return w;
+}
+
+bool window_refused(struct bt_vcpu *b)
+{
+	struct bt_window_set *s = b->windows;
+	struct bt_window *w;
+	bool is;
+
+	if (!s || !atomic_load_explicit(&s->refused, memory_order_relaxed) || !bt_can_window(b))
+		return false;
+	bt_lock(b->bt);
+	w = window_find(s, b);
+	is = w->hopeless && belongs(w, b);
+	if (is) {
+		w->used = ++s->clock;
+		is = !wide_ready_now(s, b->v, w);
+	}
+	bt_unlock(b->bt);
+	return is;
 }
 
 uint64_t window_base(struct bt *bt, struct bt_vcpu *b)

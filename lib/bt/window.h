@@ -57,6 +57,7 @@ struct bt_window {
 	uint8_t *base;		/* NULL: not made yet */
 	bool wide, high;
 	bool hopeless;			/* no bits will do, or there was no room */
+	uint64_t refused_tsc;		/* since when */
 	uint8_t bits;			/* wide: which of bits 39-46 tell slots apart */
 	uint16_t owner[WIDE_SLOTS_MAX];	/* PML4 entry of a slot, in its half, + 1; 0: none */
 	uint64_t root;			/* of the PML4 that was looked at, or WIDE_NO_ROOT */
@@ -87,6 +88,7 @@ struct bt_window_set {
 	struct bt *bt;
 	struct bt_window w[BT_WINDOWS];
 	unsigned n;		/* of those that are used */
+	_Atomic bool refused;	/* one of them was hopeless, once */
 	uint8_t *none;		/* an empty window: every access faults */
 	uint64_t clock;
 	struct rmap {		/* who maps a page of the memfd */
@@ -123,6 +125,15 @@ static inline bool window_none(const struct bt_vcpu *b)
 {
 	return !b->wide_mask;
 }
+
+/*
+ * 64-bit code: is it known that its mode can have no window?  Some programs (V8, for
+ * one) have memory at random all over their address space, and no 6 bits tell so many
+ * PML4 entries apart.  Such a one runs in soft form from the start: trying again at each
+ * access that faults would cost far more than windows save.  Every second or so it is
+ * looked at anew.
+ */
+bool window_refused(struct bt_vcpu *b);
 
 /* Is gva mapped for the current mode, for such an access? */
 bool window_holds(const struct bt *bt, const struct bt_vcpu *b, uint64_t gva, bool write);
@@ -161,6 +172,8 @@ void wide_clear(const struct bt_window *w);
 bool wide_page(const struct bt_window *w, uint64_t gva, uint32_t *gpage);
 /* Make w fit the current PML4.  false: there is no such window. */
 bool wide_ready(struct bt_window_set *s, const struct vcpu *v, struct bt_window *w);
+/* The same for one that is hopeless; without looking, if that was done lately. */
+bool wide_ready_now(struct bt_window_set *s, const struct vcpu *v, struct bt_window *w);
 /* w is for another address space from now on. */
 void wide_forget(struct bt_window *w);
 bool window_make(struct bt_window_set *s, struct bt_window *w);

@@ -36,6 +36,7 @@
 #define WIDE_GPAGES	(1u << 27)	/* of a slot */
 #define EDGE_PAGES	((unsigned)(WIDE_EDGE >> PAGE_SHIFT))
 #define SLOT		(1ull << 39)
+#define REFUSED_TSC	(1ull << 32)	/* a second or two */
 
 unsigned wide_slot(const struct bt_window *w, unsigned i)
 {
@@ -326,12 +327,16 @@ static bool look(struct bt_window_set *s, struct bt_window *w, uint64_t root)
 	}
 	if (w->base && (!more || slots_give(w)))
 		return true;
-	if (w->hopeless && !more)
+	if (w->hopeless)
 		return false;
 	window_empty(s, w);
 	window_unmake(bt, w);
 	leads_renew(bt, w);
 	w->hopeless = !slots_choose(s, w);
+	if (w->hopeless) {
+		w->refused_tsc = __builtin_ia32_rdtsc();
+		atomic_store_explicit(&s->refused, true, memory_order_relaxed);
+	}
 	return !w->hopeless;
 }
 
@@ -340,6 +345,14 @@ bool wide_ready(struct bt_window_set *s, const struct vcpu *v, struct bt_window 
 	uint64_t root = v->cpu.cr3 & ADDR;
 
 	return w->root == root ? w->base != NULL : look(s, w, root);
+}
+
+bool wide_ready_now(struct bt_window_set *s, const struct vcpu *v, struct bt_window *w)
+{
+	if (__builtin_ia32_rdtsc() - w->refused_tsc < REFUSED_TSC)
+		return false;
+	w->hopeless = false;
+	return look(s, w, v->cpu.cr3 & ADDR);
 }
 
 void wide_forget(struct bt_window *w)
