@@ -315,26 +315,35 @@ static bool has_parent(const struct disk *d)
 	return d->n > 1 || (desc && desc->parent_cid != CID_NONE);
 }
 
-/*
- * Drop the first len bytes of s, whole grains of x at in.  Nothing is done if it is no
- * longer as s says: someone wrote there meanwhile.
- */
+/* Is s, whose first len bytes are to be dropped from x, still what is there?  Someone may
+ * have written to it since, or x may have become a parent. */
+static bool stays(struct disk *d, const struct seg *s, const struct extent *x, uint64_t len)
+{
+	struct seg now[SEGS];
+	uint64_t in;
+
+	return d->touched && image_extent(disk_top(d), s->off, &in) == x &&
+	       disk_segs(d, s->off, s->off + len, now, SEGS) && now[0].kind == s->kind &&
+	       now[0].layer == s->layer && now[0].at == s->at && now[0].len >= len;
+}
+
+/* Drop the first len bytes of s, whole grains of x at in, or do nothing if it does not
+ * stay as it was. */
 static int drop(struct disk *d, const struct seg *s, struct extent *x, uint64_t in,
 		uint64_t len, struct err *e)
 {
 	struct map_run r = { .kind = DISK_ZERO, .off = s->off, .len = len };
-	struct seg now[SEGS];
-	bool absent = !has_parent(d);
+	bool absent;
 	struct op o;
 	int rc = 0;
 
 	op_begin(d, &o, OP_DROP, s->off, s->off + len);
-	if (!disk_segs(d, s->off, s->off + len, now, SEGS) || now[0].kind != s->kind ||
-	    now[0].layer != s->layer || now[0].at != s->at || now[0].len < len) {
+	if (!stays(d, s, x, len)) {
 		op_end(d, &o);
 		pthread_mutex_unlock(&d->lock);
 		return 0;
 	}
+	absent = !has_parent(d);
 	pthread_mutex_unlock(&d->lock);
 	pthread_mutex_lock(&d->meta);
 	rc = absent ? x->ops->drop(x, in, len, true, e) : -ENOTSUP;
@@ -372,6 +381,9 @@ static int zero_some(struct disk *d, struct zero *z, uint64_t *off, uint64_t end
 		goto out;
 	}
 	pthread_mutex_unlock(&d->lock);
+	rc = disk_top(d)->writable ? disk_touch(d, e) : read_only(d, e);
+	if (rc)
+		goto out;
 	x = whole_grains(d, &s[0], &in, &grains);
 	dropping = grains && x->ops->drop && !z->no_drop && (z->unmap || !of_top(d, &s[0]));
 	if (s[0].kind == DISK_ZERO) {
@@ -411,7 +423,6 @@ int disk_zero(struct disk *d, uint64_t off, uint64_t len, bool unmap, struct err
 
 	if (rc || len == 0)
 		return rc;
-	rc = disk_top(d)->writable ? disk_touch(d, e) : read_only(d, e);
 	while (off < end && !rc)
 		rc = zero_some(d, &z, &off, end, e);
 	return rc;

@@ -287,7 +287,8 @@ struct worker {
 };
 
 #define WORKERS 4
-#define ROUNDS	1500
+#define ROUNDS	8000
+#define SNAPSHOTS 100
 
 static void *work(void *ptr)
 {
@@ -326,7 +327,7 @@ static void *work(void *ptr)
 static void test_threads(uint64_t grain)
 {
 	struct worker w[WORKERS];
-	struct memfmt *base = memfmt_new(SIZE, 4096, false), *top = memfmt_new(SIZE, grain, true), *new;
+	struct memfmt *base = memfmt_new(SIZE, 4096, false), *top = memfmt_new(SIZE, grain, true);
 	struct image *l[2] = { memfmt_image(&base, 1), memfmt_image(&top, 1) };
 	struct disk *d;
 	struct err e = { 0 };
@@ -336,16 +337,28 @@ static void test_threads(uint64_t grain)
 		w[i] = (struct worker){ .d = d, .id = i, .seed = i * 1000 + grain };
 		check(!pthread_create(&w[i].thread, NULL, work, &w[i]), "thread");
 	}
-	/* A snapshot in the middle of it. */
-	disk_freeze(d);
-	new = memfmt_new(SIZE, grain, true);
-	check(!disk_push(d, memfmt_image(&new, 1), &e), "%s", e.msg);
-	disk_thaw(d);
+	/* Snapshots in the middle of it. */
+	for (unsigned i = 0; i < SNAPSHOTS; i++) {
+		struct memfmt *new = memfmt_new(SIZE, grain, true);
+
+		disk_freeze(d);
+		top->below = true;
+		top = new;
+		check(!disk_push(d, memfmt_image(&new, 1), &e), "%s", e.msg);
+		disk_thaw(d);
+		usleep(200);
+	}
 	for (unsigned i = 0; i < WORKERS; i++) {
 		pthread_join(w[i].thread, NULL);
 		check(!w[i].bad, "thread %u", i);
 	}
-	check(disk_layers(d) == 3, "%u", disk_layers(d));
+	check(disk_layers(d) == 2 + SNAPSHOTS, "%u", disk_layers(d));
+	for (unsigned i = 1; i < disk_layers(d); i++) {
+		const struct memfmt *m = (struct memfmt *)disk_layer(d, i)->ext[0];
+
+		check(disk_layer(d, i)->cid_changed || !(m->dirty || m->flushes), "layer %u was changed, "
+		      "but has its old CID", i);
+	}
 	check(!disk_close(d, &e), "%s", e.msg);
 }
 

@@ -29,6 +29,7 @@ struct memfmt {
 	unsigned maps, flushes, unpacks;
 	uint64_t most;		/* grains per alloc; 0: any number */
 	bool dirty;
+	bool below;		/* it has a child now: nothing may be changed */
 };
 
 /* In several threads: only failures count. */
@@ -86,6 +87,7 @@ static int memfmt_alloc(struct extent *x, uint64_t off, uint64_t len, struct dis
 	uint64_t n = len / x->grain;
 
 	memfmt_enter(m);
+	must(!m->below, "room in a parent");
 	must(off % x->grain == 0 && len % x->grain == 0 && len, "not whole grains");
 	must(off / x->grain + n <= m->grains, "outside");
 	if (m->fail_alloc && --m->fail_alloc == 0)
@@ -134,6 +136,7 @@ static int memfmt_drop(struct extent *x, uint64_t off, uint64_t len, bool absent
 	struct memfmt *m = (struct memfmt *)x;
 
 	memfmt_enter(m);
+	must(!m->below, "grains of a parent are dropped");
 	must(off % x->grain == 0 && (len % x->grain == 0 || off + len == x->size), "whole grains");
 	if (!absent && m->no_zero)
 		return memfmt_leave(m, err_set(e, -ENOTSUP, "no zeros"));
