@@ -93,6 +93,24 @@ is() {
 	fails 4 'convert: none.vmdk: .*' -i none.vmdk h.vmdk
 }
 
+@test "room is taken, given back, and filled with zeros" {
+	vmdk -c 4M -d thin x.vmdk
+	vmdk -j x.vmdk
+	[ "$(stat -c %b x-flat.vmdk)" -ge 8192 ]
+	printf hello | dd of=x-flat.vmdk bs=1 conv=notrunc status=none
+	vmdk -K x.vmdk
+	[ "$(stat -c %b x-flat.vmdk)" -lt 8192 ]
+	assert_equal "$(head -c 5 x-flat.vmdk)" hello
+	vmdk -k x.vmdk
+	[ "$(stat -c %b x-flat.vmdk)" -ge 8192 ]
+	vmdk --writezeros x.vmdk
+	cmp -n 4194304 x-flat.vmdk /dev/zero
+	vmdk -c -s 4MB -t 0 y.vmdk
+	vmdk -k y.vmdk
+	vmdk -d y.vmdk
+	vmdk -R y.vmdk
+}
+
 @test "the rest of vmware-vdiskmanager" {
 	vmdk -c -s 10MB -t 0 x.vmdk
 	vmdk -n x.vmdk y.vmdk
