@@ -2,7 +2,7 @@
  * What a crash leaves of a machine whose snapshots are being changed: each state that the
  * replayer (tests/shim) makes of the recorded changes is opened for writing, as the next
  * command does, and then reads as before the change or as after it, in all its snapshots;
- * after consolidation no layer is left that nothing needs.
+ * after consolidation no layer is left that nothing needs.  The same when a call fails.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -254,11 +254,75 @@ static void test(enum change what, enum disk_format a, enum disk_format b, unsig
 	rig_free(&c.before);
 }
 
+/* Each call of a kind fails once, or that one and all behind it. */
+static void test_faults(enum change what, enum disk_format a)
+{
+	static const char *const fault[] = {
+		"write:%u:ENOSPC", "write:%u+:ENOSPC", "sync:%u:EIO", "open:%u:ENOSPC", "rename:%u:EIO",
+		"unlink:%u:EIO", "truncate:%u:ENOSPC", "read:%u:EIO",
+	};
+	struct crash c = { .states = 0 };
+	char base[80], log[80], work[80], path[120], cmd[300], order[40], call[16];
+	unsigned failed = 0;
+	struct replay *r;
+	int fd;
+
+	rig_new(&c.before, a, DISK_FLAT, 31 + what);
+	make_tree(&c.before);
+	copy_rig(&c.after, &c.before);
+	foresee(&c.after, what);
+	snprintf(base, sizeof(base), "%s.base", c.before.dir);
+	snprintf(work, sizeof(work), "%s.work", c.before.dir);
+	snprintf(log, sizeof(log), "%s.log", c.before.dir);
+	snprintf(path, sizeof(path), "%s/my vm.vmx", work);
+	snprintf(cmd, sizeof(cmd), "cp -a '%s' '%s'", c.before.dir, base);
+	run(cmd);
+	fd = open(log, O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	r = replay_open(log, base);	/* of no changes: it makes copies */
+	for (unsigned f = 0; r && f < sizeof(fault) / sizeof(fault[0]); f++) {
+		snprintf(call, sizeof(call), "%.*s", (int)strcspn(fault[f], ":"), fault[f]);
+		for (unsigned n = 0, calls = 1; n <= calls && !check_failed; n++) {
+			struct machine *m = NULL;
+			struct err e = { 0 };
+			int rc;
+
+			check(!replay_make(r, work, 0, REPLAY_PLAIN, 0), "copy");
+			/* 0: none fails, how many are there? */
+			snprintf(order, sizeof(order), fault[f], n);
+			shim_start(work, NULL, n ? order : NULL);
+			rc = machine_open(&m, path, &writing, &e);
+			if (!rc)
+				rc = change(m, what, &e);
+			machine_close(m);
+			calls = n ? calls : shim_calls(call);
+			shim_stop();
+			failed += rc != 0;
+			check(rc >= -4095 && (!rc || e.msg[0]), "%s: %d", order, rc);
+			check(recovers(&c, work, 0), "%s: %s: %d %s", change_name[what], order, rc, e.msg);
+		}
+	}
+	printf("%s: %u faults, %u failures: %u before, %u after\n", change_name[what], c.states, failed,
+	       c.old, c.new);
+	check(failed && c.old && c.new, "%s", change_name[what]);
+	replay_close(r);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s' '%s' '%s'", base, work, log);
+	run(cmd);
+	strcpy(c.after.dir, "/nowhere/at/all");
+	state_free(&c.after.now);
+	for (unsigned i = 0; i < c.after.n; i++)
+		state_free(&c.after.state[i]);
+	rig_free(&c.before);
+}
+
 int main(void)
 {
 	static const enum disk_format kind[] = { DISK_SPARSE, DISK_THIN, DISK_SESPARSE };
 
 	for (enum change what = CREATE; what < CHANGES; what++)
 		test(what, kind[what % 3], DISK_FLAT, 1);
+	test_faults(CREATE, DISK_SESPARSE);
+	test_faults(REVERT, DISK_SPARSE);
+	test_faults(DELETE_CHILDREN, DISK_THIN);
 	return check_done();
 }
