@@ -37,6 +37,7 @@
 #include "disk/cowd_table.h"
 
 #define PUNCH	4096u	/* bytes: file systems give room back in such pieces */
+#define AVAIL_MAX 4096u	/* pieces of room that are kept in mind: each search looks at them */
 
 /* What entry v says of grain g. */
 static int kind_of(struct cowd *c, uint64_t g, uint32_t v, enum disk_kind *kind,
@@ -222,6 +223,10 @@ static void reuse_dropped(struct cowd *c)
 	}
 	if (ranges_move(&c->avail, &c->dropped))
 		ranges_free(&c->dropped);
+	if (c->avail.n > AVAIL_MAX)
+		ranges_sort(&c->avail);
+	if (c->avail.n > AVAIL_MAX)
+		c->avail.n = AVAIL_MAX;		/* the others are holes from here on */
 }
 
 int cowd_flush(struct extent *x, struct err *e)

@@ -244,27 +244,49 @@ static int walk(struct look *l, bool tell, bool fix)
 	return rc;
 }
 
-/* Bits of grains that no table has. */
+/* Bits in from..end of grains that no table has. */
+static int find_lost(struct look *l, uint64_t from, uint64_t end, struct ranges *lost,
+		     uint64_t *n)
+{
+	uint64_t stop;
+	int rc;
+
+	for (uint64_t at = from; at < end; at = stop) {
+		rc = se_next(l->s, at, end, true, &at, l->e);
+		if (!rc)
+			rc = se_next(l->s, at, end, false, &stop, l->e);
+		if (rc)
+			return rc;
+		for (; at < stop; at++) {
+			if (bits_has(&l->grains, at))
+				continue;
+			++*n;
+			if (l->fix && ranges_add(lost, at, 1))
+				return err_set(l->e, -ENOMEM, "no memory for a list of grains");
+		}
+	}
+	return 0;
+}
+
+/* The same of the whole bitmap, most of which may be a hole. */
 static int check_leaks(struct look *l)
 {
 	struct sesparse *s = l->s;
 	struct ranges lost = { 0 };
-	uint64_t room = se_room(&s->h), at = 0, end, n = 0;
+	uint64_t area = s->h.part[SE_BITMAP].off * SECTOR, room = se_room(&s->h), n = 0;
+	uint64_t from = 0, start, end;
 	int rc = 0;
 
-	while (at < room) {
-		rc = se_next(s, at, room, true, &at, l->e);
-		if (!rc && at < room)
-			rc = se_next(s, at, room, false, &end, l->e);
-		if (rc || at == room)
+	while (from < room && !rc) {
+		rc = file_data(s->x.file, area + from / SE_PAGE_BITS * SE_PAGE, &start, &end,
+			       l->e);
+		if (rc || start == end || start >= area + (room + 7) / 8)
 			break;
-		for (; at < end && !rc; at++) {
-			if (bits_has(&l->grains, at))
-				continue;
-			n++;
-			if (l->fix && ranges_add(&lost, at, 1))
-				rc = err_set(l->e, -ENOMEM, "no memory for a list of grains");
-		}
+		if ((start - area) / SE_PAGE * SE_PAGE_BITS > from)
+			from = (start - area) / SE_PAGE * SE_PAGE_BITS;
+		end = ((end - area + SE_PAGE - 1) / SE_PAGE) * SE_PAGE_BITS;
+		rc = find_lost(l, from, end < room ? end : room, &lost, &n);
+		from = end;
 	}
 	/* What drop() gives up takes the same way. */
 	if (!rc && l->fix && ranges_move(&s->dropped, &lost))

@@ -348,6 +348,39 @@ static void test_runs(void)
 	rig_free(&r);
 }
 
+/* What writes of 4 KiB cost: their data, and pages of tables when they are flushed. */
+static void test_cost(void)
+{
+	uint64_t before;
+	struct rig r;
+
+	start(&r, 1 << 18, 0);
+	extent_close(r.x);
+	r.cache = 0;
+	rig_open(&r);
+	before = r.disk.bytes_written;
+	for (unsigned i = 0; i < 2000; i++)
+		rig_write(&r, rig_rand((1 << 18) / 8) * 8, 8);
+	before = r.disk.bytes_written - before;
+	check(before <= 2000 * 4096, "no table is written before flush: %d bytes", (int)before);
+	before = r.disk.bytes_written;
+	rig_flush(&r);
+	before = r.disk.bytes_written - before;
+	check(before < 2000 * 400, "%d bytes of tables", (int)before);
+	before = r.disk.syncs;
+	rig_flush(&r);
+	check(r.disk.syncs == before, "nothing to do, but synced");
+	rig_write(&r, 8192, 8);
+	rig_flush(&r);
+	rig_drop(&r, 8192, 8, true);
+	rig_flush(&r);
+	rig_write(&r, 8192, 8);
+	before = r.disk.syncs;
+	rig_flush(&r);
+	check(r.disk.syncs - before == 2, "%d syncs", (int)(r.disk.syncs - before));
+	rig_free(&r);
+}
+
 /* What drop() gives up is free in the bitmap and a hole, and is used again at the end. */
 static void test_unmap(void)
 {
@@ -588,6 +621,7 @@ int main(void)
 	test_create();
 	test_large();
 	test_runs();
+	test_cost();
 	test_unmap();
 	test_damage();
 	test_foreign();
