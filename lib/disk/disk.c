@@ -133,15 +133,18 @@ static int flush_extent(struct disk *d, struct extent *x, struct err *e)
 
 int disk_flush(struct disk *d, struct err *e)
 {
-	struct image *top;
 	struct op o;
 	int rc = 0;
 
 	hold(d, &o);
-	top = disk_top(d);
-	for (size_t i = 0; i < top->next && !rc; i++)
-		if (top->ext[i]->writable && top->ext[i]->file)
-			rc = flush_extent(d, top->ext[i], e);
+	/* A parent was the top, perhaps, when something was written. */
+	for (unsigned l = d->n; l-- > 0 && !rc;) {
+		struct image *im = d->layer[l];
+
+		for (size_t i = 0; im->writable && i < im->next && !rc; i++)
+			if (im->ext[i]->writable && im->ext[i]->file)
+				rc = flush_extent(d, im->ext[i], e);
+	}
 	let_go(d, &o);
 	return rc;
 }

@@ -60,10 +60,12 @@ int disk_flush(struct disk *d, struct err *e);
  */
 void disk_freeze(struct disk *d);
 void disk_thaw(struct disk *d);
-/* A new top, of the same size; what is cached stays true.  im is owned on success. */
+/* A new top, of the same size; what is cached stays true, and disk_flush() still sees to
+ * what was written to the old one.  im is owned on success. */
 int disk_push(struct disk *d, struct image *im, struct err *e);
-/* Other layers, the base first, n of them.  Those that were there and are not in the
- * new list are the caller's to close; the others are owned. */
+/* Other layers, the base first, n of them; the disk does not get smaller.  Those that
+ * were there and are not in the new list are the caller's to close (and what was written
+ * to them to flush); the others are owned. */
 int disk_set_layers(struct disk *d, struct image *const *layer, unsigned n, struct err *e);
 
 /* A disk of images that are open already, the base first; owned on success. */

@@ -276,6 +276,57 @@ static void test_no_room(void)
 	check(!disk_close(d, &e), "%s", e.msg);
 }
 
+/* The layers below the top become one, while the disk is open. */
+static void test_set_layers(void)
+{
+	struct memfmt *m, *one = memfmt_new(SIZE, 65536, false);
+	static uint8_t b[SIZE + 65536];
+	struct image *l[3], *now[2];
+	struct disk *d;
+	struct err e = { 0 };
+
+	memset(model, 0, SIZE);
+	for (unsigned i = 0; i < 3; i++)
+		l[i] = layer_of(4096, 1, i == 1, i == 2, &m);
+	check(!disk_new(&d, l, 3, &e), "%s", e.msg);
+	compare(d);
+	for (unsigned i = 0; i < 50; i++)
+		one_request(d);
+	memcpy(b, model, SIZE);
+	for (uint64_t g = 0; g < one->grains; g++)
+		memfmt_put(one, g, b + g * 65536);
+	disk_freeze(d);
+	check(disk_try_readv(d, &(struct iovec){ b, 512 }, 1, 0, &e) == -EAGAIN, "frozen");
+	now[0] = memfmt_image(&one, 1);
+	now[1] = l[2];
+	check(!disk_set_layers(d, now, 2, &e) && disk_layers(d) == 2, "%s", e.msg);
+	disk_thaw(d);
+	image_close(l[0]);
+	image_close(l[1]);
+	compare(d);
+	for (unsigned i = 0; i < 50; i++)
+		one_request(d);
+	compare(d);
+	check(!disk_close(d, &e), "%s", e.msg);
+}
+
+/* What was written before a snapshot is durable with the first flush behind it. */
+static void test_push_flush(void)
+{
+	struct memfmt *m = memfmt_new(1 << 20, 4096, true), *new = memfmt_new(1 << 20, 4096, true);
+	struct image *im = memfmt_image(&m, 1);
+	uint8_t b[512] = "x";
+	struct disk *d;
+	struct err e = { 0 };
+
+	check(!disk_new(&d, &im, 1, &e) && !disk_write(d, b, 512, 0, &e), "%s", e.msg);
+	disk_freeze(d);
+	check(!disk_push(d, memfmt_image(&new, 1), &e), "%s", e.msg);
+	disk_thaw(d);
+	check(!disk_flush(d, &e) && m->flushes == 1 && m->x.file->synced == m->x.file->writes, "%s", e.msg);
+	check(!disk_close(d, &e), "%s", e.msg);
+}
+
 /* Threads on ranges of their own, which share grains; one drops grains all the time. */
 
 struct worker {
@@ -374,6 +425,8 @@ int main(void)
 	test_random(65536, 2, 3, true);
 	test_random(65536, 5, 2, false);
 	test_random(4096, 32, 1, true);
+	test_set_layers();
+	test_push_flush();
 	test_threads(65536);
 	test_threads(512);
 	return check_done();
