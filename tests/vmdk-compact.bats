@@ -52,6 +52,21 @@ stale() {
 	fails 2 'inflate: top.vmdk: has a parent.*' inflate top.vmdk
 }
 
+@test "compact makes files of grains as short as their grains" {
+	truncate -s 9000448 zeros
+	for f in sparse 2gbsparse; do
+		vmdk convert -f $f zeros x.vmdk
+		qemu-io -f vmdk -c 'write -q -P 0x77 4M 3M' -c 'write -q -P 0x5a 100k 3M' \
+			-c 'write -q -P 0x11 8788k 1536' -c 'write -q -P 0 4M 3M' x.vmdk
+		vmdk compact x.vmdk
+		for x in x*; do [ "$(stat -c %s "$x")" -lt 3600000 ]; done
+		qemu-img compare -f raw -F vmdk a.raw x.vmdk
+		run -0 vmdk check x.vmdk
+		assert_output 'x.vmdk: clean'
+		vmdk delete x.vmdk
+	done
+}
+
 @test "inflate takes all room, and the contents stay" {
 	for f in sparse 2gbsparse thin; do
 		vmdk convert -f $f a.raw x.vmdk

@@ -84,6 +84,14 @@ struct extent_ops {
 	/* Grow (or shrink) to bytes.  On disk after return. */
 	int (*resize)(struct extent *x, uint64_t bytes, struct err *e);
 	/*
+	 * Make the file as short as its grains allow.  They move: what map() said before
+	 * does not hold any more.  Absent: it cannot be shorter.
+	 *
+	 * go_on      asked now and then; false: -EINTR.  May be NULL
+	 */
+	int (*compact)(struct extent *x, bool (*go_on)(void *ptr), void *ptr,
+		       struct err *e);
+	/*
 	 * Look for damage: says each finding to report(), with the words that the user
 	 * sees; mends what it can if repair.  0, or -errno when it cannot even look.
 	 */

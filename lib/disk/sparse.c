@@ -372,6 +372,7 @@ static const struct extent_ops sparse_ops = {
 	.flush = sparse_flush,
 	.dirty = sparse_dirty,
 	.resize = sparse_resize,
+	.compact = sparse_compact,
 	.check = sparse_check,
 	.close = sparse_close,
 };

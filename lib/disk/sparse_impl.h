@@ -103,7 +103,8 @@ void sparse_give_back(struct sparse *s, uint64_t off, uint64_t len);
 void sparse_given_back(struct sparse *s);
 void sparse_spans_free(struct sparse_spans *l);
 
-/* sparse_resize.c, sparse_check.c */
+/* sparse_create.c, sparse_compact.c, sparse_check.c */
+int sparse_compact(struct extent *x, bool (*go_on)(void *ptr), void *ptr, struct err *e);
 int sparse_resize(struct extent *x, uint64_t bytes, struct err *e);
 int sparse_check(struct extent *x, const struct extent_check *c, struct err *e);
 /* Entries of both directories that are not 0. */

@@ -93,6 +93,25 @@ static uint64_t window(struct disk *d, uint64_t off, uint64_t len)
 	return n < len ? n : len;
 }
 
+static bool may_go_on(void *ptr)
+{
+	const struct disk_thin *t = ptr;
+
+	return !t->progress || t->progress(t->ptr, 0, 0);
+}
+
+/* All is given back that can be; now files become shorter. */
+static int shorten(struct disk *d, const struct disk_thin *t, struct err *e)
+{
+	struct image *top = top_of(d);
+	int rc = disk_flush(d, e);
+
+	for (size_t i = 0; !rc && i < top->next; i++)
+		if (top->ext[i]->ops->compact)
+			rc = top->ext[i]->ops->compact(top->ext[i], may_go_on, (void *)t, e);
+	return rc;
+}
+
 int disk_compact(struct disk *d, const struct disk_thin *t, struct err *e)
 {
 	uint8_t *buf = malloc(DISK_GRAIN_MAX);
@@ -116,7 +135,7 @@ int disk_compact(struct disk *d, const struct disk_thin *t, struct err *e)
 			rc = go_on(t, at + n, size, e);
 	}
 	free(buf);
-	return rc ? rc : disk_flush(d, e);
+	return rc ? rc : shorten(d, t, e);
 }
 
 /* Room and zeros for a range that has neither, in one extent. */

@@ -318,6 +318,58 @@ static void finds_damage(void)
 	ram_free(&r);
 }
 
+/* Grains move to the front, the file ends with the last one, and all is as before. */
+static void compacts(uint64_t grain, uint64_t seed)
+{
+	const uint64_t size = 500 * grain + 1024;
+	struct ram r = { 0 };
+	uint8_t *disk = calloc(1, 501 * grain), *got = malloc(size);
+	struct findings n;
+	struct extent *x;
+	uint64_t used = 0, before;
+
+	rig_create(&r, &(struct sparse_create){ .size = size, .grain = grain });
+	x = rig_open(&r, true);
+	for (unsigned i = 0; i < 400; i++) {
+		uint64_t at = ram_rand(&seed) % 501 * grain, len = (1 + ram_rand(&seed) % 9) * grain;
+
+		if (len > 501 * grain - at)
+			len = 501 * grain - at;
+		if (i % 8 < 3) {
+			fill(disk + at, len, i);
+			check(!rig_write(x, at, disk + at, len), "%s", e.msg);
+		} else {
+			check(!x->ops->drop(x, at, len, true, &e), "%s", e.msg);
+			memset(disk + at, 0, len);
+		}
+		if (i % 50 == 0)
+			x->ops->flush(x, &e);
+	}
+	before = r.size;
+	for (unsigned again = 0; again < 2; again++) {
+		check(!x->ops->compact(x, NULL, NULL, &e), "%s", e.msg);
+		check(!rig_read(x, 0, got, size) && !memcmp(got, disk, size), "contents");
+		n = rig_check(x, false);
+		check(!n.damage && !n.leaks, "%s", n.last);
+	}
+	for (uint64_t i = 0; i < 501; i++) {
+		struct disk_run run;
+
+		x->ops->map(x, i * grain, SECTOR, &run, &e);
+		used += run.kind == DISK_DATA;
+	}
+	/* Headers and tables take a few grains. */
+	check(r.size <= before && r.size <= (used + 1) * grain + 65536, "%ju for %ju grains",
+	      (uintmax_t)r.size, (uintmax_t)used);
+	extent_close(x);
+	x = rig_open(&r, true);
+	check(!rig_read(x, 0, got, size) && !memcmp(got, disk, size), "opened again");
+	extent_close(x);
+	free(disk);
+	free(got);
+	ram_free(&r);
+}
+
 /* Writers that leave out zeros at the file's end: found as such, however little is asked. */
 static void ends_early(void)
 {
@@ -347,6 +399,8 @@ static void ends_early(void)
 int main(void)
 {
 	ends_early();
+	for (uint64_t seed = 1; seed < 8; seed++)
+		compacts(seed % 2 ? 4096 : 16384, seed);
 	is_fresh();
 	refuses_sizes();
 	shape(2 * MIB, 65536, false, 0, 1);

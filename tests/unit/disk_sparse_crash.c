@@ -139,7 +139,10 @@ static void session(uint64_t seed, bool zeroed, bool no_tables)
 				may_be(m, grain + k, 0);
 			check(!x->ops->drop(x, grain * GRAIN, n * GRAIN, !zeroed, &e), "%s", e.msg);
 		} else if (what == 6) {
-			check(!x->ops->flush(x, &e), "%s", e.msg);
+			if (ram_rand(&seed) % 2)
+				check(!x->ops->compact(x, NULL, NULL, &e), "%s", e.msg);
+			else
+				check(!x->ops->flush(x, &e), "%s", e.msg);
 		} else {
 			x->ops->flush(x, &e);
 			extent_close(x);
