@@ -134,6 +134,38 @@ engines() {
 	stop
 }
 
+# grub_boots KERNEL ADAPTER ARG...: from a disk's boot sector to init, and off again
+grub_boots() {
+	local kernel=$1 adapter=$2 guest
+	shift 2
+	cd "$BATS_TEST_DIRNAME/.." || return 1
+	guest "$kernel"
+	tests/guest/mkinitramfs "$BATS_TEST_TMPDIR/initrd"
+	tests/guest/mkbootdisk "$BATS_TEST_TMPDIR/grub" "$guest" "$BATS_TEST_TMPDIR/initrd" \
+		console=ttyS0 ring1=smoke
+	cd "$BATS_TEST_TMPDIR" || return 1
+	LIMIT=110 run -0 vmrun run --disk "grub,$adapter" --timeout 100 "$@"
+	assert_output --partial 'RING1 GUEST UP'
+	assert_output --partial 'DMI: VMware, Inc. VMware Virtual Platform'
+	assert_output --partial 'Hypervisor detected: VMware'
+	assert_output --partial 'ACPI: PM-Timer IO Port: 0x608'
+	assert_output --partial 'pci 0000:00:00.0: [8086:7190]'
+	refute_output --regexp 'ACPI (BIOS )?(Error|Warning)|FW_BUG|Firmware Bug'
+}
+
+@test "GRUB in a boot sector starts Debian's i386 kernel" {
+	command -v grub-mkimage >/dev/null || skip "no grub-mkimage"
+	grub_boots 686 type=lsilogic --memory 256M
+	assert_output --partial 'BIOS-e820: [mem 0x0000000000100000-0x000000000fffdfff] usable'
+}
+
+@test "GRUB in a boot sector starts Debian's amd64 kernel, two processors, 5 GiB" {
+	command -v grub-mkimage >/dev/null || skip "no grub-mkimage"
+	grub_boots amd64 controller=ide0:0 --memory 5G --cpus 2
+	assert_output --partial 'BIOS-e820: [mem 0x0000000100000000-0x000000017fffffff] usable'
+	assert_output --partial 'smp: Brought up 1 node, 2 CPUs'
+}
+
 @test "resets go through SeaBIOS again: 0x64, 0xcf9, a triple fault, its own reboot" {
 	sector kbd <<<'movb $0xfe, %al; outb %al, $0x64'
 	sector cf9 <<<'movb $2, %al; movw $0xcf9, %dx; outb %al, %dx; movb $6, %al; outb %al, %dx'
