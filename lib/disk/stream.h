@@ -13,6 +13,7 @@
 #include "disk/sparse_header.h"
 
 #define STREAM_GRAIN		65536u	/* bytes, what ESX expects; readers take others */
+#define STREAM_GRAIN_MAX	(1u << 20)	/* up to this in one pass */
 #define STREAM_SIZE_MAX		((UINT64_C(1) << 41) - SECTOR)
 
 /* Packed grains as they go into the file, each from a sector on. */
@@ -73,7 +74,7 @@ struct stream_source {
 /*
  * Begin: reads header and descriptor.
  * Returns    0; -EBADMSG: no sparse extent, or damaged; -ENOTSUP: one that has no
- *            markers, and so cannot be read in one pass
+ *            markers, or huge grains, and so is not read in one pass
  */
 int stream_read_begin(struct stream_reader **r, const struct stream_source *s,
 		      struct err *e);

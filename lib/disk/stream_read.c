@@ -83,6 +83,9 @@ static int get_head(struct stream_reader *r, struct err *e)
 	if (!(h->flags & SPARSE_COMPRESSED) || !(h->flags & SPARSE_MARKERS))
 		return err_set(e, -ENOTSUP, "flags is %#" PRIx32 ": without markers it cannot "
 			       "be read in one pass", h->flags);
+	if (h->grain > STREAM_GRAIN_MAX / SECTOR)
+		return err_set(e, -ENOTSUP, "grainSize is %" PRIu64 " sectors, in one pass at most "
+			       "%u are read", h->grain, STREAM_GRAIN_MAX / SECTOR);
 	if (h->overhead < 1)
 		return err_set(e, -EBADMSG, "overHead is 0 sectors");
 	rc = get_desc(r, e);
