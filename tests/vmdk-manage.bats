@@ -141,6 +141,19 @@ disk() {
 	assert_equal "$(echo *)" '*'
 }
 
+@test "a sparse disk that was copied by cp is its own file, whatever it says inside" {
+	vmdk create -s 1M a.vmdk
+	cp a.vmdk b.vmdk
+	run -0 vmdk delete --check --json b.vmdk
+	assert_output --partial '{"files":["b.vmdk"],'
+	vmdk rename b.vmdk c.vmdk
+	assert_equal "$(echo *)" 'a.vmdk c.vmdk'
+	grep -aq '"c.vmdk"' c.vmdk
+	cp a.vmdk b.vmdk
+	vmdk delete b.vmdk
+	assert_equal "$(echo *)" 'a.vmdk c.vmdk'
+}
+
 @test "a parent is not deleted, nor what lies outside" {
 	vmdk create -s 1M -f thin base.vmdk
 	vmdk create --parent base.vmdk c.vmdk

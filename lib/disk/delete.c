@@ -40,7 +40,7 @@ int disk_delete(const char *path, const struct disk_manage *m, struct disk_files
 	if (!im->desc && !m->force)
 		rc = err_set(e, -EINVAL, "%s: has no descriptor: it may be anything", path);
 	if (!rc)
-		rc = disk_files_of(gone, path, im->desc, &o, e);
+		rc = disk_files_of(gone, im, &o, e);
 	if (!rc && !m->force) {
 		rc = disk_children(&children, path, e);
 		if (!rc)

@@ -74,21 +74,21 @@ static int add_extent(struct disk_files *l, const char *path, const struct desc_
 	return disk_files_add(l, file, e);
 }
 
-int disk_files_of(struct disk_files *l, const char *path, const struct desc *desc,
-		  const struct disk_opts *o, struct err *e)
+int disk_files_of(struct disk_files *l, const struct image *im, const struct disk_opts *o,
+		  struct err *e)
 {
+	const struct desc *desc = im->desc;
 	const char *ctk = desc ? desc_get(desc, "changeTrackPath") : NULL;
 	char *file;
 	int rc = 0;
 
 	*l = (struct disk_files) { 0 };
-	for (size_t i = 0; desc && i < desc->nextents && !rc; i++)
-		rc = add_extent(l, path, &desc->extent[i], o, e);
-	if (!rc && ctk && !image_beside(&file, path, ctk, o->allow_outside, NULL))
+	for (size_t i = 0; desc && !im->embedded && i < desc->nextents && !rc; i++)
+		rc = add_extent(l, im->path, &desc->extent[i], o, e);
+	if (!rc && ctk && !image_beside(&file, im->path, ctk, o->allow_outside, NULL))
 		rc = disk_files_add(l, file, e);
-	/* A descriptor inside its extent is the one file. */
-	if (!rc && !(l->n == 1 && !strcmp(l->path[0], path)))
-		rc = disk_files_add(l, strdup(path), e);
+	if (!rc)
+		rc = disk_files_add(l, strdup(im->path), e);
 	if (rc)
 		disk_files_free(l);
 	return rc;

@@ -12,13 +12,14 @@ struct disk_files {
 /*
  * A disk's own files: extents in their order, the file of change tracking, the
  * descriptor last.  Not devices, nor what NOACCESS extents name.  Of a mapping of a device
- * the symbolic link that stands for the mapping file.
+ * the symbolic link that stands for the mapping file.  A disk with its descriptor inside
+ * is its one file, whatever its name was when that was written.
  *
- * desc       as read from path; NULL: path alone
+ * im         may be open without extents
  * Returns    0; -EPERM: an extent lies outside its folder (without o->allow_outside)
  */
-int disk_files_of(struct disk_files *l, const char *path, const struct desc *desc,
-		  const struct disk_opts *o, struct err *e);
+int disk_files_of(struct disk_files *l, const struct image *im, const struct disk_opts *o,
+		  struct err *e);
 
 /*
  * The disks of the same folder whose parent the disk at path is, by their

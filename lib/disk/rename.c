@@ -78,7 +78,7 @@ static int name_files(struct renaming *r, struct err *e)
 {
 	struct disk_opts o = { .allow_outside = r->m->allow_outside };
 	struct stat st;
-	int rc = disk_files_of(&r->old, r->from, r->im->desc, &o, e);
+	int rc = disk_files_of(&r->old, r->im, &o, e);
 
 	for (size_t i = 0; i < r->old.n && !rc; i++) {
 		rc = name_file(r, r->old.path[i], e);
@@ -146,7 +146,7 @@ static int change_desc(struct renaming *r, struct desc *d, struct err *e)
 
 		if (!x.file || strchr(x.file, '/'))
 			continue;
-		name = new_name(r, x.file);
+		name = r->im->embedded ? strdup(disk_base_name(r->to)) : new_name(r, x.file);
 		x.file = name;
 		rc = name ? desc_set_extent(d, i, &x, e) : no_memory(e);
 		free(name);
@@ -251,7 +251,7 @@ static int check_parent(const struct renaming *r, struct err *e)
 
 static int rename_all(struct renaming *r, struct err *e)
 {
-	int rc = check_parent(r, e);
+	int rc = check_parent(r, e), rc2;
 
 	if (!rc)
 		rc = name_files(r, e);
@@ -263,13 +263,18 @@ static int rename_all(struct renaming *r, struct err *e)
 	if (!rc)
 		rc = write_desc(r, e);
 	if (rc) {
+		/* It may stand there, and only be not durable. */
+		if (to_link(r) < r->new.n)
+			unlink(r->to);
 		unlink_again(r);
 		return rc;
 	}
 	rc = file_sync_dir(r->to, e);
 	if (!rc)
 		rc = tell_children(r, e);
-	return rc ? rc : remove_old(r, e);
+	/* Files that were moved are no longer what the old descriptor says. */
+	rc2 = rc && !r->moved ? 0 : remove_old(r, rc ? NULL : e);
+	return rc ? rc : rc2;
 }
 
 int disk_rename(const char *from, const char *to, const struct disk_manage *m,

@@ -133,7 +133,7 @@ static int remove_layer(struct machine *m, const char *path, struct err *e)
 
 	if (rc)
 		return rc;
-	rc = disk_files_of(&files, path, im->desc, &o, e);
+	rc = disk_files_of(&files, im, &o, e);
 	for (size_t i = 0; !rc && i < files.n; i++)
 		rc = will_remove(m, files.path[i], e);
 	disk_files_free(&files);

@@ -66,8 +66,14 @@ int rename(const char *a, const char *b)
 	return fails() ? -1 : (int)syscall(SYS_rename, a, b);
 }
 
+static bool no_links;		/* a file system without hard links */
+
 int linkat(int da, const char *a, int db, const char *b, int flags)
 {
+	if (no_links) {
+		errno = EPERM;
+		return -1;
+	}
 	return fails() ? -1 : (int)syscall(SYS_linkat, da, a, db, b, flags);
 }
 
@@ -179,6 +185,32 @@ static void rename_fails(enum disk_format f)
 	clean();
 }
 
+/* Without hard links files are renamed, and back again when that fails. */
+static void rename_moves(enum disk_format f)
+{
+	struct disk_manage m = { 0 };
+	uint64_t size;
+	int rc = -1;
+
+	no_links = true;
+	check(!make("x.vmdk", f, 3 << 20), "%s", disk_format_name[f]);
+	for (unsigned n = 1; rc && n < 200; n++) {
+		calls = 0;
+		fail_at = n;
+		fail_errno = EIO;
+		rc = disk_rename("x.vmdk", "y.vmdk", &m, NULL);
+		fail_at = 0;
+		check(!opens("x.vmdk", &size) != !opens("y.vmdk", &size), "%s, call %u: %s",
+		      disk_format_name[f], n, list());
+		if (access("x.vmdk", F_OK))	/* done, but perhaps not known to be durable */
+			break;
+		check(access("y.vmdk", F_OK), "%s, call %u: %s", disk_format_name[f], n, list());
+	}
+	check(!opens("y.vmdk", &size) && !strchr(list(), 'x'), "%s: %s", disk_format_name[f], names);
+	no_links = false;
+	clean();
+}
+
 static void resize_fails(enum disk_format f, uint64_t from, uint64_t to)
 {
 	struct disk_manage m = { .force = true };
@@ -218,6 +250,7 @@ int main(void)
 		if (f == DISK_STREAM)	/* is written once */
 			continue;
 		rename_fails((enum disk_format)f);
+		rename_moves((enum disk_format)f);
 		resize_fails((enum disk_format)f, 3 << 20, 8 << 20);
 		resize_fails((enum disk_format)f, 8 << 20, 3 << 20);
 	}
