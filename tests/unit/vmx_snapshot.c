@@ -78,6 +78,39 @@ static unsigned files(const struct rig *r, const char *end)
 	return n;
 }
 
+/* What qemu-img, where it is installed, reads of all states. */
+static void qemu_reads(const struct rig *r, const char *what)
+{
+	struct machine *m;
+
+	if (system("command -v qemu-img >/dev/null"))
+		return;
+	m = rig_open(r, &(struct machine_opts){ .write = false });
+	for (unsigned i = 0; i <= r->n; i++) {
+		const struct state *s = i == r->n ? &r->now : &r->state[i];
+		const struct vmsd_snap *snap = i == r->n ? NULL : vmsd_by_uid(m->vmsd, s->uid);
+
+		for (int d = 0; d < DISKS; d++) {
+			char *out = rig_path(r, "qemu"), *buf = malloc(r->size[d] + 1), cmd[400];
+			const char *file = snap ? snap->disk[d].file : m->disk[d].file;
+			int fd;
+
+			snprintf(cmd, sizeof(cmd), "qemu-img convert -q -f vmdk -O raw '%s/%s' '%s' 2>&1",
+				 r->dir, file, out);
+			check(!system(cmd), "%s: %s", what, cmd);
+			fd = open(out, O_RDONLY);
+			check(read(fd, buf, r->size[d] + 1) == (ssize_t)r->size[d] &&
+			      !memcmp(buf, s->data[d], r->size[d]), "%s: qemu reads something else of %s",
+			      what, file);
+			close(fd);
+			unlink(out);
+			free(out);
+			free(buf);
+		}
+	}
+	machine_close(m);
+}
+
 static void test_random(enum disk_format a, enum disk_format b, uint64_t seed, unsigned ops)
 {
 	struct rig r;
@@ -100,6 +133,8 @@ static void test_random(enum disk_format a, enum disk_format b, uint64_t seed, u
 		snprintf(name, sizeof(name), "seed %" PRIu64 " op %u/%u", seed, i, op);
 		rig_verify(&r, name);
 	}
+	snprintf(name, sizeof(name), "seed %" PRIu64, seed);
+	qemu_reads(&r, name);
 	/* With no snapshot left the bases are all that is. */
 	while (r.n && !check_failed)
 		delete(&r, r.state[rig_below(&r, r.n)].uid, false);
