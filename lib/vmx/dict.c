@@ -686,13 +686,27 @@ static int line_rename(struct line *l, size_t n, const char *to)
 int dict_rename_prefix(struct dict *d, const char *prefix, const char *to,
 		       struct err *e)
 {
-	size_t n = strlen(prefix);
+	size_t n = strlen(prefix), first = lower(d, prefix), k = 0;
+	struct line **moved;
+	int rc = 0;
 
-	for (size_t i = 0; i < d->nlines; i++) {
-		struct line *l = d->line[i];
-
-		if (l->key && !strncasecmp(l->key, prefix, n) && line_rename(l, n, to))
-			return no_memory(e);
+	while (first + k < d->nkeys && !strncasecmp(d->sorted[first + k]->key, prefix, n))
+		k++;
+	if (!k)
+		return 0;
+	moved = malloc(k * sizeof(*moved));
+	if (!moved)
+		return no_memory(e);
+	memcpy(moved, d->sorted + first, k * sizeof(*moved));
+	d->nkeys -= k;
+	memmove(d->sorted + first, d->sorted + first + k, (d->nkeys - first) * sizeof(*moved));
+	for (size_t i = 0; !rc && i < k; i++) {
+		rc = line_rename(moved[i], n, to) ? no_memory(e) : 0;
+		if (!rc && find(d, moved[i]->key))
+			rc = err_set(e, -EEXIST, "%.120s: %.60s is set already", d->name, moved[i]->key);
+		if (!rc)
+			rc = insert_sorted(d, moved[i]) ? no_memory(e) : 0;
 	}
-	return sort_keys(d, e);
+	free(moved);
+	return rc;
 }

@@ -81,7 +81,8 @@ bool dict_unset(struct dict *d, const char *key);
 /* Remove all keys that begin with prefix.  Returns how many. */
 size_t dict_unset_prefix(struct dict *d, const char *prefix);
 
-/* Keys that begin with prefix begin with to; the rest of their lines stays. */
+/* Keys that begin with prefix begin with to; the rest of their lines stays.  -EEXIST: there
+ * is such a key already.  After a failure the dictionary is only good for being freed. */
 int dict_rename_prefix(struct dict *d, const char *prefix, const char *to,
 		       struct err *e);
 

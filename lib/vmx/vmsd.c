@@ -148,8 +148,26 @@ const struct vmsd_snap *vmsd_by_uid(const struct vmsd *v, uint32_t uid)
 	return NULL;
 }
 
+/* Find the parent of snapshot i in all of them, sorted by uid. */
+static int find_parent(struct vmsd *v, unsigned i, struct vmsd_snap **sorted, struct err *e)
+{
+	struct vmsd_snap want = { .uid = v->snap[i].parent }, *key_snap = &want, **found;
+	char key[64];
+
+	v->snap[i].up = -1;
+	if (!want.uid)
+		return 0;
+	found = bsearch(&key_snap, sorted, v->n, sizeof(*sorted), by_uid);
+	key_of(key, i, "parent");
+	if (!found)
+		return dict_err(v->dict, key, e, -EBADMSG, "%s = \"%u\": no snapshot has that uid",
+				key, want.uid);
+	v->snap[i].up = (int)(*found - v->snap);
+	return 0;
+}
+
 /* No uid stands twice, all parents are there, no one is its own ancestor. */
-static int check_tree(const struct vmsd *v, struct err *e)
+static int check_tree(struct vmsd *v, struct err *e)
 {
 	struct vmsd_snap **sorted = calloc(v->n + 1, sizeof(*sorted));
 	char key[64];
@@ -166,21 +184,15 @@ static int check_tree(const struct vmsd *v, struct err *e)
 			rc = dict_err(v->dict, key, e, -EBADMSG, "%s = \"%u\": another has it, too",
 				      key, sorted[i]->uid);
 		}
+	for (unsigned i = 0; !rc && i < v->n; i++)
+		rc = find_parent(v, i, sorted, e);
 	for (unsigned i = 0; !rc && i < v->n; i++) {
-		const struct vmsd_snap *s = &v->snap[i];
 		unsigned steps = 0;
 
-		key_of(key, i, "parent");
-		if (s->parent && !vmsd_by_uid(v, s->parent))
-			rc = dict_err(v->dict, key, e, -EBADMSG, "%s = \"%u\": no snapshot has "
-				      "that uid", key, s->parent);
-		/* Ancestors without a parent of that uid are found in their own turn. */
-		while (!rc && s && s->parent) {
-			s = vmsd_by_uid(v, s->parent);
+		for (int k = (int)i; !rc && k >= 0; k = v->snap[k].up)
 			if (++steps > v->n)
-				rc = dict_err(v->dict, key, e, -EBADMSG,
+				rc = dict_err(v->dict, key_of(key, i, "parent"), e, -EBADMSG,
 					      "%s: it comes from itself", key);
-		}
 	}
 	free(sorted);
 	return rc;
@@ -268,7 +280,7 @@ static bool has_path(const struct vmsd *v, const struct vmsd_snap *s, const char
 		if (!n || path[n - 1] != '/')
 			return false;
 		n--;
-		s = vmsd_by_uid(v, s->parent);
+		s = &v->snap[s->up];
 	}
 }
 
@@ -313,7 +325,7 @@ char *vmsd_path(const struct vmsd *v, const struct vmsd_snap *s)
 	while (path && s->parent) {
 		char *longer;
 
-		s = vmsd_by_uid(v, s->parent);
+		s = &v->snap[s->up];
 		if (asprintf(&longer, "%s/%s", s->name, path) < 0)
 			longer = NULL;
 		free(path);
@@ -324,9 +336,9 @@ char *vmsd_path(const struct vmsd *v, const struct vmsd_snap *s)
 
 bool vmsd_descends(const struct vmsd *v, const struct vmsd_snap *s, uint32_t uid)
 {
-	while (s && s->uid != uid)
-		s = vmsd_by_uid(v, s->parent);
-	return s != NULL;
+	while (s->uid != uid && s->parent)
+		s = &v->snap[s->up];
+	return s->uid == uid;
 }
 
 /* Changes */

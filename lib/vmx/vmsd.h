@@ -28,6 +28,7 @@ struct vmsd_disk {
 struct vmsd_snap {
 	uint32_t uid;		/* never 0 */
 	uint32_t parent;	/* 0: none */
+	int up;			/* the parent's place in the list, -1: none */
 	char *file;		/* the .vmsn, or "" */
 	char *name, *description;
 	uint64_t time_us;	/* since 1970 */

@@ -211,8 +211,34 @@ static void test_disks(void)
 	dict_free(vmx);
 }
 
+/* As many as there may be, each from the one before: no time that a person would notice. */
+static void test_many(void)
+{
+	char *text = malloc(1 << 20), *path;
+	struct vmsd *v = NULL;
+	struct err e = { 0 };
+	size_t n = 0;
+	int rc;
+
+	n += (size_t)sprintf(text + n, "snapshot.numSnapshots = \"%u\"\n", VMSD_SNAPS);
+	for (unsigned i = 0; i < VMSD_SNAPS; i++)
+		n += (size_t)sprintf(text + n, "snapshot%u.uid = \"%u\"\nsnapshot%u.parent = \"%u\"\n"
+				     "snapshot%u.displayName = \"s\"\n", i, VMSD_SNAPS - i, i,
+				     VMSD_SNAPS - i - 1, i);
+	rc = parse(&v, text, &e);
+	check(!rc && v->n == VMSD_SNAPS, "%s", e.msg);
+	path = vmsd_path(v, &v->snap[0]);
+	check(path && strlen(path) == 2 * VMSD_SNAPS - 1, "path");
+	free(path);
+	check(!vmsd_remove(v, 7, &e) && v->n == VMSD_SNAPS - 1 && !vmsd_by_uid(v, 7), "%s", e.msg);
+	check(vmsd_by_uid(v, 8)->parent == 6, "its child");
+	vmsd_free(v);
+	free(text);
+}
+
 int main(void)
 {
+	test_many();
 	test_read();
 	test_change();
 	test_hostile();
