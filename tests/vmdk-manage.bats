@@ -154,6 +154,17 @@ disk() {
 	assert_equal "$(echo *)" 'a.vmdk c.vmdk'
 }
 
+@test "files that another descriptor names, too, are not deleted or renamed" {
+	vmdk create -s 1M -f thin a.vmdk
+	cp a.vmdk b.vmdk
+	fails 1 'delete: b.vmdk: its files are also those of a.vmdk' delete b.vmdk
+	fails 1 'delete: a.vmdk: its files are also those of b.vmdk' delete a.vmdk
+	fails 1 'rename: a.vmdk: its files are also those of b.vmdk' rename a.vmdk c.vmdk
+	assert_equal "$(echo *)" 'a-flat.vmdk a.vmdk b.vmdk'
+	vmdk delete -f b.vmdk
+	assert_equal "$(echo *)" 'a.vmdk'
+}
+
 @test "a parent is not deleted, nor what lies outside" {
 	vmdk create -s 1M -f thin base.vmdk
 	vmdk create --parent base.vmdk c.vmdk

@@ -42,9 +42,11 @@ int disk_delete(const char *path, const struct disk_manage *m, struct disk_files
 	if (!rc)
 		rc = disk_files_of(gone, im, &o, e);
 	if (!rc && !m->force) {
-		rc = disk_children(&children, path, e);
+		rc = disk_children(&children, im, e);
 		if (!rc)
 			rc = refuse_parent(path, &children, e);
+		if (!rc)
+			rc = disk_refuse_sharers(im, gone, e);
 	}
 	if (!rc && !m->dry)
 		rc = remove_files(gone, e);

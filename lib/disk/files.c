@@ -94,59 +94,144 @@ int disk_files_of(struct disk_files *l, const struct image *im, const struct dis
 	return rc;
 }
 
-/* Is the disk at child a child of the file that st describes? */
-static bool is_child(const char *child, const struct stat *st)
-{
-	struct disk_opts o = { .no_lock = true, .no_extents = true, .plain = true };
-	struct image *im;
-	struct stat parent;
-	char *path;
-	bool is = false;
+struct scan {
+	const struct image *im;
+	struct stat *own;	/* its files, or its descriptor alone */
+	size_t nown;
+	/* Is the disk of the folder, open without extents, one of those looked for? */
+	bool (*match)(const struct scan *s, const struct image *other);
+};
 
-	if (image_open(&im, child, &o, NULL))
+static bool is_own(const struct scan *s, const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st))
 		return false;
-	if (im->desc && im->desc->parent && im->desc->parent_cid != CID_NONE &&
-	    !image_beside(&path, child, im->desc->parent, true, NULL)) {
-		is = !stat(path, &parent) && parent.st_dev == st->st_dev &&
-		     parent.st_ino == st->st_ino;
-		free(path);
-	}
-	image_close(im);
+	for (size_t i = 0; i < s->nown; i++)
+		if (s->own[i].st_dev == st.st_dev && s->own[i].st_ino == st.st_ino)
+			return true;
+	return false;
+}
+
+static bool is_child(const struct scan *s, const struct image *other)
+{
+	const struct desc *d = other->desc;
+	char *path, *real;
+	bool is;
+
+	if (!d->parent || d->parent_cid == CID_NONE ||
+	    image_beside(&path, other->path, d->parent, true, NULL))
+		return false;
+	real = realpath(path, NULL);
+	is = real && is_own(s, real);
+	free(real);
+	free(path);
 	return is;
 }
 
-int disk_children(struct disk_files *l, const char *path, struct err *e)
+static bool is_sharer(const struct scan *s, const struct image *other)
 {
-	const char *base = disk_base_name(path);
-	int dir_len = (int)(base - path), rc = 0;
+	const struct desc *d = other->desc;
+	bool is = false;
+	char *path;
+
+	for (size_t i = 0; i < d->nextents && !other->embedded && !is; i++) {
+		if (!d->extent[i].file ||
+		    image_beside(&path, other->path, d->extent[i].file, true, NULL))
+			continue;
+		is = is_own(s, path);
+		free(path);
+	}
+	return is;
+}
+
+/* The path of a disk's folder, with its final slash; "" for the present one. */
+static int folder_len(const char *path)
+{
+	return (int)(disk_base_name(path) - path);
+}
+
+static int scan_one(struct disk_files *l, const struct scan *s, const char *name, struct err *e)
+{
+	struct disk_opts o = { .no_lock = true, .no_extents = true, .plain = true };
+	const char *path = s->im->path;
+	struct image *other;
+	char *file;
+	int rc = 0;
+
+	if (disk_stem(name) == strlen(name) || !strcmp(name, disk_base_name(path)))
+		return 0;
+	if (asprintf(&file, "%.*s%s", folder_len(path), path, name) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (!image_open(&other, file, &o, NULL)) {
+		if (other->desc && s->match(s, other))
+			rc = disk_files_add(l, strdup(file), e);
+		image_close(other);
+	}
+	free(file);
+	return rc;
+}
+
+static int scan_folder(struct disk_files *l, const struct scan *s, struct err *e)
+{
+	const char *path = s->im->path;
+	int len = folder_len(path), rc;
 	struct dirent *de;
-	struct stat st;
-	char *dir, *child;
+	char *dir;
 	DIR *d;
 
 	*l = (struct disk_files) { 0 };
-	if (stat(path, &st))
-		return err_sys(e, -errno, "%s", path);
-	if (asprintf(&dir, "%.*s", dir_len ? dir_len : 1, dir_len ? path : ".") < 0)
+	if (asprintf(&dir, "%.*s", len ? len : 1, len ? path : ".") < 0)
 		return err_set(e, -ENOMEM, "out of memory");
 	d = opendir(dir);
 	rc = d ? 0 : err_sys(e, -errno, "%s", dir);
 	free(dir);
-	while (!rc && (de = readdir(d))) {
-		size_t n = strlen(de->d_name);
-
-		if (disk_stem(de->d_name) == n || !strcmp(de->d_name, base))
-			continue;
-		if (asprintf(&child, "%.*s%s", dir_len, path, de->d_name) < 0)
-			rc = err_set(e, -ENOMEM, "out of memory");
-		else if (is_child(child, &st))
-			rc = disk_files_add(l, child, e);
-		else
-			free(child);
-	}
+	while (!rc && (de = readdir(d)))
+		rc = scan_one(l, s, de->d_name, e);
 	if (d)
 		closedir(d);
 	if (rc)
 		disk_files_free(l);
+	return rc;
+}
+
+int disk_children(struct disk_files *l, const struct image *im, struct err *e)
+{
+	struct stat st;
+	struct scan s = { .im = im, .own = &st, .nown = 1, .match = is_child };
+
+	*l = (struct disk_files) { 0 };
+	if (stat(im->path, &st))
+		return err_sys(e, -errno, "%s", im->path);
+	return scan_folder(l, &s, e);
+}
+
+static int find_sharers(struct disk_files *l, const struct image *im,
+			const struct disk_files *files, struct err *e)
+{
+	struct scan s = { .im = im, .match = is_sharer };
+	int rc;
+
+	*l = (struct disk_files) { 0 };
+	s.own = calloc(files->n + 1, sizeof(*s.own));
+	if (!s.own)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < files->n; i++)
+		s.nown += !lstat(files->path[i], &s.own[s.nown]);
+	rc = scan_folder(l, &s, e);
+	free(s.own);
+	return rc;
+}
+
+int disk_refuse_sharers(const struct image *im, const struct disk_files *files, struct err *e)
+{
+	struct disk_files l;
+	int rc = find_sharers(&l, im, files, e);
+
+	if (!rc && l.n)
+		rc = err_set(e, -EEXIST, "%s: its files are also those of %s%s", im->path,
+			     disk_base_name(l.path[0]), l.n > 1 ? " and others" : "");
+	disk_files_free(&l);
 	return rc;
 }

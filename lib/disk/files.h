@@ -22,10 +22,14 @@ int disk_files_of(struct disk_files *l, const struct image *im, const struct dis
 		  struct err *e);
 
 /*
- * The disks of the same folder whose parent the disk at path is, by their
- * descriptors; what cannot be read there is none.  Returns 0, -ENOMEM, ...
+ * The disks of the same folder whose parent im is, by their descriptors; what cannot be
+ * read there is none.  Returns 0, -ENOMEM, ...
  */
-int disk_children(struct disk_files *l, const char *path, struct err *e);
+int disk_children(struct disk_files *l, const struct image *im, struct err *e);
+
+/* -EEXIST: another disk of the folder has one of these files of im among its extents: one
+ * is a copy of the other's descriptor. */
+int disk_refuse_sharers(const struct image *im, const struct disk_files *files, struct err *e);
 
 int disk_files_add(struct disk_files *l, char *path, struct err *e);	/* takes path */
 void disk_files_free(struct disk_files *l);

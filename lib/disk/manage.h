@@ -15,8 +15,8 @@ struct disk_manage {
  * leaves can be deleted again.  Parents stay.
  *
  * gone       what was (or would be) removed; the caller frees it, after a failure, too
- * Returns    0; -EEXIST: others have it as parent, -EINVAL: it has no descriptor
- *            (both without force); -EBUSY: locked; ...
+ * Returns    0; -EEXIST: others have it as parent, or its files as theirs, -EINVAL: it
+ *            has no descriptor (all without force); -EBUSY: locked; ...
  */
 int disk_delete(const char *path, const struct disk_manage *m, struct disk_files *gone,
 		struct err *e);
@@ -26,7 +26,8 @@ int disk_delete(const char *path, const struct disk_manage *m, struct disk_files
  * one.  New names are made first, old ones removed last.
  *
  * force      children in the folder are told the new name
- * Returns    0; -EEXIST: a new name is taken, or there are children (without force);
+ * Returns    0; -EEXIST: a new name is taken, or (without force) there are children, or
+ *            others that have its files as theirs;
  *            -EXDEV: another file system; -EINVAL: a child that would lose its parent
  */
 int disk_rename(const char *from, const char *to, const struct disk_manage *m,

@@ -192,7 +192,7 @@ static int open_children(struct renaming *r, struct err *e)
 {
 	struct disk_opts o = { .write = true, .allow_outside = r->m->allow_outside };
 	struct disk_files l;
-	int rc = disk_children(&l, r->from, e);
+	int rc = disk_children(&l, r->im, e);
 
 	if (!rc && l.n && !r->m->force)
 		rc = err_set(e, -EEXIST, "%s: is the parent of %s%s", r->from,
@@ -255,6 +255,8 @@ static int rename_all(struct renaming *r, struct err *e)
 
 	if (!rc)
 		rc = name_files(r, e);
+	if (!rc && !r->m->force)
+		rc = disk_refuse_sharers(r->im, &r->old, e);
 	if (!rc)
 		rc = open_children(r, e);
 	if (rc || r->m->dry)

@@ -250,7 +250,7 @@ static int check_force(const struct resizing *r, const struct disk_manage *m, st
 	if (r->bytes < r->was)
 		return err_set(e, -EINVAL, "%s: has %" PRIu64 " bytes; to make it smaller loses what "
 			       "lies behind, and needs -f", r->path, r->was);
-	rc = disk_children(&children, r->path, e);
+	rc = disk_children(&children, r->top, e);
 	if (!rc && children.n)
 		rc = err_set(e, -EEXIST, "%s: is the parent of %s", r->path,
 			     disk_base_name(children.path[0]));
