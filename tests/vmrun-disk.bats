@@ -84,6 +84,12 @@ uses() {
 @test "pvscsi: 686 makes a file system, and the host finds it whole" { uses pvscsi 686 bt 100; }
 @test "lsilogic: 686 makes a file system, and the host finds it whole" { uses lsilogic 686 bt 100; }
 @test "lsisas1068: amd64 makes a file system, and the host finds it whole" { uses lsisas1068 amd64 bt 150; }
+@test "pvscsi: patterns all over a disk of a guest under the interpreter" {
+	disk=$BATS_TEST_TMPDIR/d.img
+	truncate -s 64M "$disk"
+	disk pvscsi 686 interp 300 test=raw
+}
+
 @test "buslogic: 686-pae makes a file system, and the host finds it whole" { uses buslogic 686-pae bt 100; }
 @test "ide: 686 makes a file system, and the host finds it whole" { uses ide 686 bt 100; }
 

@@ -34,6 +34,7 @@ bench-tools: $(BENCH)
 
 bench: all bench-tools
 	$(Q)BUILD=$(BUILD) BIN=$(BIN) tests/bench/run
+	$(Q)BUILD=$(BUILD) BIN=$(BIN) tests/bench/disk
 	$(Q)BUILD=$(BUILD) BIN=$(BIN) tests/bench/convert
 
 .PHONY: bench bench-tools
