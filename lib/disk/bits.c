@@ -6,6 +6,7 @@
 
 #define CHUNK_BITS	(1u << 18)
 #define WORDS		(CHUNK_BITS / 64)
+#define CHUNKS_MAX	(1u << 28)	/* 2 GiB of pointers: numbers up to 2^46 */
 
 void bits_free(struct bits *b)
 {
@@ -29,8 +30,7 @@ static uint64_t *chunk_of(struct bits *b, uint64_t i)
 
 	if (n >= b->chunks) {
 		size_t chunks = b->chunks * 2 > n ? b->chunks * 2 : n + 16;
-		uint64_t **c = chunks < SIZE_MAX / sizeof(*c) ?
-			       realloc(b->chunk, chunks * sizeof(*c)) : NULL;
+		uint64_t **c = n < CHUNKS_MAX ? realloc(b->chunk, chunks * sizeof(*c)) : NULL;
 
 		if (!c)
 			return NULL;

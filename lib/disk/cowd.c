@@ -37,6 +37,7 @@
 #include "disk/cowd_table.h"
 
 #define PUNCH	4096u	/* bytes: file systems give room back in such pieces */
+#define DIRTY_MIN (64u << 10)	/* bytes of tables that wait for flush(), however small the cache */
 #define AVAIL_MAX 4096u	/* pieces of room that are kept in mind: each search looks at them */
 
 /* What entry v says of grain g. */
@@ -320,7 +321,7 @@ int cowd_open(struct extent **x, struct disk_file *f, const struct extent_params
 	c->x.ops = &cowd_ops;
 	c->x.file = f;
 	c->x.writable = p->writable;
-	c->dirty_max = cache / 2;
+	c->dirty_max = cache / 2 < DIRTY_MIN ? DIRTY_MIN : cache / 2;
 	*x = &c->x;
 	return 0;
 }

@@ -48,6 +48,7 @@
 #include "disk/sesparse_journal.h"
 #include "disk/sesparse_table.h"
 
+#define DIRTY_MIN (64u << 10)	/* bytes of tables that wait for flush(), however small the cache */
 #define SE_ENTRY_ZERO	((uint64_t)SE_ZERO << SE_TYPE_SHIFT)
 
 /* What entry v says of grain g. */
@@ -411,7 +412,7 @@ int sesparse_open(struct extent **x, struct disk_file *f, const struct extent_pa
 	s->x.size = p->size ? p->size : s->h.capacity * SECTOR;
 	s->x.grain = s->h.grain * SECTOR;
 	s->x.writable = p->writable;
-	s->dirty_max = cache / 2;
+	s->dirty_max = cache / 2 < DIRTY_MIN ? DIRTY_MIN : cache / 2;
 	*x = &s->x;
 	return 0;
 }
