@@ -116,9 +116,9 @@ same() {
 	run -8 vmdk check bad.vmdk
 	assert_line --regexp '^bad.vmdk: '
 	run -3 --separate-stderr vmdk map bad.vmdk
-	assert_regex "$stderr" '^vmdk: map: .*outside the file$'
+	assert_regex "$stderr" '^vmdk: map: bad.vmdk: .*outside the file$'
 	head -c 300 x.vmdk >bad.vmdk
-	vmdk info bad.vmdk
+	fails 3 'info: bad.vmdk: ends at byte 300.*' info bad.vmdk
 	vmdk clone -f flat data f.vmdk
 	truncate -s 7M f-flat.vmdk
 	fails 3 'info: f-flat.vmdk: has 7340032 bytes.*' info f.vmdk

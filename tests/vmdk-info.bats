@@ -223,6 +223,14 @@ descriptor() {
 	fails 5 'check: .*: Permission denied' check "$other/x.vmdk"
 }
 
+@test "info: an extent without its descriptor" {
+	vmdk create -s 3G -f 2gbsparse split.vmdk
+	run -0 vmdk info split-s002.vmdk
+	assert_line '  format            SPARSE extent without its descriptor'
+	run -0 vmdk info --json split-s002.vmdk
+	assert_output --partial '"format":"SPARSE"'
+}
+
 @test "a disk may have more files than a program may open at first" {
 	vmdk create -s 60G -f 2gbsparse many.vmdk
 	run -0 bash -c 'ulimit -Sn 24; exec "$@"' _ "$VMDK" map --json many.vmdk

@@ -84,6 +84,14 @@ static char *who_locks(const struct image *im)
 	return strdup(at ? at : e.msg);
 }
 
+/* Without a descriptor it is raw, or one extent of a disk, of a type. */
+static const char *format_of(const struct image *im)
+{
+	const char *type = im->ext[0]->ops->name;
+
+	return im->desc ? im->desc->create_type : strcmp(type, "FLAT") ? type : "raw";
+}
+
 static bool is_thin(const struct desc *d)
 {
 	const char *s = desc_get(d, "ddb.thinProvisioned");
@@ -153,7 +161,7 @@ static int info_json(struct cli *c, const struct image *im, unsigned layer)
 
 	json_put_text(&j, "path", im->path);
 	json_put_u64(&j, "layer", layer);
-	json_put_text(&j, "format", im->desc ? im->desc->create_type : "raw");
+	json_put_text(&j, "format", format_of(im));
 	json_put_u64(&j, "capacity_bytes", im->size);
 	json_put_u64(&j, "allocated_bytes", room);
 	json_put_u64(&j, "file_bytes", bytes);
@@ -193,9 +201,10 @@ static void info_text(const struct image *im)
 	struct disk_geometry g;
 	char size[24], *locked = who_locks(im);
 
-	printf("%s\n  %-18s%s%s%s\n", im->path, "format", d ? d->create_type : "raw",
-	       d && is_thin(d) ? ", thin" : foreign ? "; looks like " : "",
-	       foreign ? foreign : "");
+	printf("%s\n  %-18s%s%s%s\n", im->path, "format", format_of(im),
+	       d ? is_thin(d) ? ", thin" : "" : foreign ? "; looks like " :
+	       strcmp(format_of(im), "raw") ? " extent without its descriptor" : "",
+	       !d && foreign ? foreign : "");
 	printf("  %-18s%s (%" PRIu64 " bytes)\n", "capacity", size_format(size, im->size), im->size);
 	printf("  %-18s%s\n", "room taken", size_format(size, room));
 	printf("  %-18s%s\n", "grain", size_format(size, im->grain));

@@ -45,11 +45,11 @@ static const enum desc_type type_of[] = {
 
 static enum what detect(const struct disk_file *f, const char *head, size_t n)
 {
-	if (n >= SECTOR && !memcmp(head, "KDMV", 4))
+	if (n >= 4 && !memcmp(head, "KDMV", 4))
 		return WHAT_SPARSE;
-	if (n >= SECTOR && !memcmp(head, "COWD", 4))
+	if (n >= 4 && !memcmp(head, "COWD", 4))
 		return WHAT_COWD;
-	if (n >= SECTOR && le64_get(head) == 0xcafebabe)
+	if (n >= 8 && le64_get(head) == 0xcafebabe)
 		return WHAT_SESPARSE;
 	/* A guest may write what looks like a descriptor to the start of a raw disk. */
 	return f->size <= DESC_MAX && desc_probe(head, n) ? WHAT_TEXT : WHAT_RAW;
@@ -215,8 +215,12 @@ static int read_embedded(struct image *im, struct disk_file *f, const char *head
 			 struct err *e)
 {
 	struct sparse_header h;
-	int rc = sparse_header_decode(&h, head, e);
+	int rc;
 
+	if (f->size < SECTOR)
+		return err_set(e, -EBADMSG, "%s: ends at byte %llu, inside the header of a sparse "
+			       "extent", im->path, (unsigned long long)f->size);
+	rc = sparse_header_decode(&h, head, e);
 	if (rc)
 		return err_in(e, rc, im->path);
 	if (!h.desc || !h.desc_size)

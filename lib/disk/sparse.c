@@ -101,8 +101,9 @@ int sparse_entries(struct sparse *s, unsigned copy, uint64_t i, bool make, uint8
 		return 0;
 	}
 	if (table + (uint64_t)sparse_gt_sectors(&s->h) > s->x.file->size / SECTOR)
-		return err_set(e, -EBADMSG, "grain directory%s: entry %" PRIu64 " says sector %"
-			       PRIu32 ", outside the file", copy ? " 2" : "", gt, table);
+		return err_in(e, err_set(e, -EBADMSG, "grain directory%s: entry %" PRIu64
+					 " says sector %" PRIu32 ", outside the file",
+					 copy ? " 2" : "", gt, table), s->x.file->path);
 	*block = (table + in_table / per_block) * (uint64_t)SECTOR;
 	*p = meta_get(s->meta, *block, false, e);
 	if (!*p)
@@ -151,8 +152,9 @@ static int cut_at_end(struct sparse *s, uint64_t in, struct disk_run *run, struc
 
 static int bad_grain(const struct sparse *s, uint64_t grain, uint32_t gte, struct err *e)
 {
-	return err_set(e, -EBADMSG, "grain %" PRIu64 " (byte %" PRIu64 "): its entry says "
-		       "sector %" PRIu32 ", outside the file", grain, grain * s->x.grain, gte);
+	return err_in(e, err_set(e, -EBADMSG, "grain %" PRIu64 " (byte %" PRIu64 "): its entry "
+				 "says sector %" PRIu32 ", outside the file", grain,
+				 grain * s->x.grain, gte), s->x.file->path);
 }
 
 static int sparse_map(struct extent *x, uint64_t off, uint64_t len, struct disk_run *run,

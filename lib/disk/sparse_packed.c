@@ -27,12 +27,13 @@ int packed_head(const struct sparse *s, uint64_t sector, uint64_t *lba, uint64_t
 		*len = le32_get(head + 8);
 		*at = off + sizeof(head);
 		if (!*len || *len > max || *lba & (s->h.grain - 1) || *lba >= s->h.capacity)
-			return err_set(e, -EBADMSG, "no grain at sector %" PRIu64 ": its marker "
-				       "says sector %" PRIu64 ", %" PRIu64 " bytes", sector,
-				       *lba, *len);
+			return err_set(e, -EBADMSG, "%s: no grain at sector %" PRIu64 ": its "
+				       "marker says sector %" PRIu64 ", %" PRIu64 " bytes",
+				       s->x.file->path, sector, *lba, *len);
 		if (*len > have - *at)
-			return err_set(e, -EBADMSG, "the grain of sector %" PRIu64
-				       " ends behind the end of the file", *lba);
+			return err_set(e, -EBADMSG, "%s: the grain of sector %" PRIu64
+				       " ends behind the end of the file", s->x.file->path,
+				       *lba);
 	} else if (*len > have - *at) {	/* no size is stored: the data say where they end */
 		*len = have - *at;
 	}
@@ -67,7 +68,8 @@ int packed_unpack(struct extent *x, const struct disk_run *run, void *buf, struc
 	ok = pack_inflate(in, len, buf, x->grain, need);
 	free(in);
 	if (!ok)
-		return err_set(e, -EBADMSG, "the packed grain at byte %" PRIu64 " of the file (disk "
-			       "sector %" PRIu64 ") is damaged", run->off, lba);
+		return err_in(e, err_set(e, -EBADMSG, "the packed grain at byte %" PRIu64 " of the "
+					 "file (disk sector %" PRIu64 ") is damaged", run->off,
+					 lba), x->file->path);
 	return 0;
 }

@@ -14,11 +14,12 @@ static int grow(struct sparse *s, uint64_t to, struct err *e)
 	uint64_t size = s->x.file->size, chunk = size / 16;
 
 	if (to > FILE_MAX)
-		return err_set(e, -EFBIG, "a sparse extent's file cannot be longer than 2 TiB");
+		return err_set(e, -EFBIG, "%s: a sparse extent's file cannot be longer than 2 TiB",
+			       s->x.file->path);
 	if (to <= size)
 		return 0;
 	if (s->x.file->device)
-		return err_set(e, -ENOSPC, "no room is left on the device");
+		return err_set(e, -ENOSPC, "%s: no room is left on the device", s->x.file->path);
 	if (chunk < CHUNK_MIN)
 		chunk = CHUNK_MIN;
 	if (chunk > CHUNK_MAX)

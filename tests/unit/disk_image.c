@@ -110,6 +110,12 @@ static void test_kinds(void)
 	d = opens("bad", &(struct disk_opts){ .raw = true });
 	check(byte_at(d, 0) == '#', "raw by order");
 	disk_close(d, NULL);
+	put("cut", "KDMV", 4);
+	refuses("cut", &ro, -EBADMSG, "cut: ends at byte 4");
+	put("cut", "COWD", 4);
+	refuses("cut", &ro, -EBADMSG, "cut: ends at byte 4");
+	put("cut", "\xbe\xba\xfe\xca\0\0\0\0", 8);
+	refuses("cut", &ro, -EBADMSG, "cut: ends at byte 8");
 	desc("type", 1, CID_NONE, TYPE("vsanSparse") "RW 1 FLAT \"raw\" 0\n");
 	refuses("type", &ro, -ENOTSUP, "vsanSparse");
 	desc("noext", 1, CID_NONE, TYPE("vmfs"));
