@@ -87,7 +87,8 @@ static int put_head(struct stream_writer *w, const char *desc, size_t desc_len, 
 	if (!buf)
 		return err_set(e, -ENOMEM, "no memory for a header");
 	sparse_header_encode(buf, &w->h);
-	memcpy(buf + SECTOR, desc, desc_len);
+	if (desc_len)
+		memcpy(buf + SECTOR, desc, desc_len);
 	rc = put(w, buf, OVERHEAD * SECTOR, e);
 	free(buf);
 	return rc;
