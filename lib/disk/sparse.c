@@ -292,6 +292,25 @@ static int put_entries(struct sparse *s, unsigned copy, uint64_t i, uint64_t n,
 	return 0;
 }
 
+/* Make the tables that n grains from i on need. */
+static int make_tables(struct sparse *s, unsigned copy, uint64_t i, uint64_t n, struct err *e)
+{
+	while (n) {
+		uint64_t block, have;
+		uint8_t *p;
+		int rc = sparse_entries(s, copy, i, true, &p, &have, &block, e);
+
+		if (rc)
+			return rc;
+		have = s->h.gtes - (i & (s->h.gtes - 1));
+		if (have > n)
+			have = n;
+		i += have;
+		n -= have;
+	}
+	return 0;
+}
+
 static int put_all(struct sparse *s, uint64_t off, uint64_t len, uint32_t value,
 		   uint32_t step, struct err *e)
 {
@@ -301,7 +320,9 @@ static int put_all(struct sparse *s, uint64_t off, uint64_t len, uint32_t value,
 	while (!rc && n) {
 		uint64_t now = n < PUT_MAX ? n : PUT_MAX;
 
-		/* The second copy first: if it is unreadable, nothing was changed. */
+		/* All tables first, then the second copy: what fails changes nothing. */
+		for (unsigned c = 0; value && !rc && c < s->copies; c++)
+			rc = make_tables(s, c, grain, now, e);
 		for (unsigned c = s->copies; !rc && c--; )
 			rc = put_entries(s, c, grain, now, value, step, e);
 		grain += now;

@@ -162,6 +162,67 @@ static void session(uint64_t seed, bool zeroed, bool no_tables)
 	ram_free(&r);
 }
 
+/* Writes and syncs that fail now and then: an operation was done or was not, what follows
+ * works, and nothing is damaged. */
+static void failing(uint64_t seed)
+{
+	struct ram r = { 0 };
+	struct model *m = calloc(1, sizeof(*m));
+	uint8_t buf[GRAIN];
+	struct findings f;
+	struct extent *x;
+
+	rig_create(&r, &(struct sparse_create){ .size = (uint64_t)GRAINS * GRAIN, .grain = GRAIN });
+	for (unsigned at = H_RGD; at <= H_GD; at += 8)
+		memset(r.data + le64_get(r.data + at) * SECTOR, 0, 12);
+	for (unsigned i = 0; i < GRAINS; i++)
+		may_be(m, i, 0);
+	x = rig_open(&r, true);
+	for (uint32_t state = 1; state < 400; state++) {
+		uint64_t grain = ram_rand(&seed) % GRAINS;
+		unsigned what = ram_rand(&seed) % 8;
+		struct disk_run run;
+		int rc;
+
+		r.fail_in = ram_rand(&seed) % 3 ? 0 : 1 + ram_rand(&seed) % 6;
+		if (what < 5) {
+			pattern(buf, state);
+			rc = x->ops->alloc(x, grain * GRAIN, GRAIN, &run, &e);
+			if (!rc) {
+				rc = file_write(run.file, buf, GRAIN, run.off, &e);
+				if (!rc)
+					rc = x->ops->commit(x, grain * GRAIN, &run, &e);
+				if (rc)
+					x->ops->cancel(x, &run);
+			}
+			if (!rc)
+				m->grain[grain] = (struct allowed){ { state }, 1 };
+		} else if (what == 5) {
+			rc = x->ops->drop(x, grain * GRAIN, GRAIN, true, &e);
+			if (!rc)
+				m->grain[grain] = (struct allowed){ { 0 }, 1 };
+		} else if (what == 6) {
+			x->ops->flush(x, &e);
+		} else {
+			x->ops->compact(x, NULL, NULL, &e);
+		}
+		r.fail_in = 0;
+		if (state % 20 == 0)
+			is_allowed(m, x, "after errors");
+	}
+	check(!x->ops->flush(x, &e), "%s", e.msg);
+	f = rig_check(x, false);
+	check(!f.damage, "after errors: %s", f.last);
+	extent_close(x);
+	x = rig_open(&r, true);
+	is_allowed(m, x, "after errors, opened again");
+	f = rig_check(x, false);
+	check(!f.damage, "after errors, opened again: %s", f.last);
+	extent_close(x);
+	free(m);
+	ram_free(&r);
+}
+
 /* Growing and shrinking: the data stay, the size is the old or the new one. */
 static void resizing(uint64_t seed)
 {
@@ -235,6 +296,8 @@ int main(void)
 		session(seed, seed % 2, seed % 3 == 0);
 	for (uint64_t seed = 1; seed <= 6; seed++)
 		resizing(seed);
+	for (uint64_t seed = 1; seed <= 10; seed++)
+		failing(seed);
 	creating(1);
 	return check_done();
 }
