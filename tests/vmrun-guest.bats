@@ -238,10 +238,15 @@ everywhere() {
 	everywhere smp64
 }
 
+@test "smp: PAM under code that others execute" {
+	everywhere shadow_smp
+}
+
 @test "kvm: four processors" {
 	local can
 	can=$(kvm_can)
 	[ "$can" != none ] || skip "no usable /dev/kvm"
+	run_guest kvm "$GUESTS/shadow_smp.rom" --cpus 4
 	[ "$can" = all ] || run_guest kvm "$GUESTS/smp_emulated.rom" --cpus 4
 	[ "$can" = all ] || return 0
 	run_guest kvm "$GUESTS/smp.rom" --cpus 4

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dev/acpipm.h"
+#include "dev/piix4.h"
 #include "pc/acpi.h"
 #include "pc/dmi.h"
 #include "pc/e820.h"
@@ -138,6 +139,25 @@ static void load_reset_vector(struct mem *m)
 	mem_write(m, LOWMEM_END - 16, code, sizeof(code));
 }
 
+/* As firmware does, write into functions with an interrupt pin where that is routed to,
+ * for kernels without ACPI.  Returns a bit for each slot that has such. */
+static uint32_t pci_wired(struct pc *pc)
+{
+	static const uint8_t irq[PCI_PINS] = PIIX4_PIRQ_IRQS;
+	uint32_t slots = 0;
+
+	for (unsigned i = 0; i < 256; i++) {
+		struct pci_fn *f = pci_fn_at(pc->dev[PC_DEV_PCI], i);
+
+		if (!f || !f->cfg[PCI_IRQ_PIN])
+			continue;
+		slots |= 1u << i / 8;
+		if (!f->cfg[PCI_IRQ_LINE])	/* power management has its own */
+			f->cfg[PCI_IRQ_LINE] = irq[pci_pirq(i / 8, f->cfg[PCI_IRQ_PIN])];
+	}
+	return slots;
+}
+
 /* What firmware leaves behind for a kernel. */
 static void load_tables(struct pc *pc)
 {
@@ -153,7 +173,7 @@ static void load_tables(struct pc *pc)
 	load_reset_vector(m);
 	rmbios_install(m);
 	mem_write(m, LOWMEM_ACPI, acpi, acpi_build(acpi, &where, NULL));
-	mem_write(m, LOWMEM_BIOS, mp, mptable_build(mp, LOWMEM_BIOS, cpus));
+	mem_write(m, LOWMEM_BIOS, mp, mptable_build(mp, LOWMEM_BIOS, cpus, pci_wired(pc)));
 	mem_write(m, dmi_gpa, dmi, dmi_build(dmi, dmi_gpa, m->ram_size, cpus));
 }
 

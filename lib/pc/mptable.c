@@ -68,7 +68,7 @@ static void add_int(struct mp *m, uint8_t entry, uint8_t type, uint16_t flags, u
 	p[7] = pin;
 }
 
-static void add_interrupts(struct mp *m, uint8_t ioapic)
+static void add_interrupts(struct mp *m, uint8_t ioapic, uint32_t slots)
 {
 	for (uint8_t irq = 0; irq < ISA_IRQS; irq++) {
 		if (irq == 2)		/* the cascade */
@@ -76,11 +76,14 @@ static void add_interrupts(struct mp *m, uint8_t ioapic)
 		add_int(m, MP_IOINT, INT, irq == ACPIPM_SCI ? ACTIVE_HIGH_LEVEL : CONFORMING,
 			BUS_ISA, irq, ioapic, irq ? irq : 2);
 	}
-	/* Only slots that hold something: the table is meant to be short. */
-	for (uint8_t pin = 0; pin < 4; pin++)
-		add_int(m, MP_IOINT, INT, ACTIVE_HIGH_LEVEL, BUS_PCI,
-			(uint8_t)(PIIX4_SLOT << 2 | pin), ioapic,
-			(uint8_t)(PIIX4_PIRQ_GSI + pci_pirq(PIIX4_SLOT, pin + 1u)));
+	for (unsigned i = 0; i < 32 * PCI_PINS; i++) {
+		unsigned slot = i / PCI_PINS, pin = i % PCI_PINS;
+
+		if (slots >> slot & 1)
+			add_int(m, MP_IOINT, INT, ACTIVE_HIGH_LEVEL, BUS_PCI,
+				(uint8_t)(slot << 2 | pin), ioapic,
+				(uint8_t)(PIIX4_PIRQ_GSI + pci_pirq(slot, pin + 1)));
+	}
 	add_int(m, MP_LINT, EXTINT, CONFORMING, BUS_ISA, 0, ALL_APICS, 0);
 	add_int(m, MP_LINT, NMI, CONFORMING, BUS_ISA, 0, ALL_APICS, 1);
 }
@@ -94,7 +97,8 @@ static uint8_t checksum(const uint8_t *p, size_t n)
 	return (uint8_t)-sum;
 }
 
-size_t mptable_build(uint8_t buf[MPTABLE_LEN], uint32_t gpa, unsigned cpus)
+size_t mptable_build(uint8_t buf[MPTABLE_LEN], uint32_t gpa, unsigned cpus,
+		     uint32_t slots)
 {
 	struct mp m = { .buf = buf, .len = POINTER_LEN + HEADER_LEN };
 	uint8_t *hdr = buf + POINTER_LEN, *p;
@@ -109,7 +113,7 @@ size_t mptable_build(uint8_t buf[MPTABLE_LEN], uint32_t gpa, unsigned cpus)
 	p[2] = IOAPIC_VERSION;
 	p[3] = 1;			/* usable */
 	le32_put(p + 4, IOAPIC_BASE);
-	add_interrupts(&m, (uint8_t)cpus);
+	add_interrupts(&m, (uint8_t)cpus, slots);
 
 	memcpy(hdr, "PCMP", 4);
 	le16_put(hdr + 4, (uint16_t)(m.len - POINTER_LEN));

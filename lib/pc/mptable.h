@@ -15,7 +15,9 @@
  *
  * buf        MPTABLE_LEN bytes
  * gpa        where they will lie: 16-byte aligned, 0xf0000 to 0xfffff
+ * slots      a bit for each PCI slot that has functions with interrupts
  * Returns    bytes used
  */
-size_t mptable_build(uint8_t buf[MPTABLE_LEN], uint32_t gpa, unsigned cpus);
+size_t mptable_build(uint8_t buf[MPTABLE_LEN], uint32_t gpa, unsigned cpus,
+		     uint32_t slots);
 #endif

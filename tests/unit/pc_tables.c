@@ -69,9 +69,9 @@ static void test_dmi(uint64_t ram, unsigned cpus)
 static void test_mptable(unsigned cpus)
 {
 	static uint8_t buf[MPTABLE_LEN];
-	size_t len = mptable_build(buf, GPA, cpus);
+	size_t len = mptable_build(buf, GPA, cpus, 1u << 7 | 1u << 16 | 1u << 31);
 	const uint8_t *p = buf + 16 + 44;
-	unsigned count = 0, seen_cpus = 0, isa = 0, boot = 0;
+	unsigned count = 0, seen_cpus = 0, isa = 0, pci = 0, boot = 0;
 
 	check(!memcmp(buf, "_MP_", 4) && !sum(buf, 16), "pointer");
 	check(le32_get(buf + 4) == GPA + 16, "points behind itself");
@@ -84,12 +84,19 @@ static void test_mptable(unsigned cpus)
 			boot += p[3] >> 1 & 1;
 		}
 		isa += p[0] == 3 && p[4] == 1;
+		if (p[0] == 3 && p[4] == 0) {
+			unsigned slot = p[5] >> 2;
+
+			check(slot == 7 || slot == 16 || slot == 31, "slot %u", slot);
+			check(p[7] == 16 + (slot - 1 + (p[5] & 3)) % 4, "pin %u", p[7]);
+			pci++;
+		}
 		p += p[0] ? 8 : 20;
 		count++;
 	}
 	check(p == buf + len && count == le16_get(buf + 16 + 34), "%u entries", count);
 	check(seen_cpus == cpus && boot == 1, "%u processors", seen_cpus);
-	check(isa == 15, "%u ISA interrupts", isa);
+	check(isa == 15 && pci == 12, "%u ISA and %u PCI interrupts", isa, pci);
 }
 
 int main(void)
