@@ -3,13 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <curl/curl.h>
+
 #include "vmdk.h"
 
 static void version(bool verbose)
 {
 	printf("vmdk %s\n", RING1_VERSION);
 	if (verbose)
-		printf("jansson: %s\n", jansson_version_str());
+		printf("jansson: %s\ncurl: %s\n", jansson_version_str(),
+		       curl_version_info(CURLVERSION_NOW)->version);
 }
 
 static const struct cli_cmd cmds[] = {
