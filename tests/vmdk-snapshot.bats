@@ -285,6 +285,33 @@ machine() {
 	fails 6 'snapshot: "b": 2 linked clones hang on it' snapshot delete vm.vmx b
 }
 
+@test "snapshots of a linked clone leave what it was cloned from alone" {
+	vmdk create -s 1M master.vmdk
+	put master.vmdk 1 0
+	vmdk clone --linked master.vmdk c.vmdk
+	sum=$(sha256sum master.vmdk)
+	vmdk snapshot create c.vmdk a
+	put c-000001.vmdk 2 64k
+	vmdk snapshot create c.vmdk b
+	vmdk snapshot delete c.vmdk a
+	vmdk snapshot revert c.vmdk b
+	run -0 vmdk snapshot delete c.vmdk b
+	vmdk snapshot consolidate c.vmdk
+	assert_equal "$sum" "$(sha256sum master.vmdk)"
+	assert_equal "$(echo *)" 'c.vmdk c.vmsd master.vmdk'
+	has c.vmdk 1 0
+	has c.vmdk 2 64k
+	# Another disk in the machine's place since the snapshot is not thrown away.
+	rm c.vmsd c.vmdk
+	machine
+	vmdk snapshot create vm.vmx a
+	vmdk clone --linked master.vmdk c2.vmdk
+	sed -i 's/vm-000001.vmdk/c2.vmdk/' vm.vmx
+	vmdk snapshot revert vm.vmx a
+	assert_equal "$(top vm.vmx ide0:0)" vm-000002.vmdk
+	has c2.vmdk 1 0
+}
+
 @test "old finds forgotten snapshots" {
 	mkdir -p vms/one vms/two
 	(cd vms/one && machine && vmdk snapshot create vm.vmx a && vmdk snapshot create vm.vmx b)

@@ -21,8 +21,7 @@ static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
 
 /* Names */
 
-/* The length of path without ".vmdk" and without "-000001". */
-static size_t stem_length(const char *path)
+size_t snapshot_stem(const char *path)
 {
 	size_t n = disk_stem(path);
 
@@ -56,7 +55,7 @@ static int taken(const char *stem, size_t len, unsigned number, char **name, boo
 
 int snapshot_name(char **name, const char *path, struct err *e)
 {
-	size_t len = stem_length(path);
+	size_t len = snapshot_stem(path);
 	bool is = true;
 
 	*name = NULL;

@@ -38,6 +38,9 @@ struct snapshot_job {
  */
 int snapshot_name(char **name, const char *path, struct err *e);
 
+/* The length of "BASE" in "BASE.vmdk" and "BASE-000001.vmdk". */
+size_t snapshot_stem(const char *path);
+
 /*
  * The format of a new layer on a parent, as VMware chooses it: on vmfs disks and RDMs
  * vmfsSparse, or seSparse from 2 TB on or where the parent is one; else sparse, in 2 GB

@@ -429,7 +429,7 @@ static int choose_way(const struct machine *m, const struct tree *t, int p, int 
 	if (d == UINT64_MAX && u == UINT64_MAX)
 		return err_set(e, -ENOTSUP, "%.90s and %.90s cannot be merged in place",
 			       t->layer[c].path, t->layer[p].path);
-	*down = d != UINT64_MAX && (t->layer[p].parent < 0 || d <= u);
+	*down = d != UINT64_MAX && (!t->layer[p].layered || d <= u);
 	return 0;
 }
 

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 
 #include "disk/disk.h"
+#include "disk/files.h"
+#include "disk/snapshot.h"
 
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
 
@@ -96,6 +98,15 @@ static int append(struct tree *t, const struct tree_layer *l, struct err *e)
 	return 0;
 }
 
+/* "x-000001.vmdk" on "x.vmdk" or "x-000002.vmdk" of the same folder? */
+static bool is_layered(const struct tree_layer *child, const struct tree_layer *parent)
+{
+	size_t n = snapshot_stem(child->real);
+
+	return n != disk_stem(child->real) && n == snapshot_stem(parent->real) &&
+	       !memcmp(child->real, parent->real, n);
+}
+
 /* Layer i hangs on layer p. */
 static int hang(struct tree *t, int i, int p, struct err *e)
 {
@@ -105,6 +116,7 @@ static int hang(struct tree *t, int i, int p, struct err *e)
 		return err_set(e, -EBADMSG, "%.90s: parentCID %08x is not the CID of %.90s, %08x",
 			       child->path, child->parent_cid, parent->path, parent->cid);
 	child->parent = p;
+	child->layered = is_layered(child, parent);
 	parent->children++;
 	return 0;
 }
@@ -215,7 +227,7 @@ int tree_dead(const struct tree *t)
 	for (size_t i = 0; i < t->n; i++) {
 		const struct tree_layer *l = &t->layer[i];
 
-		if (!l->gone && !l->foreign && !l->refs && !l->children && l->parent >= 0)
+		if (!l->gone && !l->foreign && !l->refs && !l->children && l->layered)
 			return (int)i;
 	}
 	return -1;
@@ -229,8 +241,8 @@ bool tree_mergeable(const struct tree *t, int *parent, int *child)
 		const struct tree_layer *l = &t->layer[i];
 		const struct tree_layer *p = l->parent >= 0 ? &t->layer[l->parent] : NULL;
 
-		if (p && !l->gone && !l->foreign && !p->gone && !p->foreign && !p->refs &&
-		    p->children == 1 && tree_depth(t, (int)i) < least) {
+		if (p && l->layered && !l->gone && !l->foreign && !p->gone && !p->foreign &&
+		    !p->refs && p->children == 1 && tree_depth(t, (int)i) < least) {
 			least = tree_depth(t, (int)i);
 			*parent = l->parent;
 			*child = (int)i;
@@ -255,6 +267,7 @@ void tree_merged(struct tree *t, int parent, int child, bool down)
 	if (!down) {
 		c->parent = p->parent;
 		c->parent_cid = p->parent_cid;
+		c->layered &= p->layered;
 		p->gone = true;
 		p->children = 0;
 		return;

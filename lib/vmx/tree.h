@@ -21,6 +21,8 @@ struct tree_layer {
 	unsigned children;	/* that are not gone */
 	unsigned refs;		/* disks that name it: of snapshots, and present ones */
 	bool foreign;		/* no disk of the machine needs it: someone else's child */
+	bool layered;		/* its name says that a snapshot put it on its parent: the same
+				 * folder and stem.  Others, such as linked clones, stay. */
 	bool gone;		/* tree_remove() */
 	uint32_t cid, parent_cid;
 };
@@ -58,13 +60,13 @@ void tree_release(struct tree *t, int i);
 /* Layer i, on which nothing hangs, goes. */
 void tree_remove(struct tree *t, int i);
 
-/* The next layer that is not needed by anything, has a parent, and is not foreign; -1:
- * none is left. */
+/* The next layer that is not needed by anything, was layered on its parent, and is not
+ * foreign; -1: none is left. */
 int tree_dead(const struct tree *t);
 
 /*
- * A layer that no disk names and that has one child, which is not foreign: the two can
- * be merged.  Of several those nearest to the base, so that of a chain no data are moved
+ * A layer that no disk names and that has one child, which was layered on it and is not
+ * foreign: the two can be merged.  Of several those nearest to the base, so that of a chain no data are moved
  * twice.
  * Returns    whether there is one
  */
