@@ -18,13 +18,18 @@ int file_open(struct disk_file **f, const struct disk_backend *const *backends,
 	      const char *path, unsigned flags, struct err *e)
 {
 	const struct disk_backend *b = &file_posix;
+	int rc;
 
 	for (; backends && *backends; backends++)
 		if ((*backends)->claims && (*backends)->claims(path)) {
 			b = *backends;
 			break;
 		}
-	return b->open(f, path, flags, e);
+	rc = b->open(f, path, flags, e);
+	/* Who had it before may have died with writes that are not durable yet. */
+	if (!rc && (flags & FILE_WRITE) && !(flags & FILE_CREATE))
+		file_written(*f);
+	return rc;
 }
 
 void file_close(struct disk_file *f)

@@ -99,7 +99,8 @@ int file_write(struct disk_file *f, const void *buf, size_t len, uint64_t off,
 int file_writev(struct disk_file *f, const struct iovec *iov, int n, uint64_t off,
 		struct err *e);
 
-/* What was written before is durable; nothing since the last one: no system call. */
+/* What was written before is durable, by others before it was opened, too; nothing since
+ * the last one: no system call. */
 int file_sync(struct disk_file *f, struct err *e);
 /* For who writes through fd: a write has ended that the next file_sync() is to make
  * durable. */

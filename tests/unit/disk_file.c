@@ -242,6 +242,54 @@ static void test_fileless(void)
 	extent_close(NULL);
 }
 
+/* A backend that counts its syncs. */
+static unsigned syncs;
+
+static bool counts_claims(const char *path)
+{
+	return true;
+}
+
+static int counts_sync(struct disk_file *f, struct err *e)
+{
+	syncs++;
+	return 0;
+}
+
+static int counts_open(struct disk_file **f, const char *path, unsigned flags, struct err *e);
+
+static const struct disk_backend counts = {
+	.name = "counts", .claims = counts_claims, .open = counts_open, .sync = counts_sync,
+};
+
+static int counts_open(struct disk_file **f, const char *path, unsigned flags, struct err *e)
+{
+	*f = file_new(&counts, path, 0);
+	return 0;
+}
+
+static void counts_close(struct disk_file *f)
+{
+	free(f->path);
+	free(f);
+}
+
+/* Its owner may have been killed: what he had not synced is not durable yet. */
+static void test_sync_of_others(void)
+{
+	const struct disk_backend *const backends[] = { &counts, NULL };
+	struct disk_file *f;
+	struct err e = { 0 };
+
+	for (unsigned created = 0; created < 2; created++) {
+		syncs = 0;
+		check(!file_open(&f, backends, "x", FILE_WRITE | (created ? FILE_CREATE : 0), &e), "open");
+		check(!file_sync(f, &e) && syncs == !created, "synced %u times", syncs);
+		check(!file_sync(f, &e) && syncs == !created, "once");
+		counts_close(f);
+	}
+}
+
 int main(void)
 {
 	if (!mkdtemp(dir))
@@ -253,6 +301,7 @@ int main(void)
 	test_flat();
 	test_tail();
 	test_fileless();
+	test_sync_of_others();
 	check(!rmdir(dir), "nothing is left behind");
 	return check_done();
 }
