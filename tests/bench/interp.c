@@ -143,6 +143,7 @@ int main(void)
 	vm->vcpu[0] = v;
 	vm->ncpus = 1;
 	v->vm = vm;
+	v->thread = pthread_self();
 	x86_cpu_reset(&v->cpu);
 	flat(&v->cpu);
 	tlb_flush(&v->tlb);

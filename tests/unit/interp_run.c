@@ -55,6 +55,7 @@ static void machine_make(void)
 	vm->vcpu[0] = v;
 	vm->ncpus = 1;
 	v->vm = vm;
+	v->thread = pthread_self();
 	v->intr_pending = pending;
 	v->intr_ack = ack;
 	if (!vm->mem || interp_engine.vm_create(vm, &e) || interp_engine.create(v, &e)) {

@@ -56,6 +56,7 @@ static void machine_make(void)
 	vm->vcpu[0] = cpu;
 	vm->ncpus = 1;
 	cpu->vm = vm;
+	cpu->thread = pthread_self();
 	c = &cpu->cpu;
 	x86_cpu_reset(c);
 	tlb_flush(&cpu->tlb);
