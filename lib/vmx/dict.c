@@ -8,7 +8,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <iconv.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "vmx/dict_value.h"
 
 struct line {
 	char *raw;		/* with its line end */
@@ -59,107 +60,6 @@ void dict_free(struct dict *d)
 	free(d->name);
 	free(d->encoding);
 	free(d);
-}
-
-/* Encodings */
-
-static bool is_utf8(const char *encoding)
-{
-	return !encoding || !strcasecmp(encoding, "UTF-8") || !strcasecmp(encoding, "UTF8") ||
-	       !strcasecmp(encoding, "US-ASCII");
-}
-
-/* A copy of s in another encoding; NULL: that cannot be done. */
-static char *recode(const char *from, const char *to, const char *s, size_t len)
-{
-	iconv_t cd = iconv_open(to, from);
-	size_t room = len * 4 + 4, left = room;
-	char *out, *p, *in = (char *)s;
-
-	if (cd == (iconv_t)-1)
-		return NULL;
-	p = out = malloc(room + 1);
-	if (out && (iconv(cd, &in, &len, &p, &left) != 0 ||
-		    iconv(cd, NULL, NULL, &p, &left) != 0)) {
-		free(out);
-		out = NULL;
-	}
-	iconv_close(cd);
-	if (out)
-		*p = 0;
-	return out;
-}
-
-/* Values */
-
-static int hex(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	       c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Without escapes and in UTF-8.  NULL: no memory. */
-static char *value_decode(const struct dict *d, const char *s, size_t n)
-{
-	char *raw = malloc(n + 1), *utf8;
-	size_t o = 0;
-
-	if (!raw)
-		return NULL;
-	for (size_t i = 0; i < n; i++) {
-		int hi, lo;
-
-		if (s[i] == '|' && n - i > 2 && (hi = hex(s[i + 1])) >= 0 &&
-		    (lo = hex(s[i + 2])) >= 0 && (hi || lo)) {
-			raw[o++] = (char)(hi << 4 | lo);
-			i += 2;
-		} else {
-			raw[o++] = s[i];
-		}
-	}
-	raw[o] = 0;
-	if (is_utf8(d->encoding))
-		return raw;
-	utf8 = recode(d->encoding, "UTF-8", raw, o);
-	if (!utf8)
-		return raw;
-	free(raw);
-	return utf8;
-}
-
-/* As it stands between the quotes. */
-static char *value_encode(const struct dict *d, const char *key, const char *s,
-			  struct err *e)
-{
-	char *own = NULL, *out;
-	size_t o = 0;
-
-	if (!is_utf8(d->encoding)) {
-		own = recode("UTF-8", d->encoding, s, strlen(s));
-		if (!own) {
-			err_set(e, -EINVAL, "%.60s: %.60s cannot be said in the file's "
-				"encoding, %.30s", d->name, key, d->encoding);
-			return NULL;
-		}
-		s = own;
-	}
-	out = malloc(strlen(s) * 3 + 1);
-	if (!out) {
-		free(own);
-		no_memory(e);
-		return NULL;
-	}
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c < ' ' || c == '"' || c == '#' || c == '|' || c == 0x7f)
-			o += (size_t)sprintf(out + o, "|%02X", c);
-		else
-			out[o++] = (char)c;
-	}
-	out[o] = 0;
-	free(own);
-	return out;
 }
 
 /* Lines */
@@ -215,7 +115,7 @@ static int line_parse(struct dict *d, struct line *l, struct err *e)
 		value++;
 		i = (size_t)(q - s);
 		l->after = l->len - i - 1;
-		l->value = value_decode(d, s + value, i - value);
+		l->value = dict_decode(d->encoding, s + value, i - value);
 		for (i++; i < end && is_blank(s[i]);)
 			i++;
 		if (i < end && s[i] != '#')
@@ -228,7 +128,7 @@ static int line_parse(struct dict *d, struct line *l, struct err *e)
 		while (i > value && is_blank(s[i - 1]))
 			i--;
 		l->after = l->len - i;
-		l->value = value_decode(d, s + value, i - value);
+		l->value = dict_decode(d->encoding, s + value, i - value);
 	}
 	return l->value ? 0 : no_memory(e);
 }
@@ -521,11 +421,14 @@ int dict_err(const struct dict *d, const char *key, struct err *e, int rc,
 /* l's value becomes value; what frames it stays. */
 static int line_set(struct dict *d, struct line *l, const char *value, struct err *e)
 {
-	char *text = value_encode(d, l->key, value, e), *raw = NULL, *copy = NULL;
+	char *text, *raw = NULL, *copy = NULL;
 	size_t len;
+	int rc = dict_encode(&text, d->encoding, value);
 
-	if (!text)
-		return e ? e->code : -EINVAL;
+	if (rc)
+		return rc == -ENOMEM ? no_memory(e) :
+			err_set(e, rc, "%.60s: %.60s cannot be said in the file's encoding, %.30s",
+				d->name, l->key, d->encoding);
 	len = l->before + strlen(text) + 2 + l->after;
 	raw = malloc(len + 1);
 	copy = strdup(value);
