@@ -81,7 +81,7 @@ engines() {
 	# Escape when it asks, the first choice when it shows them.
 	run timeout 90 bash -c '
 		exec {s}<>/dev/null
-		coproc S { exec socat -b 1 - unix:sock; }
+		coproc S { exec socat -b 1 - unix:sock,retry=50,interval=0.1; }
 		text=
 		while IFS= read -rn1 -d "" -u "${S[0]}" c; do
 			text+=$c
