@@ -31,6 +31,9 @@ unsigned cosched_step(struct cosched *c, const struct cosched_sample *s, unsigne
 	uint64_t low, high;
 
 	for (unsigned i = 0; i < n; i++) {
+		/* Less than before: it halted after the time of this sample. */
+		if (c->started && s[i].progress_ns < c->last_ns[i])
+			continue;
 		if (c->started)
 			c->progress_ns[i] += s[i].progress_ns - c->last_ns[i];
 		c->last_ns[i] = s[i].progress_ns;

@@ -20,7 +20,7 @@
 #include "vmm/vm.h"
 
 struct cosched_sample {
-	uint64_t progress_ns;	/* counted from anywhere, never less than before */
+	uint64_t progress_ns;	/* counted from anywhere; less than before: as before */
 	bool idle;		/* halted, or yielding */
 };
 

@@ -40,7 +40,9 @@ struct pc_thread {
 	unsigned poll_ns;	/* how long it polls before it sleeps */
 	clockid_t cpu_clock;	/* of the thread */
 	uint64_t cpu_ns;	/* of it used by run() and what belongs to it, so far */
-	_Atomic uint64_t halted_ns, halted_since;	/* 0: it is not */
+	/* Time that it was halted, in one word, so that the main loop never sees half of a
+	 * change: 2 x nanoseconds; while it is halted 2 x (those before - since when) + 1. */
+	_Atomic int64_t halted;
 	uint64_t costop_ns, run_ns;	/* stopped for others; all in all */
 	enum vcpu_exit exit;	/* why it parked */
 };
@@ -112,6 +114,12 @@ static inline struct timespec to_timespec(uint64_t ns)
 {
 	return (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_SEC),
 				  .tv_nsec = (long)(ns % NS_PER_SEC) };
+}
+
+/* How long a vCPU has been halted by now, nanoseconds. */
+static inline int64_t halted_ns(int64_t halted, uint64_t now)
+{
+	return (halted >> 1) + (halted & 1 ? (int64_t)now : 0);
 }
 
 /* run.c: wake the main loop (ptr is the pc); end the vCPU threads. */

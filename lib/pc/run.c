@@ -147,15 +147,14 @@ static void check_output(struct pc *pc)
 
 static struct cosched_sample cosched_sample(struct pc_thread *t, uint64_t now)
 {
-	struct cosched_sample s = { .progress_ns = atomic_load(&t->halted_ns) };
-	uint64_t since = atomic_load(&t->halted_since);
+	int64_t halted = atomic_load(&t->halted);
+	struct cosched_sample s;
 	struct timespec ts;
 
 	clock_gettime(t->cpu_clock, &ts);
-	s.progress_ns += (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
-	s.idle = since || atomic_load_explicit(&t->v->yielding, memory_order_relaxed);
-	if (since && now > since)
-		s.progress_ns += now - since;
+	s.progress_ns = (uint64_t)(ts.tv_sec * (int64_t)NS_PER_SEC + ts.tv_nsec +
+				   halted_ns(halted, now));
+	s.idle = halted & 1 || atomic_load_explicit(&t->v->yielding, memory_order_relaxed);
 	return s;
 }
 
@@ -200,12 +199,13 @@ void pc_stats(struct pc *pc, void (*put)(void *ptr, const char *name, uint64_t v
 {
 	for (unsigned i = 0; i < pc->vm.ncpus; i++) {
 		const struct pc_thread *t = &pc->thread[i];
-		uint64_t used = t->cpu_ns + t->halted_ns + t->costop_ns;
+		uint64_t halted = (uint64_t)halted_ns(t->halted, 0);
+		uint64_t used = t->cpu_ns + halted + t->costop_ns;
 		const struct {
 			const char *name;
 			uint64_t value;
 		} row[] = {
-			{ "halted_ns", t->halted_ns },
+			{ "halted_ns", halted },
 			{ "ready_ns", t->run_ns > used ? t->run_ns - used : 0 },
 			{ "costop_ns", t->costop_ns },
 			{ "skew_max_ns", pc->cosched.skew_max_ns[i] },

@@ -257,14 +257,13 @@ static void run_begin(struct pc *pc)
 
 static void vcpu_halt(struct pc_thread *t)
 {
-	uint64_t from = clock_ns();
+	int64_t before = halted_ns(atomic_load(&t->halted), 0);
 
-	atomic_store(&t->halted_since, from);
+	atomic_store(&t->halted, (before - (int64_t)clock_ns()) * 2 + 1);
 	atomic_fetch_sub(&t->pc->running, 1);
 	vcpu_sleep(t);
 	run_begin(t->pc);
-	atomic_fetch_add(&t->halted_ns, clock_ns() - from);
-	atomic_store(&t->halted_since, 0);
+	atomic_store(&t->halted, halted_ns(atomic_load(&t->halted), clock_ns()) * 2);
 }
 
 static uint64_t thread_ns(void)
