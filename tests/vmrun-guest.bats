@@ -181,6 +181,10 @@ guest_alone() {
 	guest maps64
 }
 
+@test "loops64: registers at faults in loops that keep addresses in registers" {
+	guest loops64
+}
+
 @test "spread64: address spaces that no window can hold are not tried again and again" {
 	guest spread64
 	run_guest bt "$GUESTS/spread64.rom" --stats

@@ -107,6 +107,8 @@ static void leave_at_miss(struct vcpu *v, unsigned reason)
 
 	if (s->borrowed != X86_NOREG)
 		v->cpu.gpr[s->borrowed] = *bt_tls_word(T_TMP);
+	for (unsigned i = 0; i < u->naway; i++)
+		v->cpu.gpr[u->away[i]] = bt64_away(i);
 	v->cpu.rip = u->eip + s->guest;
 	v->hot[H_REASON] = reason;
 	*bt_tls_word(T_SITE) = 0;
