@@ -25,6 +25,7 @@ static struct {
 	uint64_t seed;
 	uint32_t undefined;		/* flags at the end */
 	bool tainted;
+	bool shutdown;			/* also of a HLT: a step's trap follows it */
 	unsigned vector;		/* of the first exception; 256: none */
 } ran;
 
@@ -125,8 +126,9 @@ static bool oracle_run(void)
 			rig_own_bytes_take(&own, &oracle, c->rip, UINT32_MAX, in.len);
 		}
 		r = interp_step(v);
+		ran.shutdown = r == INTERP_SHUTDOWN;
 		ran.tainted |= rig_own_bytes_changed(&own, &oracle);
-		if (r == INTERP_SHUTDOWN || c->halted)
+		if (ran.shutdown || c->halted)
 			return true;
 		if (in_handler(v) && ran.vector == 256)
 			ran.vector = (unsigned)(c->rip - RIG_HANDLER) / 16;
@@ -281,8 +283,8 @@ static void one_case(void)
 	alarm(0);
 	check_count++;
 	faults += ran.vector < 32;
-	if ((ex == VCPU_EXIT_HLT) != oracle.v->cpu.halted)
-		complain("exit", 0, !oracle.v->cpu.halted, ex);
+	if (ex != (ran.shutdown ? VCPU_EXIT_SHUTDOWN : VCPU_EXIT_HLT))
+		complain("exit", 0, ran.shutdown, ex);
 	compare();
 	if (check_failed != before)
 		show_code();
