@@ -143,6 +143,22 @@ static uint32_t drq_sectors(const struct ide_drive *d)
 	return n < d->left ? n : d->left;
 }
 
+/* A piece of a command was read or written: go on behind it.  false: it failed, and the
+ * command has ended. */
+static bool went_well(struct blk_req *r)
+{
+	struct ide_drive *d = r->ptr;
+	uint32_t n = (uint32_t)(r->len / ATA_SECTOR);
+
+	if (r->rc) {
+		failed(d, r->op == BLK_WRITE);
+		return false;
+	}
+	d->lba += n;
+	d->left -= n;
+	return true;
+}
+
 static void pio_read(struct ide_drive *d);
 
 static void pio_was_read(struct ide_drive *d)
@@ -158,14 +174,9 @@ static void pio_was_read(struct ide_drive *d)
 static void pio_ready(struct blk_req *r)
 {
 	struct ide_drive *d = r->ptr;
-	uint32_t n = (uint32_t)(r->len / ATA_SECTOR);
 
-	if (r->rc) {
-		failed(d, false);
+	if (!went_well(r))
 		return;
-	}
-	d->lba += n;
-	d->left -= n;
 	if (!d->left)
 		put_lba(d, d->lba - 1, is_ext(d->command));
 	ide_pio(d, d->chan->buf, (uint32_t)r->len, false, false, pio_was_read);
@@ -184,14 +195,9 @@ static void pio_write(struct ide_drive *d, bool first);
 static void pio_stored(struct blk_req *r)
 {
 	struct ide_drive *d = r->ptr;
-	uint32_t n = (uint32_t)(r->len / ATA_SECTOR);
 
-	if (r->rc) {
-		failed(d, true);
+	if (!went_well(r))
 		return;
-	}
-	d->lba += n;
-	d->left -= n;
 	if (d->left) {
 		pio_write(d, false);
 		return;
@@ -218,16 +224,11 @@ static void dma_step(struct ide_drive *d);
 static void dma_ready(struct blk_req *r)
 {
 	struct ide_drive *d = r->ptr;
-	uint32_t n = (uint32_t)(r->len / ATA_SECTOR);
 
 	if (r->op == BLK_READ)
 		sg_dirty(&d->chan->sg, r->len);
-	if (r->rc) {
-		failed(d, r->op == BLK_WRITE);
+	if (!went_well(r))
 		return;
-	}
-	d->lba += n;
-	d->left -= n;
 	if (d->left) {
 		dma_step(d);
 		return;
@@ -248,25 +249,7 @@ static void dma_step(struct ide_drive *d)
 }
 
 /* The data of VERIFY are read and thrown away. */
-static void verified(struct blk_req *r)
-{
-	struct ide_drive *d = r->ptr;
-	uint32_t n = (uint32_t)(r->len / ATA_SECTOR);
-
-	if (r->rc) {
-		failed(d, false);
-		return;
-	}
-	d->lba += n;
-	d->left -= n;
-	if (!d->left) {
-		ide_end(d, 0);
-		return;
-	}
-	n = d->left < IDE_BUF / ATA_SECTOR ? d->left : IDE_BUF / ATA_SECTOR;
-	d->one = (struct iovec){ d->chan->buf, (size_t)n * ATA_SECTOR };
-	submit(d, BLK_READ, &d->one, 1, n, verified);
-}
+static void verified(struct blk_req *r);
 
 static void verify(struct ide_drive *d)
 {
@@ -274,6 +257,18 @@ static void verify(struct ide_drive *d)
 
 	d->one = (struct iovec){ d->chan->buf, (size_t)n * ATA_SECTOR };
 	submit(d, BLK_READ, &d->one, 1, n, verified);
+}
+
+static void verified(struct blk_req *r)
+{
+	struct ide_drive *d = r->ptr;
+
+	if (!went_well(r))
+		return;
+	if (d->left)
+		verify(d);
+	else
+		ide_end(d, 0);
 }
 
 /* --- other commands ------------------------------------------------------------------- */
