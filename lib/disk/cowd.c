@@ -14,7 +14,7 @@
  * old or new, and both lead to whole grains; at worst room between the last grain and
  * freeSector, which grows by 1 MiB at a time, is lost.  Closing makes it exact.
  * An entry is 4 bytes, changed alone.  Sectors that a table gave up are used again
- * within the session, after step 2 of a later flush; what lies there is punched out of
+ * while the file stays open, after step 2 of a later flush; what lies there is punched out of
  * the file, so that lost sectors take no room on the host.
  *
  * Example, one grain of a fresh 1 GiB disk (grain directory in sectors 4 to 7):

@@ -6,7 +6,7 @@
  * The order of writes.  A crash may come between any two of them, and leave of those
  * that no sync separates any part, in units of 8 aligned bytes:
  *
- *   1. header: uncleanShutdown, before anything else of a session
+ *   1. header: uncleanShutdown, before anything else is written after opening
  *   2. data of new grains, wherever nothing refers to            (the caller)
  *      -- sync --
  *   3. grain tables, both copies: new ones, and entries of old ones
