@@ -95,8 +95,10 @@ int fwcfg_set_file(struct fwcfg *f, const char *name, const void *data, uint32_t
 	rc = item_set(it, data, len, e);
 	if (rc)
 		return rc;
-	strcpy(it->name, name);
-	f->nfiles += i == f->nfiles;
+	if (i == f->nfiles) {	/* else the name may be the file's own: fwcfg_on_read() */
+		strcpy(it->name, name);
+		f->nfiles++;
+	}
 	return directory_make(f, e);
 }
 
