@@ -97,9 +97,9 @@ engines() {
 	stop
 }
 
-@test "disks boot from each adapter that SeaBIOS knows" {
+@test "disks boot from each adapter" {
 	: | sector disk
-	for adapter in pvscsi lsilogic lsisas1068; do
+	for adapter in pvscsi lsilogic lsisas1068 buslogic; do
 		echo $adapter
 		start bt --disk disk,type=$adapter,controller=scsi1:2
 		await "booted disk."
@@ -122,6 +122,107 @@ engines() {
 	start interp --disk one,type=pvscsi --disk two,controller=ide0:0 --boot ide0:0
 	await "booted two."
 	stop
+}
+
+@test "disks of two BusLogics boot, in the order of --boot" {
+	: | sector one
+	: | sector two
+	: | sector three
+	local disks=(--disk "one,type=buslogic,controller=scsi0:5" --disk "two,controller=scsi0:12"
+		--disk "three,type=buslogic,controller=scsi2:0" --cdrom "one,controller=scsi0:0")
+	start bt "${disks[@]}"
+	await "booted one."
+	stop
+	start bt "${disks[@]}" --boot scsi0:12,disk
+	await "booted two."
+	stop
+	start bt "${disks[@]}" --boot scsi2:0
+	await "booted three."
+	stop
+}
+
+# int13 ARG...: the sector `disk`, which fails at step N with exit code 1 + 2 N, on a
+# BusLogic under each engine that is there
+int13() {
+	for engine in $(engines); do
+		echo "$engine"
+		run -129 timeout -k 5 100 "$VMRUN" run --accel "$engine" --disk disk,type=buslogic \
+			--serial none --debug-exit --timeout 90 "$@"
+	done
+}
+
+# The start of such a sector's code: `step` begins one, `must` and `fails` say how it ended.
+int13_macros='
+	.macro step; incw %bp; movb $0x80, %dl; .endm
+	.macro must cond; j\cond 6f; jmp bad; 6:; .endm
+	.macro packet count, to, lba
+		movw $0x700, %si; movw $16, (%si); movw $\count, 2(%si)
+		movl $\to, 4(%si); movl $\lba, 8(%si); movl $0, 12(%si)
+	.endm
+	jmp begin
+bad:	movw %bp, %ax; outb %al, $0xf4
+begin:	xorw %bp, %bp
+	movw %bp, %es
+'
+int13_end='
+	movb $0x40, %al; outb %al, $0xf4
+'
+
+@test "INT 13h of a BusLogic: both ways of addressing, limits, and another adapter's drive" {
+	sector disk <<-END
+	$int13_macros
+	step; movb \$0x41, %ah; movw \$0x55aa, %bx; int \$0x13; must nc
+	cmpw \$0xaa55, %bx; must e
+	step; movb \$0x48, %ah; movw \$0x600, %si; movw \$26, (%si); int \$0x13; must nc
+	cmpl \$2048, 0x610; must e
+	step; packet 1, 0x8000, 2047; movb \$0x42, %ah; int \$0x13; must nc
+	cmpl \$0x7473616c, 0x8000; must e
+	step; movw \$0x0201, %ax; movw \$5, %cx; movb \$3, %dh; movw \$0x8200, %bx; int \$0x13; must nc
+	cmpl \$0x64657268, 0x8200; must e
+	step; packet 2, 0x8000, 200; movb \$0x43, %ah; int \$0x13; must nc
+	step; movw \$0x0202, %ax; movw \$9, %cx; movb \$6, %dh; movw \$0x9000, %bx; int \$0x13; must nc
+	cmpl \$0x64657268, 0x9200; must e
+	step; packet 2, 0x8000, 2047; movb \$0x42, %ah; int \$0x13; must c
+	cmpb \$4, %ah; must e
+	cmpw \$0, 2(%si); must e
+	step; movw \$0x0201, %ax; movw \$0, %cx; movb \$0, %dh; int \$0x13; must c
+	cmpb \$1, %ah; must e
+	step; movb \$0x15, %ah; int \$0x13; must nc
+	cmpb \$3, %ah; must e
+	cmpw \$2048, %dx; must e
+	step; packet 1, 0x8000, 9; movb \$0x42, %ah; movb \$0x81, %dl; int \$0x13; must nc
+	cmpl \$0x65736c65, 0x8000; must e
+	$int13_end
+	END
+	printf 'last' | dd of=disk bs=512 seek=2047 conv=notrunc status=none
+	printf 'hred' | dd of=disk bs=512 seek=100 conv=notrunc status=none
+	truncate -s 1M else
+	printf 'else' | dd of=else bs=512 seek=9 conv=notrunc status=none
+	int13 --disk else,type=pvscsi,controller=scsi1:0
+	assert_equal "$(tail -c +$((200 * 512 + 1)) disk | head -c 4)" last
+	assert_equal "$(tail -c +$((201 * 512 + 1)) disk | head -c 4)" hred
+}
+
+@test "INT 13h of a BusLogic: the geometry of a big disk, drives that are not there" {
+	sector disk <<-END
+	$int13_macros
+	step; movb \$0x08, %ah; int \$0x13; must nc
+	cmpw \$0xfe01, %dx; must e
+	cmpw \$0x8bbf, %cx; must e
+	step; movw \$0x0201, %ax; movw \$0x308a, %cx; movb \$57, %dh; movw \$0x8000, %bx; int \$0x13; must nc
+	cmpl \$0x72616566, 0x8000; must e
+	step; movw \$0x0401, %ax; movw \$0x308a, %cx; movb \$57, %dh; int \$0x13; must nc
+	step; packet 1, 0x8000, 0; movb \$1, 12(%si); movb \$0x42, %ah; int \$0x13; must c
+	step; movb \$0x01, %ah; int \$0x13; must c
+	cmpb \$4, %ah; must e
+	step; movb \$0, %ah; int \$0x13; must nc
+	step; movb \$0x42, %ah; movb \$0x82, %dl; int \$0x13; must c
+	step; movb \$0x99, %ah; int \$0x13; must c
+	$int13_end
+	END
+	truncate -s 5G disk
+	printf 'fear' | dd of=disk bs=512 seek=9000000 conv=notrunc status=none
+	int13
 }
 
 @test "a CD-ROM boots" {

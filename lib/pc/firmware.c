@@ -7,6 +7,7 @@
 #include "dev/fwcfg.h"
 #include "dev/piix4.h"
 #include "pc/acpi.h"
+#include "pc/blrom.h"
 #include "pc/bootorder.h"
 #include "pc/dmi.h"
 #include "pc/e820.h"
@@ -180,6 +181,19 @@ static int tell_boot(struct pc *pc, struct err *e)
 	return rc;
 }
 
+/* A driver for adapters that the firmware has none for. */
+static int tell_roms(struct pc *pc, struct err *e)
+{
+	uint8_t rom[BLROM_MAX];
+
+	for (unsigned i = 0; i < pc->cfg.ndisks; i++)
+		if (pc->cfg.disks[i].bus == PC_BUS_SCSI &&
+		    pc->cfg.disks[i].scsi == PC_SCSI_BUSLOGIC)
+			return fwcfg_set_file(pc->dev[PC_DEV_FWCFG], BLROM_FILE, rom,
+					      (uint32_t)blrom_build(rom), e);
+	return 0;
+}
+
 int firmware_tell(struct pc *pc, struct err *e)
 {
 	int rc = tell_word(pc, FWCFG_CPUS, pc->vm.ncpus, e);
@@ -194,6 +208,8 @@ int firmware_tell(struct pc *pc, struct err *e)
 		rc = tell_smbios(pc, e);
 	if (!rc)
 		rc = tell_boot(pc, e);
+	if (!rc)
+		rc = tell_roms(pc, e);
 	fwcfg_on_read(pc->dev[PC_DEV_FWCFG], before_read, pc);
 	return rc;
 }
