@@ -8,6 +8,9 @@ cd "$BATS_TEST_DIRNAME/.." || exit 1
 VMRUN=$(realpath "${BIN:-bin}/vmrun")
 VMDK=$(realpath "${BIN:-bin}/vmdk")
 
+# Machines of tests are not among those of the user.
+export RING1_RUN=${BATS_RUN_TMPDIR-/tmp}/run
+
 # vmrun ARG...: for at most LIMIT seconds, through the command in AS.
 AS=()
 vmrun() { "${AS[@]}" timeout -k 5 "${LIMIT:-60}" "$VMRUN" "$@" </dev/null; }
@@ -23,7 +26,8 @@ as_other() {
 	other=$(mktemp -d /tmp/vmrun-test.XXXXXX)
 	chmod 755 "$other"
 	install -m 755 "$VMRUN" "$VMDK" "$other"
-	VMRUN=$other/vmrun VMDK=$other/vmdk
+	install -d -o 65534 -m 700 "$other/run"
+	VMRUN=$other/vmrun VMDK=$other/vmdk RING1_RUN=$other/run
 	AS=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 }
 

@@ -332,6 +332,7 @@ int run_main(struct cli *c, int argc, char **argv)
 	cfg.debug_exit = a.debug_exit;
 	cfg.timeout_s = a.timeout_s;
 	cfg.no_reboot = a.no_reboot;
+	cfg.control = true;
 	cfg.bt.form = (enum bt_form)a.bt_form;
 	cfg.bt.verify = a.verify;
 	cfg.say = a.verbose ? say : NULL;

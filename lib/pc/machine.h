@@ -69,6 +69,7 @@ struct pc {
 	void *dev[PC_DEV_COUNT];	/* NULL: not there */
 	struct chardev *serial;
 	struct blk *blk[PC_DISKS];	/* of cfg.disks, until an adapter has it */
+	struct control *control;	/* NULL: no control socket */
 
 	int wake_fd;			/* eventfd: the main loop has something to do */
 	_Atomic bool stop;		/* pc_stop() */

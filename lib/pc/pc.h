@@ -51,6 +51,7 @@ struct pc_config {
 	bool debug_exit;
 	double timeout_s;	/* from pc_new() on, 0: none */
 	bool no_reboot;
+	bool control;			/* it is found by others, and has a control socket */
 	struct bt_opts bt;
 	unsigned trace_kinds;
 	FILE *trace_out;		/* the caller's */

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "dev/acpipm.h"
 #include "dev/uart.h"
+#include "pc/control.h"
 
 #define VCPU_STACK (1u << 20)
 
@@ -223,7 +224,7 @@ void pc_stats(struct pc *pc, void (*put)(void *ptr, const char *name, uint64_t v
  * Returns true on timeout. */
 static bool main_loop(struct pc *pc, uint64_t deadline_ns)
 {
-	struct pollfd p[1 + CHARDEV_POLLFDS];
+	struct pollfd p[2 + CHARDEV_POLLFDS];
 	struct timespec ts;
 	uint64_t now, next, count;
 	ssize_t n;
@@ -236,16 +237,19 @@ static bool main_loop(struct pc *pc, uint64_t deadline_ns)
 		next = next < deadline_ns ? next : deadline_ns;
 		ts = to_timespec(next - now);
 		p[0] = (struct pollfd){ .fd = pc->wake_fd, .events = POLLIN };
-		chardev_poll(pc->serial, p + 1);
-		if (ppoll(p, 1 + CHARDEV_POLLFDS,
+		p[1] = (struct pollfd){ .fd = control_fd(pc), .events = POLLIN };
+		chardev_poll(pc->serial, p + 2);
+		if (ppoll(p, 2 + CHARDEV_POLLFDS,
 			  next == UINT64_MAX ? NULL : &ts, NULL) <= 0)
 			continue;
 		n = read(pc->wake_fd, &count, sizeof(count));
 		(void)n;	/* EAGAIN: it was another descriptor */
 		if (atomic_exchange(&pc->take_console, false))
 			chardev_raw(pc->serial);
-		handle_serial(pc, p + 1);
+		handle_serial(pc, p + 2);
 		check_output(pc);
+		if (p[0].revents || p[1].revents)
+			control_handle(pc);
 	}
 	return false;
 }
@@ -298,6 +302,16 @@ static enum pc_end run_to_end(struct pc *pc, int *code, struct err *e)
 	return end;
 }
 
+static void open_control(struct pc *pc)
+{
+	struct err e = { 0 };
+
+	if (!pc->cfg.control || !control_open(pc, &e) || !pc->cfg.warn)
+		return;
+	err_in(&e, e.code, "no control socket, so no snapshots while it runs");
+	pc->cfg.warn(e.msg);
+}
+
 /* A reader that closed the pipe gives EPIPE, not the end of the process. */
 static void block_sigpipe(sigset_t *old)
 {
@@ -332,10 +346,12 @@ enum pc_end pc_run(struct pc *pc, int *code, struct err *e)
 	code = code ? code : &dummy;
 	if (start_threads(pc, e))
 		return PC_END_NOT_STARTED;
+	open_control(pc);
 	block_sigpipe(&old);
 	chardev_raw(pc->serial);
 	atomic_store(&pc->on_console, true);
 	end = run_to_end(pc, code, e);
+	control_close(pc);
 	chardev_drain(pc->serial, &pc->wait);
 	atomic_store(&pc->on_console, false);
 	chardev_cooked(pc->serial);

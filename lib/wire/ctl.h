@@ -26,11 +26,13 @@ struct ctl_request {
 	const json_t *args;	/* the request's object */
 	int fd[CTL_FDS];	/* the server closes what is not set to -1 */
 	unsigned nfds;
+	void *from;		/* the server's own */
 };
 
 struct ctl_verb {
 	const char *name;	/* NULL ends the table */
-	/* Members of the reply go to out.  0, or -errno: then out is forgotten. */
+	/* Members of the reply go to out.  0, or -errno: then out is forgotten; or
+	 * CTL_LATER.  Does not block: other work of the thread waits. */
 	int (*run)(void *ptr, struct ctl_request *r, struct json *out, struct err *e);
 };
 
@@ -51,6 +53,23 @@ void ctl_close(struct ctl_server *s);	/* and remove the name; NULL is fine */
 /* A descriptor to poll for POLLIN, and what to do then: never blocks. */
 int ctl_fd(const struct ctl_server *s);
 void ctl_handle(struct ctl_server *s);
+
+/*
+ * A reply that takes longer: the verb calls ctl_later() and returns CTL_LATER; ctl_answer()
+ * then replies as the verb would have, on ctl_handle()'s thread, to nobody if the client
+ * is gone by then or the server closed.  NULL: no memory, and the verb fails.
+ */
+#define CTL_LATER 1
+struct ctl_later;
+struct ctl_later *ctl_later(struct ctl_request *r, struct err *e);
+void ctl_answer(struct ctl_later *l, int rc, struct json *out, const struct err *e);
+
+/*
+ * An argument of a request, or of an object in it.
+ * Returns    0; -EINVAL: it is missing, or of another type; the message names it
+ */
+int ctl_text(const json_t *o, const char *name, const char **s, struct err *e);
+int ctl_number(const json_t *o, const char *name, uint64_t max, uint64_t *n, struct err *e);
 
 /* Tell all who subscribed; o ({"event":name, ...}) is taken.  On ctl_handle()'s thread. */
 void ctl_event(struct ctl_server *s, const char *name, struct json *o);

@@ -12,8 +12,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+struct ctl_later {
+	struct ctl_later *next;	/* of the same client */
+	struct client *c;	/* NULL: it is gone */
+	json_t *id;
+};
+
 struct client {
 	struct client *next;
+	struct ctl_later *later;
 	struct ctl_server *s;
 	int fd;
 	bool subscribed;
@@ -48,6 +55,8 @@ static void close_fds(int *fd, unsigned *n)
 
 static void client_free(struct client *c)
 {
+	for (struct ctl_later *l = c->later; l; l = l->next)
+		l->c = NULL;
 	close_fds(c->fds, &c->nfds);
 	close(c->fd);
 	free(c->out);
@@ -148,21 +157,57 @@ static void reply(struct client *c, json_t *id, int rc, struct json *out, const 
 	client_put(c, json_line(out));
 }
 
+/* The id that a reply is to repeat, or NULL. */
+static json_t *id_of(const json_t *request)
+{
+	json_t *id = json_object_get(request, "id");
+
+	return json_is_number(id) || json_is_string(id) ? id : NULL;
+}
+
+struct ctl_later *ctl_later(struct ctl_request *r, struct err *e)
+{
+	struct client *c = r->from;
+	struct ctl_later *l = malloc(sizeof(*l));
+
+	if (!l) {
+		err_set(e, -ENOMEM, "no memory");
+		return NULL;
+	}
+	*l = (struct ctl_later){ .next = c->later, .c = c, .id = json_incref(id_of(r->args)) };
+	c->later = l;
+	return l;
+}
+
+void ctl_answer(struct ctl_later *l, int rc, struct json *out, const struct err *e)
+{
+	struct ctl_later **at = l->c ? &l->c->later : NULL;
+
+	for (; at && *at != l; at = &(*at)->next)
+		;
+	if (at)
+		*at = l->next;
+	if (l->c && !l->c->gone)
+		reply(l->c, l->id, rc, out, e);
+	else
+		drop(out);
+	json_decref(l->id);
+	free(l);
+}
+
 static void request(struct client *c, const char *line, size_t len)
 {
 	struct ctl_request r = { 0 };
 	struct json out = { 0 };
 	struct err e = { 0 };
-	json_t *o, *id;
 	const char *name;
+	json_t *o;
 	int rc;
 
 	o = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
 	name = json_string_value(json_object_get(o, "do"));
-	id = json_object_get(o, "id");
-	if (!json_is_number(id) && !json_is_string(id))
-		id = NULL;
 	r.args = o;
+	r.from = c;
 	r.nfds = c->nfds;
 	memcpy(r.fd, c->fds, sizeof(r.fd));
 	c->nfds = 0;
@@ -170,7 +215,10 @@ static void request(struct client *c, const char *line, size_t len)
 		rc = err_set(&e, -EINVAL, "not a JSON object with \"do\"");
 	else
 		rc = find_and_run(c, name, &r, &out, &e);
-	reply(c, id, rc, &out, &e);
+	if (rc == CTL_LATER)
+		drop(&out);
+	else
+		reply(c, id_of(o), rc, &out, &e);
 	close_fds(r.fd, &r.nfds);
 	json_decref(o);
 }

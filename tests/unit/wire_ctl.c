@@ -20,6 +20,8 @@ struct fixture {
 	char dir[64], path[96];
 	pthread_t thread;
 	int stop[2];
+	struct ctl_later *later[4];
+	unsigned nlater;
 };
 
 static int do_add(void *ptr, struct ctl_request *r, struct json *out, struct err *e)
@@ -58,8 +60,35 @@ static int do_shout(void *ptr, struct ctl_request *r, struct json *out, struct e
 	return 0;
 }
 
+/* "later" is answered when "now" comes, in the order in which they came. */
+static int do_later(void *ptr, struct ctl_request *r, struct json *out, struct err *e)
+{
+	struct fixture *f = ptr;
+
+	f->later[f->nlater++] = ctl_later(r, e);
+	json_put_bool(out, "forgotten", true);
+	return CTL_LATER;
+}
+
+static int do_now(void *ptr, struct ctl_request *r, struct json *out, struct err *e)
+{
+	struct fixture *f = ptr;
+	const char *what;
+	int rc = ctl_text(r->args, "what", &what, e);
+
+	for (unsigned i = 0; !rc && i < f->nlater; i++) {
+		struct json j = { 0 };
+
+		json_put_text(&j, "what", what);
+		ctl_answer(f->later[i], i ? -EIO : 0, &j, &(struct err){ .msg = "failed" });
+	}
+	f->nlater = rc ? f->nlater : 0;
+	return rc;
+}
+
 static const struct ctl_verb verbs[] = {
-	{ "add", do_add }, { "fds", do_fds }, { "shout", do_shout }, { NULL, NULL },
+	{ "add", do_add }, { "fds", do_fds }, { "shout", do_shout }, { "later", do_later },
+	{ "now", do_now }, { NULL, NULL },
 };
 
 static void *serve(void *ptr)
@@ -197,6 +226,23 @@ static void say(const char *path, const char *text, unsigned lines, const char *
 	close(fd);
 }
 
+/* Replies that come later, in another order, one of them to nobody. */
+static void test_later(struct fixture *f)
+{
+	int gone = raw(f->path);
+
+	say(f->path, "{\"id\":1,\"do\":\"later\"}\n{\"id\":2,\"do\":\"later\"}\n"
+	    "{\"id\":3,\"do\":\"now\",\"what\":\"x\"}\n", 3,
+	    "{\"what\":\"x\",\"ok\":true,\"id\":1}\n"
+	    "{\"ok\":false,\"code\":5,\"error\":\"failed\",\"id\":2}\n"
+	    "{\"ok\":true,\"id\":3}\n");
+	check(send(gone, "{\"do\":\"later\"}\n", 15, 0) == 15, "send");
+	close(gone);
+	test_calls(f);		/* it is noticed meanwhile */
+	say(f->path, "{\"do\":\"now\"}\n", 1, "\\\"what\\\" is missing");
+	say(f->path, "{\"do\":\"now\",\"what\":\"y\"}\n", 1, "\"ok\":true");
+}
+
 static void test_hostile(struct fixture *f)
 {
 	static char big[CTL_LINE + 10];
@@ -281,6 +327,7 @@ int main(void)
 	test_calls(&f);
 	test_fds(&f);
 	test_events(&f);
+	test_later(&f);
 	test_hostile(&f);
 	test_greedy(&f);
 	teardown(&f);

@@ -1,0 +1,78 @@
+#!/usr/bin/env bats
+# The control socket of a running machine, and where it is found.
+# shellcheck disable=SC2154
+load helper
+
+setup() {
+	command -v socat >/dev/null || skip "no socat"
+	export RING1_RUN=$BATS_TEST_TMPDIR/r
+	printf '\xeb\xfe' >"$BATS_TEST_TMPDIR/loop"
+	rom=$BATS_TEST_TMPDIR/rom
+	truncate -s 65520 "$rom"
+	cat "$BATS_TEST_TMPDIR/loop" >>"$rom"	# jmp . at the reset vector
+	truncate -s 64K "$rom"
+}
+
+# machine ARG...: vmrun in the background as $pid, its socket as $ctl.
+machine() {
+	local end=$((SECONDS + 20))
+	"$VMRUN" run --bios "$rom" --accel interp --memory 1M --serial none --timeout 60 "$@" \
+		</dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	pid=$!
+	until ctl=$(compgen -G "$RING1_RUN/vm/*.ctl"); do
+		kill -0 $pid && [ $SECONDS -lt $end ] || { cat "$BATS_TEST_TMPDIR/out"; return 1; }
+		sleep 0.05
+	done
+}
+
+ask() { printf '%s\n' "$1" | socat -t 5 - "unix-connect:$ctl"; }
+
+@test "a machine says who it is, and stops when it is told to" {
+	machine
+	run -0 ask '{"id":7,"do":"info"}'
+	assert_output --partial "\"pid\":$pid,"
+	assert_output --partial "\"bios\":\"$rom\",\"memory_bytes\":1048576,\"cpus\":1,\"disks\":[]"
+	assert_output --partial '"ok":true,"id":7'
+	grep -q "\"pid\":$pid" "${ctl%.ctl}.json"
+	run -0 ask '{"do":"dance"}'
+	assert_output '{"ok":false,"code":38,"error":"no such request: dance"}'
+	run -0 ask '{"do":"stop"}'
+	assert_output '{"ok":true}'
+	wait $pid
+	assert_equal "$(ls -A "$RING1_RUN/vm")" ''
+}
+
+@test "what a killed machine left is cleared away by the next" {
+	machine
+	kill -9 $pid
+	wait $pid || true
+	[ "$(find "$RING1_RUN/vm" -type f -o -type s | wc -l)" -eq 3 ]
+	rm "$ctl"		# so that the next one's is the only one
+	machine
+	[ "$(find "$RING1_RUN/vm" -name '*.lock' | wc -l)" -eq 1 ]
+	kill $pid
+	wait $pid
+}
+
+@test "a machine without a run-time folder runs" {
+	RING1_RUN=$BATS_TEST_TMPDIR/none/r run -124 --separate-stderr vmrun run --bios "$rom" \
+		--accel interp --memory 1M --timeout 0.2
+	assert_equal "${stderr_lines[0]}" "vmrun: run: no control socket, so no snapshots while it runs: \
+$BATS_TEST_TMPDIR/none/r: No such file or directory"
+}
+
+@test "others are not served" {
+	[ "$(id -u)" -eq 0 ] || skip "not root: cannot become another user"
+	command -v setpriv >/dev/null || skip "no setpriv"
+	other=$(mktemp -d /tmp/vmrun-test.XXXXXX)
+	RING1_RUN=$other/r
+	machine
+	chmod 711 "$other" "$RING1_RUN" "$RING1_RUN/vm"
+	chmod 666 "$ctl"
+	printf '{"do":"stop"}\n' | setpriv --reuid 65534 --regid 65534 --clear-groups \
+		timeout 10 socat -t 5 - "unix-connect:$ctl" || true
+	run -0 ask '{"do":"info"}'
+	assert_output --partial '"ok":true'
+	kill $pid
+	wait $pid
+}
