@@ -321,6 +321,7 @@ int cowd_open(struct extent **x, struct disk_file *f, const struct extent_params
 	c->x.ops = &cowd_ops;
 	c->x.file = f;
 	c->x.writable = p->writable;
+	c->x.thin = true;
 	c->dirty_max = cache / 2 < DIRTY_MIN ? DIRTY_MIN : cache / 2;
 	*x = &c->x;
 	return 0;

@@ -118,7 +118,7 @@ struct extent {
 	uint64_t grain;		/* bytes that are mapped as one: a power of two, SECTOR
 				 * (flat ones) to DISK_GRAIN_MAX */
 	bool writable;
-	bool thin;		/* drop() may punch holes into a flat file */
+	bool thin;		/* drop() gives room back, and not only what it holds */
 };
 
 struct extent_params {

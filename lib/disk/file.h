@@ -24,6 +24,8 @@ enum file_flags {
 	FILE_WRITE = 1,		/* else read only */
 	FILE_CREATE = 2,	/* new; -EEXIST when there is one */
 	FILE_PLAIN = 4,		/* -EPERM for a symbolic link or a device */
+	FILE_SHARED = 8,	/* we have the device open already; else -EBUSY when a device to
+				 * be written is mounted, or open so by others */
 };
 
 /* An absent hook answers -ENOTSUP (or, where it says so, what it says). */
@@ -58,6 +60,7 @@ struct disk_file {
 	_Atomic uint64_t size;
 	_Atomic uint64_t writes, synced;	/* changes begun; and how many are durable */
 	bool writable, device;	/* device: a block device, its size is fixed */
+	bool discards;		/* a device that takes room back: punch() is worth it */
 	void *priv;		/* the backend's */
 };
 

@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "disk/file.h"
@@ -26,7 +28,7 @@ static int refuse(const char *path, const struct stat *st, struct err *e)
 }
 
 /* Is path something that may be opened at all?  Opening some devices does things. */
-static int look(const char *path, unsigned flags, struct err *e)
+static int look(const char *path, unsigned flags, bool *block, struct err *e)
 {
 	struct stat st;
 
@@ -41,7 +43,30 @@ static int look(const char *path, unsigned flags, struct err *e)
 	if (flags & FILE_PLAIN && (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)))
 		return err_set(e, -EPERM, "%s: is a device, which a descriptor may not "
 			       "name by itself", path);
-	return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ? 0 : refuse(path, &st, e);
+	*block = S_ISBLK(st.st_mode);
+	return S_ISREG(st.st_mode) || *block ? 0 : refuse(path, &st, e);
+}
+
+/* Is this limit of the device's queue there, and not 0?  A partition has its disk's. */
+static bool has_limit(dev_t dev, const char *name)
+{
+	static const char *const where[] = { "queue", "../queue" };
+	unsigned long long limit = 0;
+
+	for (unsigned i = 0; i < 2 && !limit; i++) {
+		char path[128];
+		FILE *in;
+
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/%s", major(dev), minor(dev),
+			 where[i], name);
+		in = fopen(path, "re");
+		if (!in)
+			continue;
+		if (fscanf(in, "%llu", &limit) != 1)
+			limit = 0;
+		fclose(in);
+	}
+	return limit;
 }
 
 /* Size and kind of what was opened: it may be another than look() saw. */
@@ -62,7 +87,18 @@ static int learn(struct disk_file *f, unsigned flags, struct err *e)
 		return err_sys(e, -errno, "%s: its size", f->path);
 	f->size = bytes;
 	f->device = true;
+	/* What is discarded reads as zeros only where zeros can be asked for. */
+	f->discards = has_limit(st.st_rdev, "discard_max_bytes") &&
+		      has_limit(st.st_rdev, "write_zeroes_max_bytes");
 	return 0;
+}
+
+static int cannot_open(const char *path, int code, bool block, struct err *e)
+{
+	if (code == -EBUSY && block)
+		return err_set(e, -EBUSY, "%s: the device is in use: mounted, or opened by "
+			       "somebody who must have it alone", path);
+	return err_sys(e, code, "%s", path);
 }
 
 static int posix_open(struct disk_file **out, const char *path, unsigned flags,
@@ -71,13 +107,17 @@ static int posix_open(struct disk_file **out, const char *path, unsigned flags,
 	/* O_NONBLOCK: a FIFO put there since look() does not hold us up. */
 	int how = O_CLOEXEC | O_NOCTTY | O_NONBLOCK, rc;
 	struct disk_file *f;
+	bool block = false;
 
-	rc = look(path, flags, e);
+	rc = look(path, flags, &block, e);
 	if (rc)
 		return rc;
 	how |= flags & (FILE_WRITE | FILE_CREATE) ? O_RDWR : O_RDONLY;
 	if (flags & FILE_CREATE)
 		how |= O_CREAT | O_EXCL;
+	/* The kernel's own way: neither mounted nor open so by others. */
+	if (block && flags & FILE_WRITE && !(flags & FILE_SHARED))
+		how |= O_EXCL;
 	if (flags & FILE_PLAIN)
 		how |= O_NOFOLLOW;
 	f = file_new(&file_posix, path, 0);
@@ -85,7 +125,7 @@ static int posix_open(struct disk_file **out, const char *path, unsigned flags,
 		return err_set(e, -ENOMEM, "%s: no memory", path);
 	f->fd = open(path, how, 0666);
 	if (f->fd < 0) {
-		rc = err_sys(e, -errno, "%s", path);
+		rc = cannot_open(path, -errno, block, e);
 		goto out_f;
 	}
 	rc = learn(f, flags, e);

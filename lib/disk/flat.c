@@ -163,7 +163,7 @@ int flat_open(struct extent **x, struct disk_file *f, const struct extent_params
 	s->off = p->off;
 	s->x = (struct extent){
 		.ops = &flat_ops, .file = f, .size = size, .grain = SECTOR,
-		.writable = p->writable && f->writable, .thin = p->thin,
+		.writable = p->writable && f->writable, .thin = p->thin || f->discards,
 	};
 	*x = &s->x;
 	return 0;

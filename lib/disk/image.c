@@ -127,6 +127,23 @@ static int open_fileless(struct image *im, const struct desc_extent *d,
 	return rc;
 }
 
+/* Extents may be parts of one device, which is ours once it is open. */
+static bool has_device(const struct image *im, const char *path)
+{
+	struct stat st, mine;
+
+	if (stat(path, &st) || !S_ISBLK(st.st_mode))
+		return false;
+	for (size_t i = 0; i < im->next; i++) {
+		const struct disk_file *f = im->ext[i]->file;
+
+		if (f && f->device && f->writable && !fstat(f->fd, &mine) &&
+		    mine.st_rdev == st.st_rdev)
+			return true;
+	}
+	return false;
+}
+
 static int open_extent(struct image *im, const struct desc_extent *d,
 		       const struct disk_opts *o, const struct extent_params *p,
 		       struct err *e)
@@ -142,7 +159,8 @@ static int open_extent(struct image *im, const struct desc_extent *d,
 	rc = image_beside(&path, im->path, d->file, o->allow_outside, e);
 	if (rc)
 		return err_in(e, rc, im->path);
-	rc = file_open(&f, o->backends, path, flags, e);
+	rc = file_open(&f, o->backends, path,
+		       flags | (has_device(im, path) ? FILE_SHARED : 0), e);
 	if (!rc) {
 		rc = open_on(im, d->type, f, p, e);
 		if (rc)
@@ -420,4 +438,16 @@ int image_flush(struct image *im, struct err *e)
 			rc = file_sync(x->file, e);
 	}
 	return rc;
+}
+
+bool image_thin(const struct image *im)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < im->next; i++) {
+		if (im->ext[i]->writable && !im->ext[i]->thin)
+			return false;
+		any |= im->ext[i]->writable;
+	}
+	return any;
 }

@@ -70,6 +70,8 @@ int image_map(struct image *im, uint64_t off, uint64_t len, struct disk_run *run
 /* The extent that holds byte off, and the offset in it. */
 struct extent *image_extent(const struct image *im, uint64_t off, uint64_t *in);
 int image_flush(struct image *im, struct err *e);
+/* Does dropping what is in it give room back, in all of it that can be written? */
+bool image_thin(const struct image *im);
 
 /* Before the first write since it was opened: give the descriptor a new CID. */
 int image_touch(struct image *im, struct err *e);

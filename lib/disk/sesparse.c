@@ -412,6 +412,7 @@ int sesparse_open(struct extent **x, struct disk_file *f, const struct extent_pa
 	s->x.size = p->size ? p->size : s->h.capacity * SECTOR;
 	s->x.grain = s->h.grain * SECTOR;
 	s->x.writable = p->writable;
+	s->x.thin = true;
 	s->dirty_max = cache / 2 < DIRTY_MIN ? DIRTY_MIN : cache / 2;
 	*x = &s->x;
 	return 0;

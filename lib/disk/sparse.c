@@ -463,6 +463,7 @@ int sparse_open(struct extent **x, struct disk_file *f, const struct extent_para
 	if (!s)
 		return err_set(e, -ENOMEM, "no memory for an extent");
 	s->x.file = f;
+	s->x.thin = true;
 	rc = look_at_header(s, p, e);
 	packed = s->h.flags & SPARSE_COMPRESSED;
 	s->x.ops = packed ? &stream_ops : &sparse_ops;
