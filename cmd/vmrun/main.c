@@ -22,7 +22,7 @@ static const struct cli_cmd cmds[] = {
 		"run", run_main,
 		"[--kernel K [--initrd I] [--append S]] [--bios F] [--memory 512M]\n"
 		"[--disk FILE[,KEY=VALUE...]] [--cdrom ISO[,KEY=VALUE...]]\n"
-		"[--boot WHAT[,WHAT...]]\n"
+		"[--allow-outside] [--boot WHAT[,WHAT...]]\n"
 		"[--cpus 1] [--cpu host|x86-64-v2|x86-64-v3] [--accel auto|kvm|bt|interp]\n"
 		"[--serial stdio|none|file:F|unix:S|pty] [--debug-exit]\n"
 		"[--timeout S] [--stats[=json]] [--verify]\n"

@@ -20,7 +20,7 @@ struct run_args {
 	unsigned cpus;
 	int accel, cpu, bt_form, stats;
 	double timeout_s;
-	bool debug_exit, verify, no_reboot, verbose;
+	bool debug_exit, verify, no_reboot, verbose, allow_outside;
 	struct cli_list disks, cdroms;
 };
 
@@ -41,6 +41,9 @@ const struct cli_opt run_opts[] = {
 	  "independent-persistent|independent-nonpersistent|undoable" },
 	{ "cdrom", 0, CLI_LIST, "ISO[,KEY=VALUE...]", AT(cdroms), 1, 0,
 	  "a CD-ROM drive with an image; keys: controller, type" },
+	{ "allow-outside", 0, CLI_FLAG, NULL, AT(allow_outside), 0, 0,
+	  "descriptors of disks may name files in other folders, and\n"
+	  "devices (raw device mappings)" },
 	{ "boot", 0, CLI_STRING, "WHAT[,WHAT...]", AT(boot), 1, 0,
 	  "what SeaBIOS tries: disk, cdrom, a place like scsi0:1;\n"
 	  "menu: it asks (default disk,cdrom)" },
@@ -324,6 +327,7 @@ int run_main(struct cli *c, int argc, char **argv)
 	cfg.bios = a.bios;
 	cfg.disks = d.disk;
 	cfg.ndisks = d.n;
+	cfg.allow_outside = a.allow_outside;
 	cfg.memory = a.memory;
 	cfg.cpus = a.cpus;
 	cfg.cpu_level = a.cpu ? (unsigned)a.cpu + 1 : 0;	/* v2, v3 */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORKERS		4
+#define WORKERS		4	/* of those that do not wait for a device's commands */
 /* Longer ones leave the vCPU to go on, and others to have vm->lock. */
 #define INLINE_MAX	(1u << 20)
 #define INLINE_MAX_SMP	(128u << 10)
@@ -34,7 +34,7 @@ struct blk {
 	unsigned busy;		/* requests that a worker has, or is to have */
 	unsigned nthreads;
 	bool quit;
-	pthread_t thread[WORKERS];
+	pthread_t thread[BLK_THREADS];
 	struct vm_work tell;
 };
 
@@ -70,6 +70,16 @@ bool blk_readonly(const struct blk *b)
 	return b->p.readonly;
 }
 
+uint32_t blk_command_max(const struct blk *b)
+{
+	return b->p.ops->command ? b->p.command_max : 0;
+}
+
+bool blk_thin(const struct blk *b)
+{
+	return b->p.thin;
+}
+
 const uint8_t *blk_uuid(const struct blk *b)
 {
 	return b->p.uuid;
@@ -93,6 +103,11 @@ static int perform(const struct blk *b, struct blk_req *r)
 		return ops->zero(b->p.ptr, r->off, r->len, r->op == BLK_UNMAP, &r->err);
 	case BLK_FLUSH:
 		return ops->flush(b->p.ptr, &r->err);
+	case BLK_MAP:
+		return ops->map(b->p.ptr, r->off, &r->len, &r->data, &r->err);
+	case BLK_COMMAND:
+		ops->command(b->p.ptr, r->command);
+		return 0;
 	}
 	return -EINVAL;
 }
@@ -125,7 +140,7 @@ static void add_worker(struct blk *b)
 {
 	sigset_t all, old;
 
-	if (b->nthreads == WORKERS)
+	if (b->nthreads == (b->p.ops->command ? BLK_THREADS : WORKERS))
 		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -205,7 +220,11 @@ static int attempt(struct blk *b, struct blk_req *r)
 		return err_set(&r->err, -EROFS, "the disk is read only");
 	if (r->op == BLK_FLUSH && b->flushed == b->writes)
 		return 0;
-	if (r->op == BLK_FLUSH || r->len > (b->vm->ncpus > 1 ? INLINE_MAX_SMP : INLINE_MAX))
+	if (r->op == BLK_MAP && !ops->map) {
+		r->data = true;
+		return 0;
+	}
+	if (r->op >= BLK_FLUSH || r->len > (b->vm->ncpus > 1 ? INLINE_MAX_SMP : INLINE_MAX))
 		return -EAGAIN;
 	if (r->op == BLK_READ && ops->try_readv)
 		return ops->try_readv(b->p.ptr, r->iov, r->niov, r->off, &r->err);

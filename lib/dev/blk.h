@@ -26,6 +26,9 @@ enum blk_op {
 	BLK_ZERO,	/* make it read as zeros, with room of its own */
 	BLK_UNMAP,	/* make it read as zeros, give its room back */
 	BLK_FLUSH,	/* writes that have ended are durable */
+	BLK_MAP,	/* does what lies at off have room of its own, and how much alike is
+			 * behind it: len becomes less */
+	BLK_COMMAND,	/* a SCSI command of a disk that takes them; always left to a thread */
 };
 
 struct blk;
@@ -36,8 +39,10 @@ struct blk_req {
 	uint64_t off, len;
 	const struct iovec *iov;	/* READ, WRITE: len bytes in all */
 	int niov;
+	struct sgio_cmd *command;	/* COMMAND */
 	void (*done)(struct blk_req *r);
 	void *ptr;		/* the caller's */
+	bool data;		/* MAP: it has; else it reads as zeros */
 	int rc;			/* 0 or -errno, when it has ended */
 	struct err err;
 	/* blk.c's own: */
@@ -45,6 +50,8 @@ struct blk_req {
 	struct blk_req *next;
 	uint64_t stamp;
 };
+
+struct sgio_cmd;
 
 /* What the requests are done with.  All but close() may be called by several threads
  * at once. */
@@ -59,6 +66,10 @@ struct blk_ops {
 			  struct err *e);
 	int (*zero)(void *ptr, uint64_t off, uint64_t len, bool unmap, struct err *e);
 	int (*flush)(void *ptr, struct err *e);
+	/* BLK_MAP; NULL: all has room. */
+	int (*map)(void *ptr, uint64_t off, uint64_t *len, bool *data, struct err *e);
+	/* NULL, or: the disk is one of the host's that takes SCSI commands. */
+	void (*command)(void *ptr, struct sgio_cmd *c);
 	void (*close)(void *ptr);	/* NULL: nothing to do */
 };
 
@@ -68,8 +79,11 @@ struct blk_params {
 	uint64_t size;		/* bytes; what is no whole sector is not seen */
 	bool readonly;
 	bool quick_writes;	/* writes go to a cache, and seldom wait */
+	bool thin;		/* BLK_UNMAP gives room back */
 	uint8_t uuid[16];	/* what the disk is known by; the same at every start */
+	uint32_t command_max;	/* with ops->command: bytes that one can move */
 };
+#define BLK_THREADS 16	/* at most, of one disk */
 
 /* NULL with *e set: no memory; then ptr is still the caller's. */
 struct blk *blk_new(struct vm *vm, const struct blk_params *p, struct err *e);
@@ -79,6 +93,9 @@ void blk_free(struct blk *b);
 
 uint64_t blk_size(const struct blk *b);		/* bytes */
 bool blk_readonly(const struct blk *b);
+bool blk_thin(const struct blk *b);
+/* 0: it takes no SCSI commands; else the bytes that one can move. */
+uint32_t blk_command_max(const struct blk *b);
 const uint8_t *blk_uuid(const struct blk *b);	/* 16 bytes */
 
 /* r is blk's until done().  Writing to what is read only ends with -EROFS. */

@@ -3,14 +3,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/le.h"
+#include "dev/sgio.h"
 #include "disk/create.h"
 #include "disk/disk.h"
 
 struct blkdisk {
 	struct disk *disk;
+	int fd;			/* a physical RDM: of the device */
 };
 
 static int bd_readv(void *ptr, const struct iovec *iov, int n, uint64_t off, struct err *e)
@@ -44,6 +47,29 @@ static int bd_flush(void *ptr, struct err *e)
 	return disk_flush(((struct blkdisk *)ptr)->disk, e);
 }
 
+#define MAP_STEPS 256	/* what is longer in pieces is asked for again */
+
+static int bd_map(void *ptr, uint64_t off, uint64_t *len, bool *data, struct err *e)
+{
+	uint64_t at = off, end = off + *len;
+	struct disk_run run;
+	unsigned layer;
+
+	for (unsigned i = 0; i < MAP_STEPS && at < end; i++) {
+		int rc = disk_map(((struct blkdisk *)ptr)->disk, at, end - at, &run, &layer, e);
+
+		if (rc)
+			return rc;
+		if (i == 0)
+			*data = run.kind != DISK_ZERO;
+		else if (*data != (run.kind != DISK_ZERO))
+			break;
+		at += run.len;
+	}
+	*len = at - off;
+	return 0;
+}
+
 static void bd_close(void *ptr)
 {
 	struct blkdisk *bd = ptr;
@@ -54,8 +80,17 @@ static void bd_close(void *ptr)
 
 static const struct blk_ops bd_ops = {
 	.readv = bd_readv, .writev = bd_writev, .try_readv = bd_try_readv,
-	.try_writev = bd_try_writev, .zero = bd_zero, .flush = bd_flush, .close = bd_close,
+	.try_writev = bd_try_writev, .zero = bd_zero, .flush = bd_flush, .map = bd_map,
+	.close = bd_close,
 };
+
+static void bd_command(void *ptr, struct sgio_cmd *c)
+{
+	sgio_run(((struct blkdisk *)ptr)->fd, c);
+}
+
+/* All go to the device as commands; it is not read and written. */
+static const struct blk_ops pass_ops = { .command = bd_command, .close = bd_close };
 
 /* --- what it is known by --------------------------------------------------------------- */
 
@@ -102,10 +137,10 @@ static void identify(struct disk *d, const char *path, uint8_t *uuid)
 /* --- opening --------------------------------------------------------------------------- */
 
 /* A child of the disk at path, for what is written from now on. */
-static int make_overlay(const char *path, const char *overlay, struct err *e)
+static int make_overlay(const char *path, const struct blkdisk_opts *b, struct err *e)
 {
 	struct disk_create c = { .format = DISK_SPARSE };
-	struct disk_opts o = { 0 };
+	struct disk_opts o = { .allow_outside = b->allow_outside };
 	const struct image *top;
 	char *hint = NULL;
 	struct disk *d;
@@ -118,12 +153,12 @@ static int make_overlay(const char *path, const char *overlay, struct err *e)
 		rc = err_set(e, -ENOTSUP, "%s: only a VMDK can have a child that takes what is "
 			     "written", path);
 	if (!rc)
-		rc = disk_parent_hint(&hint, overlay, path, false, e);
+		rc = disk_parent_hint(&hint, b->overlay, path, false, e);
 	if (!rc) {
 		c.size = disk_size(d);
 		c.parent = hint;
 		c.parent_cid = top->desc->cid;
-		rc = disk_create(overlay, &c, e);
+		rc = disk_create(b->overlay, &c, e);
 	}
 	free(hint);
 	disk_close(d, NULL);
@@ -133,13 +168,14 @@ static int make_overlay(const char *path, const char *overlay, struct err *e)
 static int open_disk(struct blkdisk *bd, const char *path, const struct blkdisk_opts *o,
 		     struct err *e)
 {
-	struct disk_opts opts = { .write = !o->readonly, .raw = o->raw };
+	struct disk_opts opts = { .write = !o->readonly, .raw = o->raw,
+				  .allow_outside = o->allow_outside };
 	bool there = o->overlay && !o->forget && !access(o->overlay, F_OK);
 	int rc;
 
 	if (!o->overlay)
 		return disk_open(&bd->disk, path, &opts, e);
-	rc = there ? 0 : make_overlay(path, o->overlay, e);
+	rc = there ? 0 : make_overlay(path, o, e);
 	if (!rc)
 		rc = disk_open(&bd->disk, o->overlay, &opts, e);
 	if (o->forget && rc != -EEXIST)
@@ -147,11 +183,36 @@ static int open_disk(struct blkdisk *bd, const char *path, const struct blkdisk_
 	return rc;
 }
 
+/* An RDM in physical mode, without a child? */
+static bool is_physical(const struct disk *d)
+{
+	const struct image *im = disk_layer(d, 0);
+	const char *type = im->desc ? im->desc->create_type : "";
+
+	return disk_layers(d) == 1 && im->next == 1 && im->ext[0]->file &&
+	       im->ext[0]->file->fd >= 0 &&
+	       (!strcasecmp(type, "vmfsPassthroughRawDeviceMap") || !strcasecmp(type, "vmfsRDMP"));
+}
+
+static int set_params(struct blk_params *p, struct blkdisk *bd, const char *path,
+		      const struct blkdisk_opts *o, struct err *e)
+{
+	*p = (struct blk_params){ .ops = &bd_ops, .ptr = bd, .readonly = o->readonly,
+				  .quick_writes = true, .size = disk_size(bd->disk) };
+	p->thin = image_thin(disk_layer(bd->disk, disk_layers(bd->disk) - 1));
+	identify(bd->disk, path, p->uuid);
+	if (o->readonly || !is_physical(bd->disk))
+		return 0;
+	p->ops = &pass_ops;
+	bd->fd = disk_layer(bd->disk, 0)->ext[0]->file->fd;
+	return sgio_probe(bd->fd, disk_layer(bd->disk, 0)->ext[0]->file->path, &p->command_max,
+			  e);
+}
+
 int blkdisk_open(struct blk **b, struct vm *vm, const char *path,
 		 const struct blkdisk_opts *o, struct err *e)
 {
-	struct blk_params p = { .ops = &bd_ops, .readonly = o->readonly,
-				.quick_writes = true };
+	struct blk_params p;
 	struct blkdisk *bd = calloc(1, sizeof(*bd));
 	int rc;
 
@@ -162,13 +223,12 @@ int blkdisk_open(struct blk **b, struct vm *vm, const char *path,
 		free(bd);
 		return rc;
 	}
-	p.ptr = bd;
-	p.size = disk_size(bd->disk);
-	identify(bd->disk, path, p.uuid);
-	*b = blk_new(vm, &p, e);
-	if (!*b) {
-		bd_close(bd);
-		return -ENOMEM;
+	rc = set_params(&p, bd, path, o, e);
+	if (!rc) {
+		*b = blk_new(vm, &p, e);
+		rc = *b ? 0 : -ENOMEM;
 	}
-	return 0;
+	if (rc)
+		bd_close(bd);
+	return rc;
 }

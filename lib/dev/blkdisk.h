@@ -7,6 +7,7 @@
 struct blkdisk_opts {
 	bool readonly;
 	bool raw;		/* an image of a CD: bytes as they are */
+	bool allow_outside;	/* its files, and the device of an RDM, may lie anywhere */
 	/* NULL, or: what is written goes to a child disk of this name, beside path; one that
 	 * is there already is gone on with. */
 	const char *overlay;

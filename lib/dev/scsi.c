@@ -100,8 +100,8 @@ void scsi_fail_errno(struct scsi_req *r, int rc, uint64_t lba)
 		scsi_fail(r, SENSE_TARGET_FAILURE);
 		break;
 	default:
-		scsi_fail_info(r, r->io.op == BLK_READ ? SENSE_READ_ERROR : SENSE_WRITE_ERROR,
-			       lba);
+		scsi_fail_info(r, r->io.op == BLK_READ || r->io.op == BLK_MAP ?
+			       SENSE_READ_ERROR : SENSE_WRITE_ERROR, lba);
 	}
 }
 
@@ -163,7 +163,7 @@ static const struct scsi_cmd *find(const struct scsi_dev *d, const uint8_t *cdb)
 		const struct scsi_cmd *c = &d->cmds[i];
 
 		if (c->op == cdb[0] && (!(c->flags & CMD_SA) || c->sa == (cdb[1] & 0x1f)))
-			return c;
+			return scsi_has(d, c) ? c : NULL;
 	}
 	return NULL;
 }
@@ -219,10 +219,12 @@ static void run(struct scsi_dev *d, struct scsi_req *r)
 /* Is it r's turn? */
 static bool may_run(const struct scsi_dev *d, const struct scsi_req *r)
 {
+	if (d->strays || (d->depth && d->active >= d->depth))
+		return false;
 	return r->attr == SCSI_HEAD_OF_QUEUE || (!d->alone && !(r->exclusive && d->active));
 }
 
-static void release_held(struct scsi_dev *d)
+void scsi_go_on(struct scsi_dev *d)
 {
 	struct scsi_req *r;
 
@@ -268,7 +270,7 @@ void scsi_done(struct scsi_req *r, uint8_t status)
 	if (r->exclusive)
 		d->alone = false;
 	r->done(r);
-	release_held(d);
+	scsi_go_on(d);
 }
 
 bool scsi_abort(struct scsi_dev *d, struct scsi_req *r)
@@ -284,15 +286,24 @@ bool scsi_abort(struct scsi_dev *d, struct scsi_req *r)
 		r->done(r);
 		return true;
 	}
+	if (d->pass)
+		return scsi_pass_abort(d, r);
 	r->aborted = true;	/* one in several steps ends at the next */
 	return false;
 }
 
 void scsi_drain(struct scsi_dev *d)
 {
-	while (d->held)
+	unsigned n = 0;
+
+	/* Not those that the adapter starts when it hears of these. */
+	for (const struct scsi_req *r = d->held; r; r = r->next)
+		n++;
+	while (d->held && n--)
 		scsi_abort(d, d->held);
-	if (d->blk)
+	if (d->pass)
+		scsi_pass_drain(d);
+	else if (d->blk)
 		blk_drain(d->blk);
 }
 
@@ -303,6 +314,8 @@ void scsi_reset(struct scsi_dev *d, enum scsi_reset how)
 		[SCSI_TARGET_RESET] = SENSE_TARGET_RESET };
 
 	scsi_drain(d);
+	if (d->pass)
+		scsi_pass_reset(d);
 	d->d_sense = d->no_wce = false;
 	d->last_sense = 0;
 	d->locked = false;
@@ -372,6 +385,8 @@ void scsi_free(struct scsi_dev *d)
 	if (!d)
 		return;
 	scsi_drain(d);
+	if (d->pass)
+		scsi_pass_close(d);
 	blk_free(d->blk);
 	free(d);
 }

@@ -66,7 +66,8 @@ struct scsi_params {
 };
 
 /*
- * A disk on b, which is then the target's; a CD-ROM, with a medium or b = NULL.
+ * A disk on b, which is then the target's; a CD-ROM, with a medium or b = NULL.  If b takes
+ * SCSI commands they are passed there.
  * NULL with *e set: no memory; b is still the caller's then.
  */
 struct scsi_dev *scsi_disk_new(struct vm *vm, struct blk *b, const struct scsi_params *p,
@@ -88,7 +89,7 @@ void scsi_start(struct scsi_dev *d, struct scsi_req *r);
  */
 bool scsi_abort(struct scsi_dev *d, struct scsi_req *r);
 
-/* Wait for all requests of the target to end. */
+/* Wait for all requests of the target to end: those that are there now. */
 void scsi_drain(struct scsi_dev *d);
 
 /*

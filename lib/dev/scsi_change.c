@@ -212,6 +212,10 @@ void scsi_write_same(struct scsi_dev *d, struct scsi_req *r)
 
 	if (!scsi_range(r, &lba, &blocks) || !writable(r))
 		return;
+	if (unmap && !scsi_thin(d)) {
+		scsi_fail_cdb(r, 1);
+		return;
+	}
 	if (!blocks || blocks > SCSI_WRITE_SAME_MAX) {
 		scsi_fail_cdb(r, sixteen ? 10 : 7);
 		return;
@@ -236,18 +240,60 @@ void scsi_write_same(struct scsi_dev *d, struct scsi_req *r)
 	same_next(r);
 }
 
-/* GET LBA STATUS: all is mapped, as far as is told. */
+/* --- GET LBA STATUS: buf holds the answer, at and end are bytes of the disk --------------- */
+
+enum { STATUS_HEAD = 8, STATUS_LEN = 16, STATUS_MAX = 128, STATUS_DEALLOCATED = 1 };
+
+static void status_ask(struct scsi_req *r);
+
+static void status_done(struct scsi_req *r)
+{
+	unsigned block = r->dev->block, have = be32_get(r->buf);
+	uint64_t room = be32_get(r->cdb + 10);
+	uint8_t *p = r->buf + STATUS_HEAD + have * STATUS_LEN;
+
+	if (ended_badly(r))
+		return;
+	be64_put(p, r->at / block);
+	be32_put(p + 8, (uint32_t)(r->io.len / block));
+	p[12] = r->io.data ? 0 : STATUS_DEALLOCATED;
+	have++;
+	be32_put(r->buf, have);
+	r->at += r->io.len;
+	if (r->at < r->end && have < STATUS_MAX &&
+	    STATUS_HEAD + (have + 1) * STATUS_LEN <= room) {
+		status_ask(r);
+		return;
+	}
+	be32_put(r->buf, STATUS_HEAD - 4 + have * STATUS_LEN);
+	scsi_reply(r, r->buf, STATUS_HEAD + have * STATUS_LEN, room);
+}
+
+static void status_ask(struct scsi_req *r)
+{
+	const uint64_t most = (uint64_t)UINT32_MAX * r->dev->block, left = r->end - r->at;
+
+	if (r->aborted)
+		scsi_done(r, SCSI_TASK_ABORTED);
+	else
+		scsi_io(r, BLK_MAP, r->at, left < most ? left : most, NULL, 0, status_done);
+}
+
+/* As many descriptors as there is room for; SBC-3, 5.4. */
 void scsi_lba_status(struct scsi_dev *d, struct scsi_req *r)
 {
 	uint64_t lba = be64_get(r->cdb + 2), all = scsi_blocks(d);
-	uint8_t buf[24] = { 0 };
 
 	if (lba >= all) {
 		scsi_fail_info(r, SENSE_LBA_RANGE, lba);
 		return;
 	}
-	be32_put(buf, 20);
-	be64_put(buf + 8, lba);
-	be32_put(buf + 16, all - lba > UINT32_MAX ? UINT32_MAX : (uint32_t)(all - lba));
-	scsi_reply(r, buf, sizeof(buf), be32_get(r->cdb + 10));
+	r->buf = calloc(1, STATUS_HEAD + STATUS_MAX * STATUS_LEN);
+	if (!r->buf) {
+		scsi_fail_errno(r, -ENOMEM, 0);
+		return;
+	}
+	r->at = lba * d->block;
+	r->end = all * d->block;
+	status_ask(r);
 }

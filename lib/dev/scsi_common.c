@@ -92,15 +92,17 @@ static unsigned vpd_identification(const struct scsi_dev *d, uint8_t *buf)
 }
 
 /* SBC-3, 6.5.3. */
-static unsigned vpd_limits(uint8_t *buf)
+static unsigned vpd_limits(const struct scsi_dev *d, uint8_t *buf)
 {
 	buf[4] = 1;						/* WSNZ */
 	buf[5] = 255;						/* COMPARE AND WRITE */
 	be16_put(buf + 6, 1);					/* granularity */
 	be32_put(buf + 8, SCSI_TRANSFER_MAX);
-	be32_put(buf + 20, SCSI_UNMAP_MAX);
-	be32_put(buf + 24, SCSI_UNMAP_DESCRIPTORS);
-	be32_put(buf + 28, 8);					/* 4 KiB */
+	if (scsi_thin(d)) {
+		be32_put(buf + 20, SCSI_UNMAP_MAX);
+		be32_put(buf + 24, SCSI_UNMAP_DESCRIPTORS);
+		be32_put(buf + 28, 8);				/* 4 KiB */
+	}
 	be64_put(buf + 36, SCSI_WRITE_SAME_MAX);
 	return 64;
 }
@@ -122,14 +124,15 @@ static unsigned inquiry_vpd(const struct scsi_dev *d, uint8_t page, uint8_t *buf
 	} else if (d->cd) {
 		return 0;
 	} else if (page == 0xb0) {
-		len = vpd_limits(buf);
+		len = vpd_limits(d, buf);
 	} else if (page == 0xb1) {
 		be16_put(buf + 4, 1);	/* does not rotate */
 		len = 64;
 	} else if (page == 0xb2) {
-		/* UNMAP and WRITE SAME with UNMAP; what is unmapped reads as zeros; thin */
-		buf[5] = 0xe4;
-		buf[6] = 2;
+		/* UNMAP and WRITE SAME with UNMAP; what is unmapped reads as zeros; thin.
+		 * Or nothing of that: fully provisioned. */
+		buf[5] = scsi_thin(d) ? 0xe4 : 0;
+		buf[6] = scsi_thin(d) ? 2 : 0;
 		len = 8;
 	}
 	buf[0] = d->cd ? TYPE_CD : TYPE_DISK;
@@ -162,7 +165,7 @@ void scsi_inquiry(struct scsi_dev *d, struct scsi_req *r)
 
 /* --- what is supported --------------------------------------------------------------- */
 
-static unsigned cdb_length(uint8_t op)
+unsigned scsi_cdb_length(uint8_t op)
 {
 	static const uint8_t len[8] = { 6, 10, 10, 0, 16, 12, 0, 0 };
 
@@ -178,11 +181,13 @@ static void opcodes_all(const struct scsi_dev *d, struct scsi_req *r)
 	for (unsigned i = 0; i < d->ncmds && i < SCSI_COMMANDS; i++) {
 		const struct scsi_cmd *c = &d->cmds[i];
 
+		if (!scsi_has(d, c))
+			continue;
 		buf[at] = c->op;
 		if (c->flags & CMD_SA)
 			be16_put(buf + at + 2, c->sa);
 		buf[at + 5] = (timeouts ? 2 : 0) | (c->flags & CMD_SA ? 1 : 0);
-		be16_put(buf + at + 6, (uint16_t)cdb_length(c->op));
+		be16_put(buf + at + 6, (uint16_t)scsi_cdb_length(c->op));
 		at += 8;
 		if (timeouts) {
 			be16_put(buf + at, 10);
@@ -198,7 +203,7 @@ static const struct scsi_cmd *opcode_find(const struct scsi_dev *d, uint8_t op, 
 {
 	for (unsigned i = 0; i < d->ncmds; i++)
 		if (d->cmds[i].op == op && (!by_sa || d->cmds[i].sa == sa))
-			return &d->cmds[i];
+			return scsi_has(d, &d->cmds[i]) ? &d->cmds[i] : NULL;
 	return NULL;
 }
 
@@ -223,7 +228,7 @@ void scsi_opcodes(struct scsi_dev *d, struct scsi_req *r)
 	if (sa)
 		c = opcode_find(d, r->cdb[3], true, be16_get(r->cdb + 4));
 	buf[1] = c ? 3 : 1;		/* as the standard says; not at all */
-	len = c ? cdb_length(c->op) : 0;
+	len = c ? scsi_cdb_length(c->op) : 0;
 	be16_put(buf + 2, (uint16_t)len);
 	if (c) {
 		buf[4] = c->op;

@@ -154,7 +154,7 @@ void scsi_capacity(struct scsi_dev *d, struct scsi_req *r)
 	if (r->cdb[0] == 0x9e) {
 		be64_put(buf, blocks ? blocks - 1 : 0);
 		be32_put(buf + 8, d->block);
-		buf[14] = 0xc0;		/* LBPME, LBPRZ */
+		buf[14] = scsi_thin(d) ? 0xc0 : 0;	/* LBPME, LBPRZ */
 		scsi_reply(r, buf, 32, be32_get(r->cdb + 10));
 		return;
 	}
@@ -315,7 +315,7 @@ static const struct scsi_cmd disk_cmds[] = {
 	  { 0x06, 0xff, 0xff, 0xff, 0xff, 0x3f, 0xff, 0xff, 0xc0 } },
 	{ 0x41, 0, CMD_MEDIUM | CMD_WRITES, scsi_write_same,
 	  { 0x08, 0xff, 0xff, 0xff, 0xff, 0x3f, 0xff, 0xff, 0xc0 } },
-	{ 0x42, 0, CMD_MEDIUM | CMD_WRITES, scsi_unmap,
+	{ 0x42, 0, CMD_MEDIUM | CMD_WRITES | CMD_THIN, scsi_unmap,
 	  { 0, 0, 0, 0, 0, 0x3f, 0xff, 0xff, 0xc0 } },
 	{ 0x55, 0, CMD_WRITES, scsi_mode_select, { 0x11, [6] = 0xff, 0xff, 0xc0 } },
 	{ 0x5a, 0, 0, scsi_mode_sense, { 0x18, 0xff, 0xff, [6] = 0xff, 0xff, 0xc0 } },
@@ -373,8 +373,11 @@ struct scsi_dev *scsi_disk_new(struct vm *vm, struct blk *b, const struct scsi_p
 {
 	static const struct scsi_params usual = { .vendor = "VMware", .product = "Virtual disk",
 						  .revision = "2.0" };
-	struct scsi_dev *d = scsi_new(vm, b, p, &usual, e);
+	struct scsi_dev *d;
 
+	if (blk_command_max(b))
+		return scsi_pass_new(vm, b, p, e);
+	d = scsi_new(vm, b, p, &usual, e);
 	if (!d)
 		return NULL;
 	d->cmds = disk_cmds;

@@ -15,6 +15,7 @@ enum scsi_sense {
 	SENSE_TRAY_OPEN = 0x023a02,
 	SENSE_WRITE_ERROR = 0x030c00,
 	SENSE_READ_ERROR = 0x031100,
+	SENSE_NO_ANSWER = 0x040800,		/* logical unit communication failure */
 	SENSE_TARGET_FAILURE = 0x044400,
 	SENSE_PARAM_LENGTH = 0x051a00,
 	SENSE_OPCODE = 0x052000,
@@ -52,6 +53,7 @@ struct scsi_cmd {
 
 enum scsi_cmd_flag {
 	CMD_SA = 1,		/* byte 1, bits 0..4 choose the command */
+	CMD_THIN = 2,		/* only of disks that give room back */
 	CMD_ALWAYS = 4,		/* runs with a unit attention pending, and leaves it */
 	CMD_FREE = 8,		/* whoever has reserved the unit */
 	CMD_WRITES = 16,	/* refused by reservations that exclude writing */
@@ -103,7 +105,25 @@ struct scsi_dev {
 	bool alone;		/* one of CMD_ALONE is active */
 	bool releasing;
 	struct scsi_req *held, **held_last;
+	unsigned depth;		/* so many at a time; 0: any number */
+	/* Of those whose commands go to a disk of the host: scsi_pass.c */
+	bool pass;
+	bool host_reserved;	/* by RESERVE, for this guest */
+	bool resetting;		/* the device is being reset */
+	struct pass *passed;	/* commands that the host has */
+	unsigned strays;	/* of these, that the guest has aborted */
 };
+
+static inline bool scsi_thin(const struct scsi_dev *d)
+{
+	return d->blk && blk_thin(d->blk);
+}
+
+/* Is this row of its table a command of this target? */
+static inline bool scsi_has(const struct scsi_dev *d, const struct scsi_cmd *c)
+{
+	return !(c->flags & CMD_THIN) || scsi_thin(d);
+}
 
 static inline uint64_t scsi_blocks(const struct scsi_dev *d)
 {
@@ -134,17 +154,32 @@ bool scsi_fetch(struct scsi_req *r, void *buf, uint64_t len);
 /* Start r->io, then step. */
 void scsi_io(struct scsi_req *r, enum blk_op op, uint64_t off, uint64_t len,
 	     const struct iovec *iov, int niov, void (*step)(struct scsi_req *r));
+/* Requests that were held may run now. */
+void scsi_go_on(struct scsi_dev *d);
 /* A new unit attention for all initiators but one (-1: for all). */
 void scsi_attention(struct scsi_dev *d, uint32_t sense, int but);
 
 struct scsi_dev *scsi_new(struct vm *vm, struct blk *b, const struct scsi_params *p,
 			  const struct scsi_params *usual, struct err *e);
 
+/* --- scsi_pass.c: what scsi.c does with d->pass ------------------------------------- */
+
+/* On a blk that takes commands. */
+struct scsi_dev *scsi_pass_new(struct vm *vm, struct blk *b, const struct scsi_params *p,
+			       struct err *e);
+/* r has ended; false: it is not under way. */
+bool scsi_pass_abort(struct scsi_dev *d, struct scsi_req *r);
+/* All that are under way have ended; what they do to the disk has not. */
+void scsi_pass_drain(struct scsi_dev *d);
+void scsi_pass_reset(struct scsi_dev *d);
+void scsi_pass_close(struct scsi_dev *d);
+
 /* --- commands ------------------------------------------------------------------------ */
 
 typedef void scsi_run(struct scsi_dev *d, struct scsi_req *r);
 scsi_run scsi_test_unit_ready, scsi_request_sense, scsi_report_luns, scsi_opcodes;
 scsi_run scsi_inquiry;							/* scsi_common.c */
+unsigned scsi_cdb_length(uint8_t op);	/* bytes; 0: the operation code does not say */
 scsi_run scsi_mode_sense, scsi_mode_select;				/* scsi_mode.c */
 scsi_run scsi_pr_in, scsi_pr_out, scsi_reserve, scsi_release;	/* scsi_pr.c */
 scsi_run scsi_read, scsi_write, scsi_capacity, scsi_flush, scsi_verify;	/* scsi_disk.c */

@@ -25,6 +25,7 @@ static int open_one(struct pc *pc, unsigned i, struct err *e)
 {
 	const struct pc_disk *d = &pc->cfg.disks[i];
 	struct blkdisk_opts o = { .readonly = d->cd, .raw = d->cd,
+				  .allow_outside = pc->cfg.allow_outside,
 				  .forget = d->mode == PC_DISK_NONPERSISTENT };
 	char *overlay;
 	int rc;

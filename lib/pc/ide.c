@@ -26,8 +26,13 @@ static int attach_disk(struct pc *pc, struct ide *ide, unsigned i, struct err *e
 {
 	const struct pc_disk *d = &pc->cfg.disks[i];
 	struct blk *b = disks_take(pc, i);
-	int rc = ide_attach_disk(ide, d->channel, d->unit, b, e);
+	int rc;
 
+	if (blk_command_max(b))
+		rc = err_set(e, -ENOTSUP, "%s: is a physical RDM, which takes SCSI commands: "
+			     "an IDE controller sends none", d->path);
+	else
+		rc = ide_attach_disk(ide, d->channel, d->unit, b, e);
 	if (rc)
 		blk_free(b);
 	return rc;

@@ -40,6 +40,7 @@ struct pc_config {
 	const char *bios;			/* flat ROM image */
 	const struct pc_disk *disks;		/* ndisks of them, at most PC_DISKS */
 	unsigned ndisks;
+	bool allow_outside;			/* descriptors of disks may name any file */
 	uint8_t boot[PC_DISKS];			/* of them, in this order; firmware */
 	unsigned nboot;
 	bool boot_menu;				/* firmware shows one */

@@ -305,6 +305,85 @@ static void test_reservations(struct scsi_dev *t)
 	GOOD(t, IN, 8, 0x25);
 }
 
+/* They end with the machine, and say so: whoever relies on them is told. */
+static void test_no_aptpl(struct scsi_dev *t)
+{
+	GOOD(t, IN, 64, 0x5e, 2, 0, 0, 0, 0, 0, 0, 64);
+	check(be16_get(rig_data) == 8 && !(rig_data[2] & 1) && !(rig_data[3] & 1), "PTPL_C");
+	memset(rig_data, 0, 24);
+	rig_data[15] = 1;
+	rig_data[20] = 1;
+	FAILS(0x052600, t, OUT, 24, 0x5f, 0, 0, 0, 0, 0, 0, 0, 24);
+	check(be16_get(rig_req.sense + 16) == 20, "APTPL");
+	GOOD(t, IN, 64, 0x5e, 0, 0, 0, 0, 0, 0, 0, 64);
+	check(be32_get(rig_data + 4) == 0, "not registered");
+}
+
+#define LBA_STATUS(lba, room) 0x9e, 0x12, 0, 0, 0, 0, 0, 0, (lba) >> 8, (lba) & 0xff, \
+	0, 0, (room) >> 8, (room) & 0xff
+
+static void check_status(unsigned i, uint64_t lba, uint32_t blocks, uint8_t status)
+{
+	const uint8_t *p = rig_data + 8 + 16 * i;
+
+	check(be64_get(p) == lba && be32_get(p + 8) == blocks && p[12] == status,
+	      "%u: %llu+%u %u", i, (unsigned long long)be64_get(p), be32_get(p + 8), p[12]);
+}
+
+static void test_lba_status(struct scsi_dev *t)
+{
+	memset(disk.bytes, 1, disk.size);
+	memset(disk.bytes + 16 * 512, 0, 8 * 512);
+	memset(disk.bytes + (BLOCKS - 1) * 512, 0, 512);
+	GOOD(t, IN, 512, LBA_STATUS(0, 512));
+	check(rig_req.moved == 8 + 4 * 16 && be32_get(rig_data) == 4 + 4 * 16, "four ranges");
+	check_status(0, 0, 16, 0);
+	check_status(1, 16, 8, 1);
+	check_status(2, 24, BLOCKS - 25, 0);
+	check_status(3, BLOCKS - 1, 1, 1);
+	GOOD(t, IN, 512, LBA_STATUS(20, 24));
+	check(rig_req.moved == 24 && be32_get(rig_data) == 20, "room for one");
+	check_status(0, 20, 4, 1);
+	GOOD(t, IN, 512, LBA_STATUS(20, 39));
+	check(rig_req.moved == 24, "and not for two");
+	GOOD(t, IN, 0, LBA_STATUS(20, 0));
+	GOOD(t, IN, 512, LBA_STATUS(BLOCKS - 1, 512));
+	check_status(0, BLOCKS - 1, 1, 1);
+	FAILS(0x052100, t, IN, 512, LBA_STATUS(BLOCKS, 512));
+	disk.fail = -EIO;
+	FAILS(0x031100, t, IN, 512, LBA_STATUS(0, 512));
+	memset(disk.bytes, 1, disk.size);
+	for (unsigned i = 0; i < BLOCKS; i += 2)
+		memset(disk.bytes + 512 * i, 0, 512);
+	GOOD(t, IN, 1 << 16, LBA_STATUS(0, 0xffff));
+	check(rig_req.moved == 8 + 128 * 16, "the most that are told: %u", (unsigned)rig_req.moved);
+	check_status(127, 127, 1, 0);
+}
+
+/* What gives no room back does not say that it would. */
+static void test_thick(void)
+{
+	struct scsi_dev *t;
+
+	rig_thick = true;
+	t = new_disk(false);
+	rig_thick = false;
+	GOOD(t, IN, 32, 0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32);
+	check(rig_data[14] == 0, "LBPME");
+	GOOD(t, IN, 255, 0x12, 1, 0xb0, 0, 255);
+	check(!be32_get(rig_data + 20) && !be32_get(rig_data + 24) && be64_get(rig_data + 36),
+	      "no UNMAP, but WRITE SAME");
+	GOOD(t, IN, 255, 0x12, 1, 0xb2, 0, 255);
+	check(rig_data[5] == 0 && rig_data[6] == 0, "fully provisioned");
+	FAILS(0x052000, t, OUT, 0, 0x42, 0, 0, 0, 0, 0, 0, 0, 0);
+	GOOD(t, IN, 64, 0xa3, 0x0c, 1, 0x42, 0, 0, 0, 0, 0, 64);
+	check(rig_data[1] == 1, "no such command");
+	memset(rig_data, 0, 512);
+	FAILS(0x052400, t, OUT, 512, 0x41, 0x08, 0, 0, 1, 0, 0, 0, 2);
+	GOOD(t, OUT, 512, 0x41, 0, 0, 0, 1, 0, 0, 0, 2);
+	scsi_free(t);
+}
+
 /* --- order ------------------------------------------------------------------------ */
 
 static struct scsi_req many[16];
@@ -417,6 +496,9 @@ int main(void)
 	test_modes(t);
 	test_opcodes(t);
 	test_reservations(t);
+	test_no_aptpl(t);
+	test_lba_status(t);
+	test_thick();
 	test_order(t);
 	test_quick_writes();
 	test_any(t, 20000);

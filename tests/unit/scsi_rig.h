@@ -83,10 +83,25 @@ static int rig_flush(void *ptr, struct err *e)
 	return atomic_exchange(&d->fail, 0);
 }
 
+/* Sectors of zeros have no room. */
+static int rig_map(void *ptr, uint64_t off, uint64_t *len, bool *data, struct err *e)
+{
+	static const uint8_t zeros[512];
+	struct rig_disk *d = ptr;
+	uint64_t at = off, end = off + *len;
+
+	*data = memcmp(d->bytes + at, zeros, 512);
+	while (at < end && !memcmp(d->bytes + at, zeros, 512) != *data)
+		at += 512;
+	*len = at - off;
+	return atomic_exchange(&d->fail, 0);
+}
+
 static const struct blk_ops rig_ops = {
 	.readv = rig_readv, .writev = rig_writev, .try_readv = rig_try_readv,
-	.try_writev = rig_try_writev, .zero = rig_zero, .flush = rig_flush,
+	.try_writev = rig_try_writev, .zero = rig_zero, .flush = rig_flush, .map = rig_map,
 };
+static bool rig_thick;		/* disks made from now on give no room back */
 
 /* A disk whose bytes say where they are. */
 static inline void rig_disk_init(struct rig_disk *d, uint64_t size)
@@ -101,7 +116,8 @@ static inline void rig_disk_init(struct rig_disk *d, uint64_t size)
 static inline struct blk *rig_blk(struct rig_disk *d, bool readonly)
 {
 	struct blk_params p = { .ops = &rig_ops, .ptr = d, .size = d->size,
-				.readonly = readonly, .uuid = { 1, 2, 3, 4, 5, 6, 7, 8 } };
+				.readonly = readonly, .thin = !rig_thick,
+				.uuid = { 1, 2, 3, 4, 5, 6, 7, 8 } };
 
 	return blk_new(&test_vm, &p, NULL);
 }
