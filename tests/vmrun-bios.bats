@@ -235,6 +235,33 @@ int13_end='
 	stop
 }
 
+# cd_boots LOADER KERNEL ARG...: from a CD-ROM's image, cd.iso, to init, and off again
+cd_boots() {
+	local loader=$1 kernel=$2 guest
+	shift 2
+	cd "$BATS_TEST_DIRNAME/.." || return 1
+	guest "$kernel"
+	tests/guest/mkinitramfs "$BATS_TEST_TMPDIR/initrd"
+	tests/guest/mkcdrom "$loader" "$BATS_TEST_TMPDIR/cd.iso" "$guest" \
+		"$BATS_TEST_TMPDIR/initrd" console=ttyS0 ring1=smoke
+	cd "$BATS_TEST_TMPDIR" || return 1
+	LIMIT=110 run -0 vmrun run --timeout 100 --memory 256M "$@"
+	assert_output --partial 'RING1 GUEST UP'
+}
+
+@test "isolinux starts Debian's kernel from a CD-ROM, and from the same image as a disk" {
+	command -v xorriso >/dev/null || skip "no xorriso"
+	cd_boots isolinux 686 --cdrom cd.iso
+	LIMIT=110 run -0 vmrun run --timeout 100 --memory 256M --disk cd.iso,type=buslogic
+	assert_output --partial 'RING1 GUEST UP'
+}
+
+@test "GRUB starts Debian's amd64 kernel from a CD-ROM at a SCSI adapter" {
+	command -v grub-mkrescue >/dev/null && command -v xorriso >/dev/null ||
+		skip "no grub-mkrescue and xorriso"
+	cd_boots grub amd64 --cdrom cd.iso,controller=scsi0:4,type=pvscsi
+}
+
 # grub_boots KERNEL ADAPTER ARG...: from a disk's boot sector to init, and off again
 grub_boots() {
 	local kernel=$1 adapter=$2 guest
