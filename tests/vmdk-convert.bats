@@ -137,3 +137,54 @@ holds() {
 	[ $(($(date +%s%N) - start)) -gt 500000000 ]
 	cmp a.raw b.raw
 }
+
+# slowly ARG...: convert in the background, $pid, until its target is half made.
+slowly() {
+	"$VMDK" convert --bwlimit 1M "$@" </dev/null 2>err 3>&- &
+	pid=$!
+	until [ -n "$(echo x.vmdk.part*)" ] && [ -e x.vmdk.part ]; do
+		kill -0 $pid
+		read -rt 0.02 <> <(:) || :
+	done
+}
+
+@test "killed in the middle: no disk of that name, and the next run removes what is left" {
+	sample
+	cp a.raw ../other
+	for f in sparse 2gbsparse flat thin vmfssparse sesparse stream raw; do
+		slowly -f $f a.raw x.vmdk
+		fails 6 'convert: x.vmdk.part: locked by .*' convert ../other x.vmdk
+		kill -KILL $pid
+		wait $pid || :
+		assert [ ! -e x.vmdk ]
+		vmdk convert -f $f a.raw x.vmdk
+		[ $f = sesparse ] || [ $f = raw ] || holds x.vmdk
+		assert_equal "$f $(echo x*.part*)" "$f x*.part*"
+		vmdk delete -f x.vmdk
+		rm err
+		assert_equal "$(echo *)" a.raw
+	done
+}
+
+@test "--force: the disk that is there stays until the new one is complete" {
+	sample
+	truncate -s 1M small
+	vmdk convert -f thin small x.vmdk
+	slowly --force -f flat a.raw x.vmdk
+	vmdk diff x.vmdk small
+	kill -TERM $pid
+	rc=0
+	wait $pid || rc=$?
+	assert_equal "$rc $(cat err)" '1 vmdk: convert: stopped'
+	vmdk diff x.vmdk small
+	rm err
+	assert_equal "$(echo *)" 'a.raw small x-flat.vmdk x.vmdk'
+	vmdk convert --force -f 2gbflat a.raw x.vmdk
+	holds x.vmdk
+	assert_equal "$(echo *)" 'a.raw small x-f001.vmdk x.vmdk'
+	# A file that is in the way and not the disk's.
+	touch x-flat.vmdk
+	fails 1 'convert: x-flat.vmdk: File exists' convert --force --check -f flat a.raw x.vmdk
+	fails 1 'convert: x-flat.vmdk: File exists' convert --force -f flat a.raw x.vmdk
+	holds x.vmdk
+}

@@ -102,7 +102,7 @@ disk() {
 	run -8 vmdk diff --json c.vmdk base.vmdk
 	# From where it was cut off all of it is zeros, and differs from the parent.
 	assert_line '{"start_bytes":5120000,"length_bytes":3268608}'
-	fails 1 'resize: base.vmdk: is the parent of c.vmdk' resize base.vmdk 16M
+	fails 1 'resize: base.vmdk: is the parent of c.vmdk, .*-f.*' resize base.vmdk 16M
 	vmdk resize -f base.vmdk 16M
 }
 
@@ -157,9 +157,9 @@ disk() {
 @test "files that another descriptor names, too, are not deleted or renamed" {
 	vmdk create -s 1M -f thin a.vmdk
 	cp a.vmdk b.vmdk
-	fails 1 'delete: b.vmdk: its files are also those of a.vmdk' delete b.vmdk
-	fails 1 'delete: a.vmdk: its files are also those of b.vmdk' delete a.vmdk
-	fails 1 'rename: a.vmdk: its files are also those of b.vmdk' rename a.vmdk c.vmdk
+	fails 1 'delete: b.vmdk: its files are also those of a.vmdk; with -f .*' delete b.vmdk
+	fails 1 'delete: a.vmdk: its files are also those of b.vmdk; with -f .*' delete a.vmdk
+	fails 1 'rename: a.vmdk: its files are also those of b.vmdk; with -f .*' rename a.vmdk c.vmdk
 	assert_equal "$(echo *)" 'a-flat.vmdk a.vmdk b.vmdk'
 	vmdk delete -f b.vmdk
 	assert_equal "$(echo *)" 'a.vmdk'
@@ -168,8 +168,8 @@ disk() {
 @test "a parent is not deleted, nor what lies outside" {
 	vmdk create -s 1M -f thin base.vmdk
 	vmdk create --parent base.vmdk c.vmdk
-	fails 1 'delete: base.vmdk: is the parent of c.vmdk' delete base.vmdk
-	fails 1 'delete: base.vmdk: is the parent of c.vmdk' delete --check base.vmdk
+	fails 1 'delete: base.vmdk: is the parent of c.vmdk, .*-f.*' delete base.vmdk
+	fails 1 'delete: base.vmdk: is the parent of c.vmdk, .*-f.*' delete --check base.vmdk
 	vmdk delete c.vmdk
 	assert_equal "$(echo *)" 'base-flat.vmdk base.vmdk'
 	mkdir d
@@ -201,7 +201,7 @@ disk() {
 @test "rename: children are told with -f, and may not leave their parent" {
 	vmdk create -s 1M -f thin base.vmdk
 	vmdk create --parent base.vmdk c.vmdk
-	fails 1 'rename: base.vmdk: is the parent of c.vmdk' rename base.vmdk b.vmdk
+	fails 1 'rename: base.vmdk: is the parent of c.vmdk, .*-f.*' rename base.vmdk b.vmdk
 	vmdk rename -f base.vmdk b.vmdk
 	assert_equal "$(echo *)" 'b-flat.vmdk b.vmdk c-delta.vmdk c.vmdk'
 	grep -q '^parentFileNameHint="b.vmdk"$' c.vmdk

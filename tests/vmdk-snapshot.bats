@@ -101,7 +101,6 @@ machine() {
 		assert_line --index 0 --partial "  $type  "
 		vmdk snapshot delete x.vmdk a
 		vmdk delete x.vmdk
-		rm x.vmsd
 		assert_equal "$(echo *)" '*'
 	done <<-END
 		sparse monolithicSparse

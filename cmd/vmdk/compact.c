@@ -6,8 +6,9 @@
 #include "vmdk.h"
 
 struct thin_args {
+	struct progress_args progress;
 	struct change_args change;
-	bool outside, quiet, zero;
+	bool outside, zero;
 };
 
 #define AT(field) offsetof(struct thin_args, field)
@@ -18,7 +19,7 @@ struct thin_args {
 	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0, \
 	  "change nothing, say what would be done" }, \
 	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" }, \
-	{ "quiet", 'q', CLI_FLAG, NULL, AT(quiet), 0, 0, "no progress" }, \
+	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)), \
 	{ NULL }
 
 const struct cli_opt compact_opts[] = { COMMON_OPTS };
@@ -54,7 +55,7 @@ static int run(struct cli *c, int argc, char **argv, const char *action, thin_fn
 	if (rc)
 		return cli_fail(c, &e);
 	before = after = disk_room(d);
-	progress_begin(c, a.quiet);
+	progress_begin(c, progress_how(&a.progress));
 	if (!a.change.check) {
 		rc = fn(d, &t, &e);
 		after = disk_room(d);

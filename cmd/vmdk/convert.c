@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "disk/convert.h"
-#include "disk/manage.h"
+#include "disk/part.h"
 #include "vmdk.h"
 
 struct convert_args {
@@ -123,34 +123,23 @@ static int to_fd(const struct convert_end *from, int fd, const char *name,
 	return rc;
 }
 
-/* A stream is written beside its place and put there when it is complete. */
 static int to_stream(const struct convert_end *from, const char *dst,
 		     const struct convert_args *a, const struct disk_create *p, struct err *e)
 {
-	char *tmp = NULL;
-	int fd, rc;
+	struct disk_part *part;
+	int fd, rc = disk_part_begin(&part, dst, p, e);
 
-	if (!a->force && !access(dst, F_OK))
-		return err_sys(e, -EEXIST, "%s", dst);
-	if (p->dry)
-		return 0;
-	if (asprintf(&tmp, "%s.tmp", dst) < 0)
-		return err_set(e, -ENOMEM, "out of memory");
-	unlink(tmp);		/* one that is there was left by a crash */
-	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	rc = fd < 0 ? err_sys(e, -errno, "%s", tmp) : to_fd(from, fd, dst, a, p, e);
-	if (!rc && (fsync(fd) || renameat2(AT_FDCWD, tmp, AT_FDCWD, dst,
-					   a->force ? 0 : RENAME_NOREPLACE)))
-		rc = err_sys(e, -errno, "%s", dst);
+	if (rc || p->dry)
+		return rc;
+	fd = open(disk_part_path(part), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	rc = fd < 0 ? err_sys(e, -errno, "%s", disk_part_path(part)) : to_fd(from, fd, dst, a, p, e);
+	if (!rc && fsync(fd))
+		rc = err_sys(e, -errno, "%s", disk_part_path(part));
 	if (fd >= 0)
 		close(fd);
-	if (rc && fd >= 0)
-		unlink(tmp);
-	free(tmp);
 	if (!rc)
-		rc = file_sync_dir(dst, e);
-	if (!rc)
-		p->made(p->ptr, dst);
+		rc = disk_part_finish(part, e);
+	disk_part_free(part);
 	return rc;
 }
 
@@ -158,16 +147,22 @@ int convert_to_disk(const struct convert_end *from, const char *dst, const struc
 		    const struct convert_opts *how, struct err *e)
 {
 	struct disk_opts o = {
-		.write = true, .raw = p->format == DISK_RAW, .allow_outside = p->device,
+		.write = true, .no_lock = true, .raw = p->format == DISK_RAW,
+		.allow_outside = p->device,
 	};
 	struct convert_end to = { .kind = CONVERT_DISK };
-	struct disk_manage m = { .force = true };
-	struct disk_files gone;
-	int rc = disk_create(dst, p, e), rc2;
+	struct disk_create empty = *p;
+	struct disk_part *part;
+	int rc = disk_part_begin(&part, dst, p, e), rc2;
 
 	if (rc || p->dry)
 		return rc;
-	rc = disk_open(&to.disk, dst, &o, e);
+	empty.force = false;
+	empty.made = NULL;
+	empty.name = dst;
+	rc = disk_create(disk_part_path(part), &empty, e);
+	if (!rc)
+		rc = disk_open(&to.disk, disk_part_path(part), &o, e);
 	if (!rc && disk_size(to.disk) < convert_size(from))
 		rc = err_set(e, -ENOSPC, "%s: is smaller than the disk", p->device ? p->device : dst);
 	if (!rc)
@@ -176,10 +171,9 @@ int convert_to_disk(const struct convert_end *from, const char *dst, const struc
 		rc2 = disk_close(to.disk, rc ? NULL : e);
 		rc = rc ? rc : rc2;
 	}
-	if (rc) {
-		disk_delete(dst, &m, &gone, NULL);
-		disk_files_free(&gone);
-	}
+	if (!rc)
+		rc = disk_part_finish(part, e);
+	disk_part_free(part);
 	return rc;
 }
 

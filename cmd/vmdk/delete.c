@@ -3,6 +3,7 @@
 
 #include "disk/manage.h"
 #include "vmdk.h"
+#include "vmx/users.h"
 
 struct delete_args {
 	struct change_args change;
@@ -27,7 +28,8 @@ int delete_main(struct cli *c, int argc, char **argv)
 	struct delete_args a = { 0 };
 	struct json j = { 0 }, files = { 0 };
 	struct disk_manage m = { 0 };
-	struct disk_files gone;
+	struct disk_files gone = { 0 };
+	struct vmx_users users = { 0 };
 	struct err e = { 0 };
 	int rc = cli_parse(c, &a, &argc, argv);
 
@@ -39,7 +41,15 @@ int delete_main(struct cli *c, int argc, char **argv)
 	m = (struct disk_manage) {
 		.force = a.force, .dry = a.change.check, .allow_outside = a.outside,
 	};
-	rc = disk_delete(argv[0], &m, &gone, &e);
+	rc = vmx_users_of(&users, argv[0], &e);
+	if (!rc && !a.force)
+		rc = vmx_users_refuse(&users, argv[0], VMX_REFUSE_FROZEN | VMX_REFUSE_TOP |
+				      VMX_REFUSE_DISK, "delete -f does it even so", &e);
+	if (!rc)
+		rc = disk_delete(argv[0], &m, &gone, &e);
+	if (!rc && !m.dry)
+		rc = vmx_users_tell(&users, NULL, &e);
+	vmx_users_free(&users);
 	for (size_t i = 0; i < gone.n && !rc; i++)
 		json_append_text(&files, gone.path[i]);
 	disk_files_free(&gone);

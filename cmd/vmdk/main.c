@@ -52,7 +52,7 @@ static const struct cli_cmd cmds[] = {
 		delete_opts,
 	},
 	{
-		"rename", rename_main, "[-f] [--check] [--json] A B",
+		"rename", rename_main, "[-f] [--allow-outside] [--check] [--json] A B",
 		"Give a disk and its files another name.",
 		rename_opts,
 	},
@@ -79,13 +79,16 @@ static const struct cli_cmd cmds[] = {
 		convert_opts,
 	},
 	{
-		"compact", compact_main, "[--allow-outside] [--check] [--json] [-q] FILE",
+		"compact", compact_main,
+		"[--allow-outside] [--check] [--json] [-q]\n"
+		"[--progress tty|json] FILE",
 		"Give back the room of what a disk holds only zeros in.",
 		compact_opts,
 	},
 	{
 		"inflate", inflate_main,
-		"[--zero] [--allow-outside] [--check] [--json] [-q] FILE",
+		"[--zero] [--allow-outside] [--check] [--json] [-q]\n"
+		"[--progress tty|json] FILE",
 		"Take all the room that a disk may need.",
 		inflate_opts,
 	},
@@ -93,7 +96,7 @@ static const struct cli_cmd cmds[] = {
 		"snapshot", snapshot_main,
 		"create|list|tree|revert|delete|consolidate\n"
 		"[--children] [-d TEXT] [--allow-outside] [--check] [--json]\n"
-		"[-q] VM.vmx|DISK.vmdk [NAME]",
+		"[-q] [--progress tty|json] VM.vmx|DISK.vmdk [NAME]",
 		"Take, show, go back to and delete snapshots.",
 		snapshot_opts,
 	},

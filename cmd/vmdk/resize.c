@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "disk/manage.h"
 #include "vmdk.h"
+#include "vmx/users.h"
 
 struct resize_args {
 	struct change_args change;
@@ -29,6 +30,7 @@ int resize_main(struct cli *c, int argc, char **argv)
 	struct resize_args a = { 0 };
 	struct json j = { 0 };
 	struct disk_manage m = { 0 };
+	struct vmx_users users = { 0 };
 	struct err e = { 0 };
 	uint64_t bytes, was;
 	char from[24], to[24];
@@ -45,7 +47,14 @@ int resize_main(struct cli *c, int argc, char **argv)
 	m = (struct disk_manage) {
 		.force = a.force, .dry = a.change.check, .allow_outside = a.outside,
 	};
-	rc = disk_resize(argv[0], bytes, &m, &was, &e);
+	if (!a.force)
+		rc = vmx_users_of(&users, argv[0], &e);
+	if (!rc)
+		rc = vmx_users_refuse(&users, argv[0], VMX_REFUSE_FROZEN, "resize the present layer, "
+				      "or this one even so with -f", &e);
+	vmx_users_free(&users);
+	if (!rc)
+		rc = disk_resize(argv[0], bytes, &m, &was, &e);
 	if (rc)
 		return cli_fail(c, &e);
 	json_put_u64(&j, "old_capacity_bytes", was);

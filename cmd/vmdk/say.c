@@ -122,7 +122,7 @@ bool progress_step(void *ptr, uint64_t done, uint64_t total)
 
 	if (stop)
 		return false;
-	if (meter.how == PROGRESS_NONE)
+	if (meter.how == PROGRESS_NONE || !total)	/* 0: it is only asked whether to go on */
 		return true;
 	now = clock_ns();
 	if (now < meter.next_ns && !(json && done == total))
@@ -132,7 +132,7 @@ bool progress_step(void *ptr, uint64_t done, uint64_t total)
 			total);
 	else
 		fprintf(stderr, "\r%s: %s: %3u %%", meter.cli->tool->name, meter.cli->cmd->name,
-			(unsigned)(total ? (double)done * 100 / (double)total : 100));
+			(unsigned)((double)done * 100 / (double)total));
 	meter.shown = !json;
 	meter.next_ns = now + (json ? NS_PER_SEC : STEP_NS);
 	return true;

@@ -8,8 +8,9 @@
 #include "vmx/snapshot.h"
 
 struct snapshot_args {
+	struct progress_args progress;
 	struct change_args change;
-	bool children, outside, quiet;
+	bool children, outside;
 	const char *description;
 };
 
@@ -25,7 +26,7 @@ const struct cli_opt snapshot_opts[] = {
 	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
 	  "change nothing, say what would be changed" },
 	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "print JSON" },
-	{ "quiet", 'q', CLI_FLAG, NULL, AT(quiet), 0, 0, "show no progress" },
+	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)),
 	{ NULL },
 };
 
@@ -109,6 +110,9 @@ static int say_result(struct run *r, const char *verb)
 {
 	struct json j = { 0 };
 
+	if (r->m->config_kept)
+		cli_say(r->c, "%s: stays what it is but for its disks: the snapshot does not hold "
+			"the one of then", r->m->vmx_path);
 	if (!r->a->change.json) {
 		if (!r->a->change.check && !r->m->vmx)
 			printf("%s\n", r->m->disk[0].path);
@@ -125,6 +129,7 @@ static int say_result(struct run *r, const char *verb)
 	json_put_array(&j, "merged", &r->merged);
 	json_put_array(&j, "rewritten", &r->rewritten);
 	json_put_bool(&j, "recovered", r->recovered);
+	json_put_bool(&j, "config_kept", r->m->config_kept);
 	return say_change(r->c, &r->a->change, &j, r->path, verb, r->changed, "%s", "");
 }
 
@@ -248,7 +253,7 @@ static int run_verb(struct run *r, const struct verb *v)
 	if (!v->write) {
 		rc = v->run(r);
 	} else {
-		progress_begin(r->c, r->a->quiet ? PROGRESS_NONE : PROGRESS_TTY);
+		progress_begin(r->c, progress_how(&r->a->progress));
 		rc = v->run(r);
 		progress_end();
 		rc = rc ? cli_fail(r->c, r->e) : say_result(r, v->name);

@@ -83,7 +83,8 @@ int use_parent(struct disk_create *p, char **hint, const char *path, const char 
  * folder that may not be written to, a URL) nobody has one. */
 int lock_source(struct disk_lock **lock, const char *src, struct err *e);
 
-/* Create dst as p says, and fill it; nothing is left of it when that fails. */
+/* Create dst as p says, and fill it: under another name until it is complete
+ * (disk/part.h). */
 int convert_to_disk(const struct convert_end *from, const char *dst, const struct disk_create *p,
 		    const struct convert_opts *how, struct err *e);
 

@@ -326,7 +326,7 @@ static int make_extent(struct making *m, uint64_t number, uint64_t sectors, stru
 		free(path);
 		return rc;
 	}
-	x.file = (char *)disk_base_name(path);
+	x.file = (char *)disk_base_name(m->k->embedded && m->c->name ? m->c->name : path);
 	if (m->desc)
 		rc = desc_set_extent(m->desc, m->desc->nextents, &x, e);
 	if (!rc && !m->c->dry)

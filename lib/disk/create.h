@@ -34,6 +34,7 @@ struct disk_create {
 	const char *parent;	/* parentFileNameHint as it is to stand there, or NULL */
 	uint32_t parent_cid;	/* with parent */
 	uint64_t grain;		/* bytes, a power of two; 0: the format's usual one */
+	const char *name;	/* what a descriptor inside its extent calls that; NULL: as it is called */
 	const char *device;	/* DISK_RDM and DISK_RDMP: the block device; size is its own */
 	bool force;		/* replace what is there */
 	bool dry;		/* look whether it could be, create nothing */

@@ -7,14 +7,6 @@
 #include "disk/lock.h"
 #include "disk/manage.h"
 
-static int refuse_parent(const char *path, const struct disk_files *children, struct err *e)
-{
-	if (!children->n)
-		return 0;
-	return err_set(e, -EEXIST, "%s: is the parent of %s%s", path,
-		       disk_base_name(children->path[0]), children->n > 1 ? " and others" : "");
-}
-
 static int remove_files(struct disk_files *l, struct err *e)
 {
 	for (size_t i = 0; i < l->n; i++)
@@ -29,7 +21,6 @@ int disk_delete(const char *path, const struct disk_manage *m, struct disk_files
 	struct disk_opts o = {
 		.write = !m->dry, .no_extents = true, .allow_outside = m->allow_outside,
 	};
-	struct disk_files children = { 0 };
 	struct image *im;
 	int rc;
 
@@ -41,16 +32,12 @@ int disk_delete(const char *path, const struct disk_manage *m, struct disk_files
 		rc = err_set(e, -EINVAL, "%s: has no descriptor: it may be anything", path);
 	if (!rc)
 		rc = disk_files_of(gone, im, &o, e);
-	if (!rc && !m->force) {
-		rc = disk_children(&children, im, e);
-		if (!rc)
-			rc = refuse_parent(path, &children, e);
-		if (!rc)
-			rc = disk_refuse_sharers(im, gone, e);
-	}
+	if (!rc && !m->force)
+		rc = disk_refuse_children(im, "which would lose what it has from it; delete -f does it even so", e);
+	if (!rc && !m->force)
+		rc = disk_refuse_sharers(im, gone, e);
 	if (!rc && !m->dry)
 		rc = remove_files(gone, e);
-	disk_files_free(&children);
 	image_close(im);
 	return rc;
 }

@@ -207,6 +207,18 @@ int disk_children(struct disk_files *l, const struct image *im, struct err *e)
 	return scan_folder(l, &s, e);
 }
 
+int disk_refuse_children(const struct image *im, const char *then, struct err *e)
+{
+	struct disk_files l;
+	int rc = disk_children(&l, im, e);
+
+	if (!rc && l.n)
+		rc = err_set(e, -EEXIST, "%s: is the parent of %s%s, %s", im->path,
+			     disk_base_name(l.path[0]), l.n > 1 ? " and others" : "", then);
+	disk_files_free(&l);
+	return rc;
+}
+
 static int find_sharers(struct disk_files *l, const struct image *im,
 			const struct disk_files *files, struct err *e)
 {
@@ -230,8 +242,8 @@ int disk_refuse_sharers(const struct image *im, const struct disk_files *files, 
 	int rc = find_sharers(&l, im, files, e);
 
 	if (!rc && l.n)
-		rc = err_set(e, -EEXIST, "%s: its files are also those of %s%s", im->path,
-			     disk_base_name(l.path[0]), l.n > 1 ? " and others" : "");
+		rc = err_set(e, -EEXIST, "%s: its files are also those of %s%s; with -f they are deleted or renamed even so",
+			     im->path, disk_base_name(l.path[0]), l.n > 1 ? " and others" : "");
 	disk_files_free(&l);
 	return rc;
 }

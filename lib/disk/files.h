@@ -27,6 +27,10 @@ int disk_files_of(struct disk_files *l, const struct image *im, const struct dis
  */
 int disk_children(struct disk_files *l, const struct image *im, struct err *e);
 
+/* -EEXIST: it has children, and what is to be done means something for them: then says
+ * what, and how to do it even so. */
+int disk_refuse_children(const struct image *im, const char *then, struct err *e);
+
 /* -EEXIST: another disk of the folder has one of these files of im among its extents: one
  * is a copy of the other's descriptor. */
 int disk_refuse_sharers(const struct image *im, const struct disk_files *files, struct err *e);

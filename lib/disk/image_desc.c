@@ -8,14 +8,76 @@
 
 #include "disk/image.h"
 
+/* A line of text: its bytes without the blanks at its end, those of its end, and those of the
+ * word that it begins with, which is its key. */
+struct span {
+	size_t all, said, eol, key;
+};
+
+static struct span span_of(const char *s)
+{
+	struct span l = { .all = strcspn(s, "\n") };
+
+	l.eol = s[l.all] != 0;
+	if (l.eol && l.all && s[l.all - 1] == '\r') {
+		l.all--;
+		l.eol++;
+	}
+	l.said = l.all;
+	while (l.said && (s[l.said - 1] == ' ' || s[l.said - 1] == '\t'))
+		l.said--;
+	l.key = strcspn(s, "= \t\r\n");
+	return l;
+}
+
+static bool same_key(const char *a, const struct span *x, const char *b, const struct span *y)
+{
+	return x->key == y->key && !memcmp(a, b, x->key);
+}
+
 /*
- * Only the sectors that differ are written: a new CID is one, and one sector is written
- * whole or not at all.
+ * The new text with each line where it was: blanks follow one that is shorter now, and take
+ * the place of one that is gone.  So a write that is cut off anywhere leaves lines of
+ * either text, and none that consists of pieces of two.  False: a line is longer now, or
+ * new in the middle.
  */
+static bool keep_places(char *now, size_t room, const char *was, const char *text)
+{
+	size_t at = 0;
+
+	while (*was) {
+		struct span a = span_of(was), b = span_of(text);
+		bool same = *text && same_key(was, &a, text, &b);
+
+		if (same && (b.said > a.all || b.eol != a.eol))
+			return false;
+		if (!same && *text) {
+			const char *next = was + a.all + a.eol;
+			struct span c = span_of(next);
+
+			if (!*next || !same_key(next, &c, text, &b))
+				return false;
+		}
+		memset(now + at, ' ', a.all);
+		if (same) {
+			memcpy(now + at, text, b.said);
+			text += b.all + b.eol;
+		}
+		memcpy(now + at + a.all, was + a.all, a.eol);
+		at += a.all + a.eol;
+		was += a.all + a.eol;
+	}
+	if (strlen(text) > room - at)
+		return false;
+	memcpy(now + at, text, strlen(text));
+	return true;
+}
+
+/* Only the sectors that differ are written: a new CID is one. */
 static int save_embedded(struct image *im, const char *text, size_t len, struct err *e)
 {
 	struct disk_file *f = im->ext[0]->file;
-	char *was = malloc(im->desc_room), *now = calloc(1, im->desc_room);
+	char *was = calloc(1, im->desc_room + 1), *now = calloc(1, im->desc_room);
 	size_t from = 0, to = im->desc_room;
 	int rc;
 
@@ -27,7 +89,10 @@ static int save_embedded(struct image *im, const char *text, size_t len, struct 
 	else
 		rc = file_read(f, was, im->desc_room, im->desc_off, e);
 	if (!rc) {
-		memcpy(now, text, len);
+		if (!keep_places(now, im->desc_room, was, text)) {
+			memset(now, 0, im->desc_room);
+			memcpy(now, text, len);
+		}
 		while (from < to && !memcmp(was + from, now + from, SECTOR))
 			from += SECTOR;
 		while (to > from && !memcmp(was + to - SECTOR, now + to - SECTOR, SECTOR))

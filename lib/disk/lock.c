@@ -228,8 +228,9 @@ static int try_lock(const char *path, const char *folder, const char *member,
 	struct owner o;
 	int fd, rc;
 
+	/* ENOENT: it is the disk's own folder that is missing. */
 	if (mkdir(folder, 0777) && errno != EEXIST)
-		return err_sys(e, -errno, "%.180s", folder);
+		return err_sys(e, -errno, "%.180s", errno == ENOENT ? path : folder);
 	fd = open(member, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
 	if (fd < 0)
 		return errno == ENOENT ? 1 : err_sys(e, -errno, "%.180s", member);

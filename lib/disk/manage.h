@@ -8,6 +8,11 @@ struct disk_manage {
 	bool force;		/* what would break others, or lose data, is done */
 	bool dry;		/* look, change nothing */
 	bool allow_outside;
+	bool locked;		/* the disk's lock is the caller's */
+	/* disk_rename(): called when both names lead to the disk, so that others who name it
+	 * can be told.  May be NULL. */
+	int (*tell)(void *ptr, struct err *e);
+	void *ptr;
 };
 
 /*

@@ -5,7 +5,7 @@
  *   1. hard links with the new names to all files but the descriptor
  *   2. the new descriptor (an embedded one is changed inside the file, whose name no
  *      reader compares)
- *   3. children are told
+ *   3. children, and others who name the disk, are told
  *   4. the old descriptor goes, then the old names
  *
  * A file system without hard links has its files renamed instead, in the same order.
@@ -192,11 +192,11 @@ static int open_children(struct renaming *r, struct err *e)
 {
 	struct disk_opts o = { .write = true, .allow_outside = r->m->allow_outside };
 	struct disk_files l;
-	int rc = disk_children(&l, r->im, e);
+	int rc;
 
-	if (!rc && l.n && !r->m->force)
-		rc = err_set(e, -EEXIST, "%s: is the parent of %s%s", r->from,
-			     disk_base_name(l.path[0]), l.n > 1 ? " and others" : "");
+	if (!r->m->force)
+		return disk_refuse_children(r->im, "which -f tells the new name", e);
+	rc = disk_children(&l, r->im, e);
 	r->child = calloc(l.n + 1, sizeof(*r->child));
 	if (!rc && !r->child)
 		rc = no_memory(e);
@@ -274,6 +274,8 @@ static int rename_all(struct renaming *r, struct err *e)
 	rc = file_sync_dir(r->to, e);
 	if (!rc)
 		rc = tell_children(r, e);
+	if (!rc && r->m->tell)
+		rc = r->m->tell(r->m->ptr, e);
 	/* Files that were moved are no longer what the old descriptor says. */
 	rc2 = rc && !r->moved ? 0 : remove_old(r, rc ? NULL : e);
 	return rc ? rc : rc2;
@@ -284,6 +286,7 @@ int disk_rename(const char *from, const char *to, const struct disk_manage *m,
 {
 	struct disk_opts o = {
 		.write = !m->dry, .no_extents = true, .allow_outside = m->allow_outside,
+		.no_lock = m->locked,
 	};
 	struct renaming r = { .from = from, .to = to, .m = m };
 	struct disk_lock *lock = NULL;

@@ -242,20 +242,13 @@ static int shrink(struct resizing *r, const struct disk_opts *o, struct err *e)
 
 static int check_force(const struct resizing *r, const struct disk_manage *m, struct err *e)
 {
-	struct disk_files children;
-	int rc;
-
 	if (m->force)
 		return 0;
 	if (r->bytes < r->was)
 		return err_set(e, -EINVAL, "%s: has %" PRIu64 " bytes; to make it smaller loses what "
 			       "lies behind, and needs -f", r->path, r->was);
-	rc = disk_children(&children, r->top, e);
-	if (!rc && children.n)
-		rc = err_set(e, -EEXIST, "%s: is the parent of %s", r->path,
-			     disk_base_name(children.path[0]));
-	disk_files_free(&children);
-	return rc;
+	return disk_refuse_children(r->top, "which keeps its size: resize that, or this one "
+				    "even so with -f", e);
 }
 
 static int resize_open(struct resizing *r, const struct disk_manage *m,

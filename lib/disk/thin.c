@@ -112,6 +112,29 @@ static int shorten(struct disk *d, const struct disk_thin *t, struct err *e)
 	return rc;
 }
 
+/* Zeros of the top that a flat extent has room for, perhaps; *len: of one extent. */
+static int compact_zeros(struct disk *d, uint64_t off, uint64_t *len, struct err *e)
+{
+	uint64_t in;
+	struct extent *x = image_extent(top_of(d), off, &in);
+
+	if (*len > x->size - in)
+		*len = x->size - in;
+	return x->file && x->grain == SECTOR ? give_back(d, off, *len, e) : 0;
+}
+
+/* A disk of ESX whose zeros have no room is a thin one. */
+static int set_thin(struct image *top, struct err *e)
+{
+	int rc;
+
+	if (!top->desc || strcasecmp(top->desc->create_type, "vmfs") ||
+	    desc_get(top->desc, "ddb.thinProvisioned"))
+		return 0;
+	rc = desc_set(top->desc, "ddb.thinProvisioned", "1", e);
+	return rc ? rc : image_save_desc(top, e);
+}
+
 int disk_compact(struct disk *d, const struct disk_thin *t, struct err *e)
 {
 	uint8_t *buf = malloc(DISK_GRAIN_MAX);
@@ -130,12 +153,16 @@ int disk_compact(struct disk *d, const struct disk_thin *t, struct err *e)
 			/* All of the window: a run may be less than a grain of it. */
 			n = window(d, at, size - at);
 			rc = compact_window(d, buf, at, n, e);
+		} else if (!rc && run.kind == DISK_ZERO && layer == disk_layers(d) - 1) {
+			rc = compact_zeros(d, at, &n, e);
 		}
 		if (!rc)
 			rc = go_on(t, at + n, size, e);
 	}
 	free(buf);
-	return rc ? rc : shorten(d, t, e);
+	if (!rc)
+		rc = shorten(d, t, e);
+	return rc ? rc : set_thin(top_of(d), e);
 }
 
 /* Room and zeros for a range that has neither, in one extent. */

@@ -18,6 +18,7 @@ struct disk_thin {
 /*
  * Give back the room of blocks (grains, 4 KiB where there are none) that hold zeros, and
  * make the files of formats with grains as short as these allow.  Of a chain, the top's.
+ * A thick disk of ESX becomes a thin one.
  * Of d nothing is read afterwards: grains have moved.
  * Returns    0; -EROFS: a format that is not written in place; what reading or writing
  *            said

@@ -9,8 +9,6 @@
 #include "disk/files.h"
 #include "disk/lock.h"
 
-#define TOP_KEY "ring1.top"
-
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
 
 static bool ends(const char *s, const char *end)
@@ -55,7 +53,7 @@ static int find_list(struct machine *m, struct err *e)
 		if (!list)
 			return no_memory(e);
 		if (!dict_load(&d, list, NULL)) {
-			if (dict_get(d, TOP_KEY))
+			if (dict_get(d, MACHINE_TOP))
 				m->vmsd_path = list;
 			dict_free(d);
 		}
@@ -142,7 +140,7 @@ static int read_files(struct machine *m, struct err *e)
 		rc = dict_load(&m->vmx, m->vmx_path, e);
 		return rc ? rc : read_vmx_disks(m, e);
 	}
-	top = dict_get(m->vmsd->dict, TOP_KEY);
+	top = dict_get(m->vmsd->dict, MACHINE_TOP);
 	if (!top && m->vmsd->n)
 		return err_set(e, -EINVAL, "%.150s: the list of a machine: name its .vmx",
 			       m->vmsd_path);
@@ -262,7 +260,7 @@ int machine_set_top(struct machine *m, size_t i, const char *file, struct err *e
 	if (!rc && m->vmx)
 		rc = vmx_disk_set(m->vmx, d->node, file, e);
 	else if (!rc)
-		rc = dict_set(m->vmsd->dict, TOP_KEY, file, e);
+		rc = dict_set(m->vmsd->dict, MACHINE_TOP, file, e);
 	if (rc) {
 		free(copy);
 		free(path);
@@ -272,6 +270,33 @@ int machine_set_top(struct machine *m, size_t i, const char *file, struct err *e
 	free(d->path);
 	d->file = copy;
 	d->path = path;
+	return 0;
+}
+
+int machine_set_config(struct machine *m, struct dict *vmx, struct err *e)
+{
+	struct vmx_disk *d;
+	size_t n, have = m->n;
+	int rc = vmx_disks(&d, &n, vmx, e);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < n; i++) {
+		size_t k = 0;
+
+		while (k < have && strcasecmp(m->disk[k].node, d[i].node))
+			k++;
+		if (k < have)
+			m->disk[k].independent = d[i].independent;
+		else
+			rc = add_disk(m, d[i].node, d[i].file, d[i].independent, e);
+	}
+	vmx_disks_free(d, n);
+	if (rc)
+		return rc;
+	dict_free(m->vmx);
+	m->vmx = vmx;
+	m->vmx_changed = true;
 	return 0;
 }
 

@@ -13,6 +13,8 @@
 #include "vmx/journal.h"
 #include "vmx/vmsd.h"
 
+#define MACHINE_TOP "ring1.top"
+
 struct machine_disk {
 	char node[16];		/* "scsi0:0"; of a single disk "disk" */
 	char *file;		/* as the .vmx names its present layer */
@@ -52,6 +54,7 @@ struct machine {
 	struct machine_disk *disk;
 	size_t n;
 	struct journal *journal;
+	bool config_kept;	/* snapshots_revert(): the .vmx of the snapshot is not known */
 	enum journal_phase found;	/* what had been interrupted when it was opened */
 	struct disk_lock *lock;
 };
@@ -74,6 +77,10 @@ int machine_path(const struct machine *m, const char *file, char **path, struct 
 
 /* The present layer of disk i is another one; written by machine_texts(). */
 int machine_set_top(struct machine *m, size_t i, const char *file, struct err *e);
+
+/* The .vmx is to be this one, which is owned on success: disks that only it has are the
+ * machine's, too; none is locked.  Written by machine_texts(). */
+int machine_set_config(struct machine *m, struct dict *vmx, struct err *e);
 
 /* Add the rewriting of .vmsd and .vmx, as they are in memory now, to the journal. */
 int machine_texts(struct machine *m, struct err *e);

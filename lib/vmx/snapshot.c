@@ -8,6 +8,7 @@
 
 #include "disk/disk.h"
 #include "disk/files.h"
+#include "vmx/state.h"
 #include "vmx/tree.h"
 
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
@@ -191,14 +192,21 @@ static int check_depth(const struct machine *m, struct err *e)
 	return rc;
 }
 
-/* The .vmsn that products would expect beside the list. */
-static char *state_name(const struct machine *m, uint32_t uid)
+/* Every disk can be opened, with all its parents: what is frozen is whole. */
+static int check_disks(const struct machine *m, struct err *e)
 {
-	const char *base = disk_base_name(m->vmsd_path);
-	char *name;
+	struct disk_opts o = { .no_lock = true, .allow_outside = m->o.outside };
+	struct disk *d;
+	int rc = 0;
 
-	return asprintf(&name, "%.*s-Snapshot%u.vmsn", (int)strlen(base) - 5, base, uid) < 0 ?
-		NULL : name;
+	for (size_t i = 0; !rc && i < m->n; i++) {
+		if (m->disk[i].independent)
+			continue;
+		rc = disk_open(&d, m->disk[i].path, &o, e);
+		if (!rc)
+			rc = disk_close(d, e);
+	}
+	return rc;
 }
 
 static int add_to_list(struct machine *m, const char *name, const char *description,
@@ -221,16 +229,42 @@ static int add_to_list(struct machine *m, const char *name, const char *descript
 	return rc;
 }
 
+/* New files: one for the configuration, if there is one, and a layer for each disk. */
+static int freeze(struct machine *m, uint32_t uid, struct err *e)
+{
+	char *path = NULL, *text = NULL;
+	size_t len = 0;
+	int rc = 0;
+
+	if (m->vmx) {
+		text = dict_text(m->vmx, &len);
+		rc = text ? state_path(m, vmsd_by_uid(m->vmsd, uid)->file, &path, e) : no_memory(e);
+	}
+	if (!rc && path)
+		machine_say(m, MACHINE_CREATE, path, NULL);
+	if (!rc && path && !m->o.dry)
+		rc = journal_unlink(m->journal, path, e);
+	for (size_t i = 0; !rc && i < m->n; i++)
+		if (!m->disk[i].independent)
+			rc = new_layer(m, i, m->disk[i].file, e);
+	if (!rc && path && !m->o.dry)
+		rc = state_save(path, text, len, e);
+	free(path);
+	free(text);
+	return rc;
+}
+
 int snapshots_create(struct machine *m, const char *name, const char *description,
 		     uint64_t time_us, uint32_t *uid, struct err *e)
 {
 	int rc = check_depth(m, e);
 
 	if (!rc)
+		rc = check_disks(m, e);
+	if (!rc)
 		rc = add_to_list(m, name, description, time_us, uid, e);
-	for (size_t i = 0; !rc && i < m->n; i++)
-		if (!m->disk[i].independent)
-			rc = new_layer(m, i, m->disk[i].file, e);
+	if (!rc)
+		rc = freeze(m, *uid, e);
 	if (rc)
 		return undo(m, rc);
 	if (!m->o.dry)
@@ -253,20 +287,46 @@ static int disk_at(const struct machine *m, const char *node, size_t *i, struct 
 		       node);
 }
 
+static void release(const struct machine *m, struct tree *t, size_t i)
+{
+	int l = tree_find(t, m->disk[i].path);
+
+	if (l >= 0)
+		tree_release(t, l);
+}
+
+/* The .vmx of the snapshot becomes the machine's, where it is known. */
+static int revert_config(struct machine *m, struct tree *t, const struct vmsd_snap *s,
+			 struct err *e)
+{
+	struct dict *d = NULL;
+	int rc = m->vmx ? state_config(m, s->file, &d, e) : 0;
+
+	m->config_kept = m->vmx && !d;
+	if (!d)
+		return rc;
+	for (size_t i = 0; i < m->n; i++)
+		if (!m->disk[i].independent)
+			release(m, t, i);
+	rc = machine_set_config(m, d, e);
+	if (rc)
+		dict_free(d);
+	return rc;
+}
+
 /* The present layers of all disks of s, then new ones on those that it froze. */
 static int revert_disks(struct machine *m, struct tree *t, const struct vmsd_snap *s,
 			struct err *e)
 {
+	int rc = revert_config(m, t, s, e);
 	size_t i = 0;
-	int rc = 0, l;
 
 	for (unsigned k = 0; !rc && k < s->ndisks; k++)
 		rc = disk_at(m, s->disk[k].node, &i, e);
 	for (unsigned k = 0; !rc && k < s->ndisks; k++) {
 		disk_at(m, s->disk[k].node, &i, e);
-		l = tree_find(t, m->disk[i].path);
-		if (l >= 0)
-			tree_release(t, l);
+		if (!m->vmx || m->config_kept)
+			release(m, t, i);
 		rc = new_layer(m, i, s->disk[k].file, e);
 	}
 	return rc;
@@ -509,20 +569,15 @@ int snapshots_pending(struct machine *m, bool *pending, struct err *e)
 static int remove_state(struct machine *m, const struct vmsd_snap *s, struct err *e)
 {
 	static const char *const end[] = { "vmsn", "vmem" };
-	size_t n = strlen(s->file);
-	int rc = 0;
+	char *path;
+	int rc = state_path(m, s->file, &path, e);
 
-	if (n <= 5 || strcasecmp(s->file + n - 5, ".vmsn") || strchr(s->file, '/'))
-		return 0;
-	for (unsigned i = 0; !rc && i < 2; i++) {
-		char *path;
-
-		if (asprintf(&path, "%s/%.*s%s", m->folder, (int)n - 4, s->file, end[i]) < 0)
-			return no_memory(e);
+	for (unsigned i = 0; !rc && path && i < 2; i++) {
+		memcpy(path + strlen(path) - 4, end[i], 4);
 		if (!access(path, F_OK))
 			rc = will_remove(m, path, e);
-		free(path);
 	}
+	free(path);
 	return rc;
 }
 

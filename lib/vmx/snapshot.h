@@ -30,7 +30,9 @@ int snapshots_create(struct machine *m, const char *name, const char *descriptio
 		     uint64_t time_us, uint32_t *uid, struct err *e);
 
 /*
- * Go back to a snapshot; what its disks hold now is lost.
+ * Go back to a snapshot; what its disks hold now is lost, and the .vmx is what it was then,
+ * if the snapshot's .vmsn says so (vmx/vmsn.h; else m->config_kept): disks that came later
+ * are no longer the machine's, but stay.
  * Returns    0; as vmsd_find(); -ENOENT also: the machine has no disk now where the
  *            snapshot has one
  */

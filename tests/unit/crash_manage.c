@@ -12,6 +12,7 @@
 #include "disk/create.h"
 #include "disk/disk.h"
 #include "disk/manage.h"
+#include "disk/part.h"
 #include "replay.h"
 #include "shim.h"
 
@@ -131,6 +132,47 @@ static bool deleted(void *ptr, const char *work, size_t done)
 	return !rc && access(path, F_OK);
 }
 
+/* Filled while it is made: not there before it is whole.  One that it replaces is whole until
+ * then, or this one is under its first name; and it can be made again in any case. */
+static bool filled(void *ptr, const char *work, size_t done)
+{
+	const struct expect *x = ptr;
+	struct disk_create c = { .format = x->format, .size = x->to, .force = true };
+	struct disk_part *p = NULL;
+	char path[512];
+	bool a, b;
+	uint64_t size = look(work, "x.vmdk", &a), part = look(work, "x.vmdk.part", &b);
+	int rc;
+
+	if (size ? !a || (size != x->from && size != x->to) : x->from && !(part == x->to && b))
+		return false;
+	snprintf(path, sizeof(path), "%s/x.vmdk", work);
+	rc = disk_part_begin(&p, path, &c, NULL);
+	disk_part_free(p);
+	snprintf(path, sizeof(path), "%s/x.vmdk.part", work);
+	return !rc && access(path, F_OK);
+}
+
+static void fill(const struct expect *x)
+{
+	struct disk_create c = { .format = x->format, .size = x->to, .force = x->from };
+	struct disk_opts o = { .write = true, .no_lock = true };
+	struct disk_create empty = c;
+	struct disk_part *p = NULL;
+	struct err e = { 0 };
+	struct disk *d;
+
+	empty.force = false;
+	check(!disk_part_begin(&p, at("live/x.vmdk"), &c, &e), "%s", e.msg);
+	if (!p)
+		return;
+	check(!disk_create(disk_part_path(p), &empty, &e) &&
+	      !disk_open(&d, disk_part_path(p), &o, &e), "%s", e.msg);
+	check(!disk_write(d, pattern, DATA, 0, &e) && !disk_close(d, &e), "%s", e.msg);
+	check(!disk_part_finish(p, &e), "%s", e.msg);
+	disk_part_free(p);
+}
+
 static void prepare(const struct expect *x)
 {
 	struct disk_create c = { .format = x->format, .size = x->from };
@@ -186,6 +228,12 @@ static void test(enum disk_format f)
 	check(!disk_delete(at("live/x.vmdk"), &m, &gone, &e), "%s", e.msg);
 	disk_files_free(&gone);
 	judge("delete", &same, deleted);
+	prepare(&make);
+	fill(&make);
+	judge("fill", &make, filled);
+	prepare(&grow);
+	fill(&grow);
+	judge("replace", &grow, filled);
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "disk/create.h"
 #include "disk/disk.h"
 
 static char dir[] = "/tmp/disk_image.XXXXXX";
@@ -303,6 +304,57 @@ static void test_cid(void)
 	disk_close(d, NULL);
 }
 
+/* Where a word stands in the first 8 KiB of a file; 0: nowhere. */
+static size_t place(const char *name, const char *word)
+{
+	static char b[8192];
+	int fd = open(in(name), O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, b, sizeof(b));
+	char *p = n > 0 ? memmem(b, (size_t)n, word, strlen(word)) : NULL;
+
+	close(fd);
+	return p ? (size_t)(p - b) : 0;
+}
+
+static void set(const char *name, const char *key, const char *value)
+{
+	struct disk_opts o = { .write = true, .no_parent = true };
+	struct err e = { 0 };
+	struct image *im;
+
+	check(!image_open(&im, in(name), &o, &e), "%s", e.msg);
+	check(!desc_set(im->desc, key, value, &e) && !image_save_desc(im, &e), "%s", e.msg);
+	image_close(im);
+}
+
+/* A descriptor inside its extent: lines stay where they are while they do not get longer. */
+static void test_places(void)
+{
+	struct disk_create c = {
+		.size = 1 << 20, .format = DISK_SPARSE, .parent = "a long name.vmdk", .parent_cid = 7,
+	};
+	struct err e = { 0 };
+	size_t uuid;
+
+	check(!disk_create(in("inside.vmdk"), &c, &e), "%s", e.msg);
+	uuid = place("inside.vmdk", "ddb.uuid");
+	check(uuid > 512 && place("inside.vmdk", "Hint=\"a long name.vmdk\"\n"), "%zu", uuid);
+	set("inside.vmdk", "parentFileNameHint", "short.vmdk");
+	check(place("inside.vmdk", "Hint=\"short.vmdk\"      \n"), "blanks");
+	check(place("inside.vmdk", "ddb.uuid") == uuid, "moved");
+	set("inside.vmdk", "parentFileNameHint", "a longname.vmdk");
+	check(place("inside.vmdk", "Hint=\"a longname.vmdk\" \n"), "blanks");
+	check(place("inside.vmdk", "ddb.uuid") == uuid, "moved");
+	set("inside.vmdk", "parentFileNameHint", NULL);
+	check(!place("inside.vmdk", "Hint") && place("inside.vmdk", "ddb.uuid") == uuid, "moved");
+	set("inside.vmdk", "ddb.comment", "one more");
+	check(place("inside.vmdk", "ddb.comment") > uuid, "at the end");
+	set("inside.vmdk", "parentFileNameHint", "a name that is longer than it was.vmdk");
+	check(place("inside.vmdk", "ddb.uuid") > uuid, "not moved");
+	check(place("inside.vmdk", "Hint=\"a name that is longer than it was.vmdk\"\n"), "said");
+	unlink(in("inside.vmdk"));
+}
+
 int main(void)
 {
 	char cmd[64];
@@ -315,6 +367,7 @@ int main(void)
 	test_outside();
 	test_chain();
 	test_cid();
+	test_places();
 	snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
 	check(!system(cmd), "clean up");
 	return check_done();

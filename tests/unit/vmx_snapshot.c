@@ -171,7 +171,7 @@ static void test_dry(void)
 	before = files(&r, "");
 	m = rig_open(&r, &dry);
 	check(m && !snapshots_create(m, "c", "", 1, &uid, &e), "%s", e.msg);
-	check(said[MACHINE_CREATE] == 2 && said[MACHINE_CHANGE] == 1 && !said[MACHINE_REMOVE],
+	check(said[MACHINE_CREATE] == 3 && said[MACHINE_CHANGE] == 1 && !said[MACHINE_REMOVE],
 	      "%u %u", said[MACHINE_CREATE], said[MACHINE_CHANGE]);
 	machine_close(m);
 	memset(said, 0, sizeof(said));
