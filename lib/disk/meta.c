@@ -30,6 +30,9 @@ struct meta {
 	struct block **hash;
 	size_t hash_size;	/* a power of two */
 	size_t count;
+	/* Of the file is known: from..data is a hole, data..end is none.  Blocks of ours
+	 * that are not written yet may lie there. */
+	struct { uint64_t from, data, end; } seen;
 };
 
 static void link_init(struct link *l) { l->prev = l->next = l; }
@@ -142,6 +145,11 @@ static void take_out(struct meta *m, struct block *b)
 	m->bytes -= m->block;
 }
 
+static void see_nothing(struct meta *m)
+{
+	m->seen.end = 0;
+}
+
 void *meta_get(struct meta *m, uint64_t off, bool fresh, struct err *e)
 {
 	struct block *b = find(m, off), **s;
@@ -169,6 +177,7 @@ void *meta_get(struct meta *m, uint64_t off, bool fresh, struct err *e)
 	}
 	if (fresh) {
 		memset(b->data, 0, m->block);
+		see_nothing(m);
 	} else if (file_read(m->f, b->data, m->block, off, e)) {
 		free(b);
 		return NULL;
@@ -221,6 +230,7 @@ static int write_blocks(struct meta *m, struct block **b, size_t n, struct err *
 	struct iovec iov[FLUSH_IOV];
 	size_t i = 0;
 
+	see_nothing(m);
 	while (i < n) {
 		uint64_t off = b[i]->off;
 		int k = 0, rc;
@@ -282,10 +292,32 @@ int meta_flush(struct meta *m, struct err *e)
 	return rc;
 }
 
+bool meta_hole(struct meta *m, uint64_t off, uint64_t len)
+{
+	uint64_t size = m->f->size;
+
+	if (off > size || len > size - off || find(m, off))
+		return false;
+	if (off < m->seen.from || off >= m->seen.end) {
+		m->seen.from = off;
+		if (file_data(m->f, off, &m->seen.data, &m->seen.end, NULL)) {
+			m->seen.data = off;	/* it will not tell another time, either */
+			m->seen.end = UINT64_MAX;
+		}
+	}
+	if (off + len > m->seen.data)
+		return false;
+	for (uint64_t at = off; m->dirty_bytes && at < off + len; at += m->block)
+		if (find(m, at))
+			return false;
+	return true;
+}
+
 void meta_forget(struct meta *m, uint64_t off, uint64_t len)
 {
 	struct link *l = m->clean.next;
 
+	see_nothing(m);
 	while (l != &m->clean) {
 		struct block *b = (struct block *)l;
 

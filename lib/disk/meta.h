@@ -52,6 +52,12 @@ uint64_t meta_dirty_bytes(const struct meta *m);
  */
 int meta_flush(struct meta *m, struct err *e);
 
-/* Forget all that is clean and in off..off+len. */
+/*
+ * Are len bytes from off on (inside one table, say) zeros because the file has a hole
+ * there?  Answered without reading them; false: perhaps not, or blocks there are cached.
+ */
+bool meta_hole(struct meta *m, uint64_t off, uint64_t len);
+
+/* Forget all that is clean and in off..off+len, and where holes are. */
 void meta_forget(struct meta *m, uint64_t off, uint64_t len);
 #endif

@@ -21,6 +21,9 @@
  * file is opened for writing and uncleanShutdown is set (sparse_settle()).  Grains
  * that were taken and not entered are lost room at most, mostly a hole.
  *
+ * Tables of ours and of others are there from the start, as holes: what lies in one is
+ * known to be absent without reading it (sparse_hole()).
+ *
  * Example, a first write at 64 KiB of an empty disk: alloc() says byte 0x150000 and makes
  * the file longer; data go there; commit() puts 0xa80 into entry 1 of both grain tables
  * in the cache; flush() syncs, writes two sectors, syncs.
@@ -113,6 +116,18 @@ int sparse_entries(struct sparse *s, unsigned copy, uint64_t i, bool make, uint8
 	return 0;
 }
 
+uint64_t sparse_hole(struct sparse *s, unsigned copy, uint64_t i)
+{
+	uint32_t in_table = i & (s->h.gtes - 1), from = in_table / (SECTOR / 4), table;
+	uint32_t sectors = sparse_gt_sectors(&s->h);
+
+	if (sparse_gd_get(s, copy, i / s->h.gtes, &table, NULL) || !table ||
+	    !meta_hole(s->meta, (table + (uint64_t)from) * SECTOR,
+		       (sectors - from) * (uint64_t)SECTOR))
+		return 0;
+	return s->h.gtes - in_table;
+}
+
 static enum disk_kind kind_of(const struct sparse *s, uint32_t gte)
 {
 	if (!gte)
@@ -170,7 +185,9 @@ static int sparse_map(struct extent *x, uint64_t off, uint64_t len, struct disk_
 	if (len > x->size - off)
 		len = x->size - off;
 	while (found * x->grain < in + len) {
-		rc = sparse_entries(s, 0, grain + found, false, &p, &n, &block, e);
+		p = NULL;
+		n = sparse_hole(s, 0, grain + found);
+		rc = n ? 0 : sparse_entries(s, 0, grain + found, false, &p, &n, &block, e);
 		if (rc && !found)
 			return rc;
 		if (rc)		/* who asks for what lies there is told */

@@ -223,8 +223,12 @@ static int settle_block(struct sparse *s, uint64_t grain, uint64_t *n, uint64_t 
 {
 	uint64_t block, have;
 	uint8_t *p, first[SECTOR];
-	int rc = sparse_entries(s, 0, grain, false, &p, n, &block, e);
+	int rc;
 
+	*n = sparse_hole(s, 0, grain);
+	if (*n && (s->copies < 2 || !s->h.unclean || sparse_hole(s, 1, grain) == *n))
+		return 0;
+	rc = sparse_entries(s, 0, grain, false, &p, n, &block, e);
 	if (rc)
 		return rc;
 	if (!p)

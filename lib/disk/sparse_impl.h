@@ -72,6 +72,10 @@ int sparse_gd_put(struct sparse *s, unsigned copy, uint64_t i, uint32_t table,
 int sparse_entries(struct sparse *s, unsigned copy, uint64_t i, bool make, uint8_t **p,
 		   uint64_t *n, uint64_t *block, struct err *e);
 
+/* How many entries from grain number i on, in its table of one copy, are known to be 0
+ * without reading them, as the file has a hole there?  All to the table's end, or 0. */
+uint64_t sparse_hole(struct sparse *s, unsigned copy, uint64_t i);
+
 /* Is this entry a grain's sector? */
 static inline bool sparse_is_grain(const struct sparse *s, uint32_t gte)
 {

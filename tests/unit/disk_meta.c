@@ -77,6 +77,68 @@ static void keeps_dirty(void)
 	ram_free(&r);
 }
 
+/* What lies in a hole is known without reading it, but for what was changed there. */
+static void knows_holes(void)
+{
+	struct ram r = { 0 };
+	struct disk_file *f;
+	struct meta *m;
+	uint8_t *p;
+
+	ram_set_size(&r, 20 * BLOCK);
+	memset(r.data, 1, BLOCK);
+	memset(r.data + 10 * BLOCK, 1, BLOCK);
+	f = ram_open(&r, true);
+	meta_new(&m, f, BLOCK, 2 * BLOCK, &e);
+	check(!meta_hole(m, 0, BLOCK), "data");
+	check(meta_hole(m, 1 * BLOCK, 9 * BLOCK), "the hole");
+	check(meta_hole(m, 5 * BLOCK, 2 * BLOCK), "a part of it");
+	check(!meta_hole(m, 5 * BLOCK, 6 * BLOCK), "more than it");
+	check(meta_hole(m, 11 * BLOCK, 9 * BLOCK), "the one at the end");
+	check(!meta_hole(m, 19 * BLOCK, 2 * BLOCK), "more than the file");
+	check(!meta_hole(m, 21 * BLOCK, BLOCK) && !meta_hole(m, SECTOR, UINT64_MAX), "beyond it");
+	/* A block that is changed, and not written yet. */
+	check(meta_hole(m, 2 * BLOCK, 4 * BLOCK), "before");
+	p = meta_get(m, 3 * BLOCK, false, &e);
+	p[5] = 9;
+	meta_dirty(m, 3 * BLOCK, 0);
+	check(!meta_hole(m, 2 * BLOCK, 4 * BLOCK), "a changed block is in it");
+	check(!meta_hole(m, 3 * BLOCK, BLOCK), "it is a changed block");
+	check(meta_hole(m, 4 * BLOCK, 2 * BLOCK), "behind it");
+	/* Written, and forgotten since. */
+	check(!meta_flush(m, &e), "%s", e.msg);
+	for (unsigned i = 12; i < 16; i++)
+		check(meta_get(m, i * BLOCK, false, &e) != NULL, "%s", e.msg);
+	check(!meta_hole(m, 3 * BLOCK, BLOCK) && !meta_hole(m, 2 * BLOCK, 4 * BLOCK), "written");
+	check(meta_hole(m, 4 * BLOCK, 2 * BLOCK), "still behind it");
+	/* By others. */
+	memset(r.data + 5 * BLOCK, 1, BLOCK);
+	meta_forget(m, 0, UINT64_MAX);
+	check(!meta_hole(m, 4 * BLOCK, 2 * BLOCK), "not forgotten");
+	meta_free(m);
+	file_close(f);
+	ram_free(&r);
+}
+
+/* Who cannot tell says so once. */
+static void knows_no_holes(void)
+{
+	struct disk_backend mute = ram_backend;
+	struct ram r = { 0 };
+	struct disk_file *f;
+	struct meta *m;
+
+	ram_set_size(&r, 20 * BLOCK);
+	f = ram_open(&r, true);
+	mute.data = NULL;
+	f->ops = &mute;
+	meta_new(&m, f, BLOCK, 2 * BLOCK, &e);
+	check(!meta_hole(m, 0, BLOCK) && !meta_hole(m, 7 * BLOCK, BLOCK), "a hole");
+	meta_free(m);
+	file_close(f);
+	ram_free(&r);
+}
+
 static void in_order(void)
 {
 	struct ram r = { .logging = true };
@@ -145,6 +207,8 @@ int main(void)
 {
 	is_bounded();
 	keeps_dirty();
+	knows_holes();
+	knows_no_holes();
 	in_order();
 	survives_errors();
 	return check_done();
