@@ -120,3 +120,35 @@ bench() { "${BUILD:-build}/bench/$1" "${@:2}"; }
 	assert_line 'goal: flat>stream at least 5.0 times qemu-img: 10.00 PASS'
 	assert_line 'goal: sparse>sparse at least 1.5 times qemu-img: 1.40 FAIL'
 }
+
+@test "chains are judged by their best rounds, and by the memory they take" {
+	cat >"$BATS_TEST_TMPDIR/samples" <<-END
+		chain light memory 22.5 MiB
+		chain light map 1.9 s
+		chain fragmented memory 70 MiB
+		guest 1 ours randread 90000 /s
+		guest 1 qemu randread 9000 /s
+		guest 1 ours randread 100000 /s
+		guest 32 ours randread 96000 /s
+		guest 1 ours newwrite 10000 /s
+		guest 32 ours newwrite 9000 /s
+	END
+	run -1 awk -f tests/bench/chain.awk "$BATS_TEST_TMPDIR/samples"
+	assert_line '| 1 | randread | 100000 | 9000 | **11.11** |'
+	assert_line '| 32 | randread | 96000 | - | - |'
+	assert_line 'goal: randread at depth 32 within 5 % of depth 1: -4.0 % PASS'
+	assert_line 'goal: newwrite at depth 32 within 5 % of depth 1: -10.0 % FAIL'
+	assert_line 'goal: 2 TiB, 32 snapshots, light: at most 64 MiB: 22.5 MiB PASS'
+	assert_line 'goal: 2 TiB, 32 snapshots, fragmented: at most 64 MiB: 70.0 MiB FAIL'
+}
+
+@test "chain makes chains that read the same whatever their depth" {
+	for layers in 1 3; do
+		mkdir "$BATS_TEST_TMPDIR/$layers"
+		run -0 bench chain make "$BATS_TEST_TMPDIR/$layers" $layers 8
+	done
+	run -0 "${BIN:-bin}/vmdk" diff "$BATS_TEST_TMPDIR/1/0.vmdk" "$BATS_TEST_TMPDIR/3/2.vmdk"
+	run -0 "${BIN:-bin}/vmdk" map "$BATS_TEST_TMPDIR/3/2.vmdk"
+	assert_output --regexp ' data +0 .* data +1 '
+	run -2 bench chain make "$BATS_TEST_TMPDIR" 300 8
+}
