@@ -34,11 +34,26 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "disk/desc.h"
 #include "disk/sparse_impl.h"
 
 #define DIRTY_MAX	(4u << 20)	/* bytes of changed tables before they are written */
 #define GD_MAX		(1u << 22)	/* entries of a directory: 128 TiB in 64 KiB grains */
 #define PUT_MAX		65536u		/* grains after which that is looked at */
+
+static bool apart(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+	return a + a_len <= b || b + b_len <= a;
+}
+
+bool sparse_table_fits(const struct sparse *s, uint64_t sector)
+{
+	uint64_t n = sparse_gt_sectors(&s->h), have = s->x.file->size / SECTOR;
+	uint64_t gd = sparse_gd_sectors(&s->h);
+
+	return sector && n <= have && sector <= have - n && apart(sector, n, s->h.desc, s->text) &&
+	       apart(sector, n, s->h.gd, gd) && (s->copies < 2 || apart(sector, n, s->h.rgd, gd));
+}
 
 int sparse_gd_get(struct sparse *s, unsigned copy, uint64_t i, uint32_t *table,
 		  struct err *e)
@@ -103,9 +118,9 @@ int sparse_entries(struct sparse *s, unsigned copy, uint64_t i, bool make, uint8
 		*n = s->h.gtes - in_table;
 		return 0;
 	}
-	if (table + (uint64_t)sparse_gt_sectors(&s->h) > s->x.file->size / SECTOR)
+	if (!sparse_table_fits(s, table))
 		return err_in(e, err_set(e, -EBADMSG, "grain directory%s: entry %" PRIu64
-					 " says sector %" PRIu32 ", outside the file",
+					 " says sector %" PRIu32 ", where no table can be",
 					 copy ? " 2" : "", gt, table), s->x.file->path);
 	*block = (table + in_table / per_block) * (uint64_t)SECTOR;
 	*p = meta_get(s->meta, *block, false, e);
@@ -426,12 +441,58 @@ static const struct extent_ops stream_ops = {
 	.close = sparse_close,
 };
 
-/* Is there a directory for all of the capacity at this sector? */
+/* Can there be a directory for all of the capacity at this sector? */
 static bool directory_fits(const struct sparse *s, uint64_t sector)
 {
 	uint64_t have = s->x.file->size / SECTOR, need = sparse_gd_sectors(&s->h);
 
-	return !need || (sector && sector < have && need <= have - sector);
+	return !need || (sector && sector < have && need <= have - sector &&
+			 apart(sector, need, s->h.desc, s->text));
+}
+
+/*
+ * How long the embedded descriptor is: where it begins is said by a field that may be
+ * wrong, and how much room it has by another; but what looks like one is not to be
+ * taken for a table, and written over.
+ */
+static int measure_text(struct sparse *s, struct err *e)
+{
+	uint64_t have = s->x.file->size / SECTOR, n = s->h.desc_size;
+	size_t len;
+	char *buf;
+	int rc;
+
+	if (!n || !s->h.desc || s->h.desc >= have)
+		return 0;
+	n = n < have - s->h.desc ? n : have - s->h.desc;
+	buf = malloc(n * SECTOR);
+	if (!buf)
+		return err_set(e, -ENOMEM, "no memory for a descriptor");
+	rc = file_read(s->x.file, buf, n * SECTOR, s->h.desc * SECTOR, e);
+	len = rc ? 0 : strnlen(buf, n * SECTOR);
+	if (len && desc_probe(buf, len))
+		s->text = (len + SECTOR - 1) / SECTOR;
+	free(buf);
+	return rc;
+}
+
+static void choose_directory(struct sparse *s)
+{
+	struct sparse_header *h = &s->h;
+	uint64_t n = sparse_gd_sectors(h);
+
+	s->copies = 1;
+	if (!(h->flags & SPARSE_REDUNDANT))
+		return;
+	/* The descriptor may become longer: a second copy does not have to be in its way. */
+	s->rgd_bad = !directory_fits(s, h->rgd) || (n && !apart(h->rgd, n, h->gd, n)) ||
+		     (s->text && !apart(h->rgd, n, h->desc, h->desc_size));
+	if (!s->rgd_bad && !directory_fits(s, h->gd)) {
+		s->gd_bad = h->gd;
+		s->rgd_bad = true;
+		h->gd = h->rgd;
+	}
+	s->copies += !s->rgd_bad;
 }
 
 static int look_at_header(struct sparse *s, const struct extent_params *p, struct err *e)
@@ -452,19 +513,13 @@ static int look_at_header(struct sparse *s, const struct extent_params *p, struc
 	if (s->gd_entries > GD_MAX)
 		return err_set(e, -EBADMSG, "capacity is %" PRIu64 " sectors: a directory of %"
 			       PRIu64 " entries is too long", h->capacity, s->gd_entries);
-	s->copies = 1;
-	if (h->flags & SPARSE_REDUNDANT) {
-		s->rgd_bad = !directory_fits(s, h->rgd) || h->rgd == h->gd;
-		if (!s->rgd_bad && !directory_fits(s, h->gd)) {
-			s->gd_bad = h->gd;
-			s->rgd_bad = true;
-			h->gd = h->rgd;
-		}
-		s->copies += !s->rgd_bad;
-	}
+	rc = measure_text(s, e);
+	if (rc)
+		return rc;
+	choose_directory(s);
 	if (!directory_fits(s, h->gd))
-		return err_set(e, -EBADMSG, "gdOffset is sector %" PRIu64 ": a directory of %"
-			       PRIu64 " entries there is not in the file", h->gd,
+		return err_set(e, -EBADMSG, "gdOffset is sector %" PRIu64 ": no directory of %"
+			       PRIu64 " entries can be there", h->gd,
 			       s->gd_entries);
 	return 0;
 }

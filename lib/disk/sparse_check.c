@@ -139,7 +139,7 @@ static int check_directory(struct look *l, unsigned copy, uint64_t gt)
 	if (l->repair)
 		rc = sparse_gd_put(l->s, copy, gt, 0, l->e);
 	say(l, "directory", false, l->repair && !rc, "grain directory%s: entry %" PRIu64
-	    " says sector %" PRIu32 ", outside the file", copy ? " 2" : "", gt, at);
+	    " says sector %" PRIu32 ", where no table can be", copy ? " 2" : "", gt, at);
 	return rc;
 }
 
@@ -194,7 +194,7 @@ static int take_metadata(struct look *l)
 		take(l, sparse_directory(s, copy), sparse_gd_sectors(&s->h), true);
 		for (uint64_t gt = 0; !rc && gt < s->gd_entries; gt++) {
 			rc = sparse_gd_get(s, copy, gt, &at[n], l->e);
-			if (!rc && at[n] && sparse_in_file(s, at[n]))
+			if (!rc && at[n] && sparse_table_fits(s, at[n]))
 				take(l, at[n++], gt_sectors, true);
 		}
 	}

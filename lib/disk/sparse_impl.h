@@ -25,6 +25,7 @@ struct sparse {
 	unsigned copies;	/* of directory and tables that are kept: 1 or 2 */
 	bool rgd_bad;		/* there should be a second one, but its field is wrong */
 	uint64_t gd_bad;	/* gdOffset as it stands, wrong: the second one is read; or 0 */
+	uint64_t text;		/* sectors of the descriptor that lies at h.desc; 0: none does */
 	bool marked;		/* uncleanShutdown is on disk, set by us */
 	uint64_t end;		/* bytes: new grains and tables go here */
 	struct sparse_spans pending, free;
@@ -53,6 +54,10 @@ static inline uint64_t sparse_grains(const struct sparse *s)
 {
 	return (s->h.capacity + s->h.grain - 1) / s->h.grain;
 }
+
+/* Can there be a grain table at this sector: in the file, and not in the header, the
+ * descriptor or a directory? */
+bool sparse_table_fits(const struct sparse *s, uint64_t sector);
 
 /* Entry i of a directory: a grain table's sector, 0 without one. */
 int sparse_gd_get(struct sparse *s, unsigned copy, uint64_t i, uint32_t *table,

@@ -15,14 +15,17 @@ static void fill(uint8_t *p, uint64_t len, uint64_t seed)
 		le64_put(p + i, ram_rand(&seed));
 }
 
-/* A file of 10 MiB with grains 3 and 4 and 100 written. */
+#define TEXT	"# Disk DescriptorFile\n"
+
+/* A file of 10 MiB with a descriptor, and grains 3 and 4 and 100 written. */
 static struct ram sample(void)
 {
 	struct ram r = { 0 };
 	uint8_t data[2 * SPARSE_GRAIN];
 	struct extent *x;
 
-	rig_create(&r, &(struct sparse_create){ .size = 10 * MIB });
+	rig_create(&r, &(struct sparse_create){ .size = 10 * MIB, .desc = TEXT,
+						.desc_len = strlen(TEXT) });
 	x = rig_open(&r, true);
 	fill(data, sizeof(data), 1);
 	check(!rig_write(x, 3 * SPARSE_GRAIN, data, sizeof(data)), "%s", e.msg);
@@ -35,8 +38,7 @@ static struct ram sample(void)
 static void is_fresh(void)
 {
 	struct ram r = { 0 };
-	struct sparse_create c = { .size = 10 * MIB, .desc = "# Disk DescriptorFile\n",
-				   .desc_len = 22 };
+	struct sparse_create c = { .size = 10 * MIB, .desc = TEXT, .desc_len = strlen(TEXT) };
 	struct disk_run run;
 	struct extent *x;
 	struct findings n;
@@ -257,6 +259,7 @@ struct damage {
 	bool header;
 	uint64_t value;
 	bool lost;		/* grain 3 is zeros afterwards */
+	bool directory;		/* at is an entry of the directory */
 };
 
 static void mends(const struct damage *d)
@@ -267,7 +270,8 @@ static void mends(const struct damage *d)
 	struct extent *x;
 	struct findings n;
 
-	table = le32_get(r.data + table) * UINT64_C(512);
+	if (!d->directory)
+		table = le32_get(r.data + table) * UINT64_C(512);
 	fill(data, sizeof(data), 1);
 	if (d->header)
 		le64_put(r.data + d->at, d->value);
@@ -289,6 +293,7 @@ static void mends(const struct damage *d)
 	check(!n.damage && !n.leaks, "%s: opened again: %s (%s)", d->kind, n.kinds, n.last);
 	check(!rig_read(x, 3 * SPARSE_GRAIN, got, sizeof(got)), "%s", e.msg);
 	check(!memcmp(got, data, sizeof(got)) == !d->lost, "%s: data", d->kind);
+	check(!strcmp((char *)r.data + SECTOR, TEXT), "%s: the descriptor was written over", d->kind);
 	extent_close(x);
 	ram_free(&r);
 }
@@ -299,18 +304,27 @@ static void finds_damage(void)
 	uint64_t gt = le32_get(r.data + le64_get(r.data + H_GD) * SECTOR) * UINT64_C(512);
 	uint32_t third = le32_get(r.data + gt + 3 * 4);
 	struct damage d[] = {
-		{ "mismatch", true, 3, false, 0, false },
-		{ "mismatch", true, 3, false, 0xffffffff, false },
-		{ "mismatch", true, 50, false, third, false },
-		{ "mismatch", false, 3, false, 0, false },
-		{ "outside", false, 3, false, 0xffffffff, false },
-		{ "overlap", false, 3, false, third + 128, false },	/* grain 4's: the second copy has it right */
-		{ "overlap", false, 60, false, third, false },
-		{ "overlap", false, 60, false, 2, false },
-		{ "header", false, H_RGD, true, 0, false },
-		{ "header", false, H_RGD, true, UINT64_MAX, false },
-		{ "header", false, H_GD, true, 1u << 30, false },
-		{ "header", false, H_OVERHEAD, true, 1024, false },
+		{ "mismatch", true, 3, false, 0, false, false },
+		{ "mismatch", true, 3, false, 0xffffffff, false, false },
+		{ "mismatch", true, 50, false, third, false, false },
+		{ "mismatch", false, 3, false, 0, false, false },
+		{ "outside", false, 3, false, 0xffffffff, false, false },
+		{ "overlap", false, 3, false, third + 128, false, false },	/* grain 4's: the second copy has it right */
+		{ "overlap", false, 60, false, third, false, false },
+		{ "overlap", false, 60, false, 2, false, false },
+		{ "header", false, H_RGD, true, 0, false, false },
+		{ "header", false, H_RGD, true, UINT64_MAX, false, false },
+		{ "header", false, H_GD, true, 1u << 30, false, false },
+		{ "header", false, H_OVERHEAD, true, 1024, false, false },
+		/* Places that the descriptor has, and what lies in them. */
+		{ "header", false, H_RGD, true, 1, false, false },
+		{ "header", false, H_RGD, true, 9, false, false },
+		{ "header", false, H_GD, true, 1, false, false },
+		{ "directory", false, 0, .value = 1, .directory = true },
+		{ "directory", true, 0, .value = 1, .directory = true },
+		{ "directory", false, 0, .value = le64_get(r.data + H_GD), .directory = true },
+		{ "directory", true, 0, .value = le64_get(r.data + H_GD), .directory = true },
+		{ "directory", false, 0, .value = UINT32_MAX, .directory = true },
 	};
 
 	for (size_t i = 0; i < sizeof(d) / sizeof(*d); i++)
