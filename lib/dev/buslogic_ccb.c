@@ -167,11 +167,11 @@ static void req_done(struct scsi_req *s)
 	finish(q, host, aborted ? IN_ABORTED : host || s->status ? IN_ERROR : IN_GOOD);
 }
 
-/* It ends without having begun. */
+/* It ends without having begun: the length in the CCB is what is left. */
 static void refuse(struct bl_req *q, uint8_t host, uint8_t code)
 {
 	q->s.status = 0;
-	q->s.moved = 0;
+	q->residual = false;
 	write_status(q, host, 0);
 	finish(q, host, code);
 }
