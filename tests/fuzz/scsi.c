@@ -5,120 +5,29 @@
  * errs.  Nothing may go wrong inside, no action may take long, and whatever was under way
  * ends when the adapter is reset.
  */
-#include <errno.h>
-#include <string.h>
-#include <time.h>
-
-#include "base/le.h"
 #include "dev/buslogic.h"
 #include "dev/lsilogic.h"
 #include "dev/pvscsi.h"
-#include "fuzz.h"
+#include "device.h"
 
-enum { RAM = 4 << 20, ROM = 64 << 10, DISK = 1 << 20, ACTIONS = 2000, ADAPTERS = 4,
-       SLOW_NS = 1500 * 1000 * 1000 };
+enum { ACTIONS = 2000, ADAPTERS = 4 };
 enum { PVSCSI, LSILOGIC, LSISAS, BUSLOGIC };
-#define ROM_AT	0xfffc0000ull
 #define BAR(n)	(0xe0000000u + (unsigned)(n) * 0x100000u)
 #define IO(n)	(0xc000u + (unsigned)(n) * 0x100u)
 
-static struct vm vm;
-static uint8_t store[DISK];
+static const uint8_t slot[ADAPTERS] = { PCI_DEVFN(16, 0), PCI_DEVFN(17, 0), PCI_DEVFN(18, 0),
+					PCI_DEVFN(19, 0) };
 static void *host[ADAPTERS];
 
-/* --- a disk that sometimes fails, and sometimes takes a thread ---------------------- */
-
-static _Atomic uint32_t luck;
-
-static int move(const struct iovec *iov, int n, uint64_t off, bool out)
-{
-	if (!(++luck % 61))
-		return -EIO;
-	for (int i = 0; i < n; i++) {
-		fuzz_check(off <= DISK && iov[i].iov_len <= DISK - off, "outside the disk");
-		if (out)
-			memcpy(store + off, iov[i].iov_base, iov[i].iov_len);
-		else
-			memcpy(iov[i].iov_base, store + off, iov[i].iov_len);
-		off += iov[i].iov_len;
-	}
-	return 0;
-}
-
-static int d_read(void *p, const struct iovec *iov, int n, uint64_t off, struct err *e)
-{
-	return move(iov, n, off, false);
-}
-
-static int d_write(void *p, const struct iovec *iov, int n, uint64_t off, struct err *e)
-{
-	return move(iov, n, off, true);
-}
-
-static int d_try_read(void *p, const struct iovec *iov, int n, uint64_t off, struct err *e)
-{
-	return ++luck % 7 ? move(iov, n, off, false) : -EAGAIN;
-}
-
-static int d_zero(void *p, uint64_t off, uint64_t len, bool unmap, struct err *e)
-{
-	fuzz_check(off <= DISK && len <= DISK - off, "outside the disk");
-	memset(store + off, 0, len);
-	return 0;
-}
-
-static int d_flush(void *p, struct err *e)
-{
-	return ++luck % 31 ? 0 : -EIO;
-}
-
-static const struct blk_ops ops = { .readv = d_read, .writev = d_write, .try_readv = d_try_read,
-				    .zero = d_zero, .flush = d_flush };
-
-static void attach(struct scsi_bus *bus)
+static void attach(struct fuzz *f, unsigned n, struct scsi_bus *bus)
 {
 	for (unsigned id = 0; id < 4; id++) {
-		struct blk_params p = { .ops = &ops, .size = DISK, .readonly = id == 2 };
-		struct blk *b = blk_new(&vm, &p, NULL);
+		struct blk *b = fuzz_blk(f, 4 * n + id, id == 2);
 		struct scsi_dev *t = id == 3 ? scsi_cd_new(&vm, b, NULL, NULL) :
 					       scsi_disk_new(&vm, b, NULL, NULL);
 
 		fuzz_check(t && !scsi_bus_attach(bus, id, t, NULL), "attach");
 	}
-}
-
-/* --- the machine ------------------------------------------------------------------------ */
-
-static bool tame;	/* this action's addresses and lengths are right */
-
-static uint64_t any_address(struct fuzz *f)
-{
-	if (tame)
-		return 0x10000 + fuzz_below(f, 0x80000) / 8 * 8;
-	switch (fuzz_below(f, 12)) {
-	case 0: return BAR(fuzz_below(f, ADAPTERS)) + fuzz_below(f, 0x5000);
-	case 1: return ROM_AT + fuzz_below(f, ROM);
-	case 2: return RAM - fuzz_below(f, 9000);
-	case 3: return 0xa0000 - fuzz_below(f, 600);
-	case 4: return fuzz_next(f);
-	case 5: return -(uint64_t)fuzz_below(f, 4096);
-	default: return fuzz_next(f) % RAM & ~7ull;
-	}
-}
-
-static uint32_t any_length(struct fuzz *f)
-{
-	static const uint32_t odd[] = { 0, 1, 511, 512, 4096, 0xffff, 0x10000, 0xffffff,
-					0xffffffff, 0x80000000 };
-
-	if (tame)
-		return 512u * (1 + fuzz_below(f, 16));
-	return fuzz_below(f, 3) ? 512u * fuzz_below(f, 200) : odd[fuzz_below(f, 10)];
-}
-
-static void put(uint64_t gpa, const void *buf, size_t len)
-{
-	mem_write(vm.mem, gpa, buf, len);
 }
 
 static void any_cdb(struct fuzz *f, uint8_t *cdb)
@@ -354,10 +263,18 @@ static void any_register(struct fuzz *f)
 	}
 }
 
+static void place(unsigned n)
+{
+	config(slot[n], PCI_BAR0, n == PVSCSI ? BAR(n) : IO(n) | 1, 4);
+	if (n != PVSCSI)
+		config(slot[n], PCI_BAR0 + 4, BAR(n), 4);
+	config(slot[n], PCI_COMMAND, 7, 4);
+}
+
 static void act(struct fuzz *f)
 {
 	tame = fuzz_below(f, 2);
-	switch (fuzz_below(f, 16)) {
+	switch (fuzz_below(f, 18)) {
 	case 0: pv_setup(f); break;
 	case 1: mpt_setup(f, LSILOGIC + fuzz_below(f, 2)); break;
 	case 2: bl_setup(f); break;
@@ -366,58 +283,33 @@ static void act(struct fuzz *f)
 	case 10 ... 12: bl_request(f); break;
 	case 13: any_register(f); break;
 	case 14: vm_run_work(&vm); break;
-	default: {
+	case 15: {
 		uint8_t junk[64];
 
 		for (unsigned i = 0; i < sizeof(junk); i++)
 			junk[i] = (uint8_t)fuzz_next(f);
 		put(0x100000 + fuzz_next(f) % 0x140000, junk, fuzz_below(f, sizeof(junk)));
+		break;
 	}
+	case 16: any_config(f, slot, ADAPTERS); break;
+	default: place(fuzz_below(f, ADAPTERS));
 	}
-}
-
-static uint64_t cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
-}
-
-static void config(unsigned slot, unsigned reg, uint32_t val)
-{
-	bus_pio_write(&vm.bus, 0xcf8, 0x80000000u | slot << 11 | reg, 4);
-	bus_pio_write(&vm.bus, 0xcfc, val, 4);
-}
-
-static void place(unsigned n)
-{
-	config(n + 16, PCI_BAR0, n == PVSCSI ? BAR(n) : IO(n) | 1);
-	if (n != PVSCSI)
-		config(n + 16, PCI_BAR0 + 4, BAR(n));
-	config(n + 16, PCI_COMMAND, 7);
 }
 
 static void run_machine(struct fuzz *f)
 {
-	static const uint8_t rom[16];
 	struct pci *pci;
 
-	memset(&vm, 0, sizeof(vm));
-	pthread_mutex_init(&vm.lock, NULL);
-	bus_init(&vm.bus, NULL);
-	timerq_init(&vm.timers);
-	vm.mem = mem_new(RAM, ROM, NULL);
-	fuzz_check(vm.mem && !mem_add_rom(vm.mem, ROM_AT, ROM, rom, sizeof(rom), NULL), "memory");
+	machine_start();
 	pci = pci_new(&vm, NULL);
-	host[PVSCSI] = pvscsi_new(&vm, pci, PCI_DEVFN(16, 0), NULL);
-	host[LSILOGIC] = lsilogic_new(&vm, pci, PCI_DEVFN(17, 0), NULL);
-	host[LSISAS] = lsisas_new(&vm, pci, PCI_DEVFN(18, 0), NULL);
-	host[BUSLOGIC] = buslogic_new(&vm, pci, PCI_DEVFN(19, 0), NULL);
-	attach(pvscsi_bus(host[PVSCSI]));
-	attach(mpt_bus(host[LSILOGIC]));
-	attach(mpt_bus(host[LSISAS]));
-	attach(buslogic_bus(host[BUSLOGIC]));
+	host[PVSCSI] = pvscsi_new(&vm, pci, slot[PVSCSI], NULL);
+	host[LSILOGIC] = lsilogic_new(&vm, pci, slot[LSILOGIC], NULL);
+	host[LSISAS] = lsisas_new(&vm, pci, slot[LSISAS], NULL);
+	host[BUSLOGIC] = buslogic_new(&vm, pci, slot[BUSLOGIC], NULL);
+	attach(f, PVSCSI, pvscsi_bus(host[PVSCSI]));
+	attach(f, LSILOGIC, mpt_bus(host[LSILOGIC]));
+	attach(f, LSISAS, mpt_bus(host[LSISAS]));
+	attach(f, BUSLOGIC, buslogic_bus(host[BUSLOGIC]));
 	for (unsigned n = 0; n < ADAPTERS; n++)
 		place(n);
 	for (unsigned i = 0; i < ACTIONS; i++) {
@@ -445,7 +337,7 @@ int main(int argc, char **argv)
 {
 	struct fuzz f;
 
-	fuzz_start(&f, argc, argv);
+	device_start(&f, argc, argv);
 	do {
 		f.runs++;
 		run_machine(&f);
