@@ -1,6 +1,7 @@
 /* Where the windows of a conversion come from, and where they go. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 
 #define BLOCK_FLAT	4096u	/* zeros that are left out where there are no grains */
 #define BLOCK_MAX	(1u << 20)
+#define WRITE_OUT	(8u << 20)	/* bytes after which the host is to write them */
 
 uint64_t convert_size(const struct convert_end *from)
 {
@@ -209,6 +211,17 @@ static uint64_t block_end(const struct convert *c, const struct work *w, uint64_
 	return end < w->len ? end : w->len;
 }
 
+/* Write bytes start..end of the window.  The disk works while others are uncompressed. */
+static int store(struct convert *c, struct work *w, uint64_t start, uint64_t end)
+{
+	int rc = disk_write(c->to->disk, w->data + start, end - start, w->off + start, &w->err);
+	uint64_t before = atomic_fetch_add(&c->stored, end - start);
+
+	if (before / WRITE_OUT != (before + end - start) / WRITE_OUT)
+		disk_write_out(c->to->disk);
+	return rc;
+}
+
 int convert_store(struct convert *c, struct work *w)
 {
 	uint64_t at = 0, start = 0;
@@ -217,9 +230,7 @@ int convert_store(struct convert *c, struct work *w)
 		uint64_t end = at < w->len ? block_end(c, w, at) : at + 1;
 
 		if (at == w->len || !wanted(c, w, at, end - at)) {
-			int rc = at == start ? 0 :
-				 disk_write(c->to->disk, w->data + start, at - start,
-					    w->off + start, &w->err);
+			int rc = at == start ? 0 : store(c, w, start, at);
 
 			if (rc)
 				return rc;

@@ -36,6 +36,7 @@ struct convert {
 	uint64_t grain;		/* of a source stream */
 	uint64_t started_ns;
 	_Atomic bool stop;
+	_Atomic uint64_t stored;	/* to CONVERT_DISK: bytes written */
 	/* Two locks, taken in this order.  source: */
 	pthread_mutex_t source;
 	uint64_t pos;		/* of the disk: what is before was given out */

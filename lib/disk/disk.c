@@ -149,6 +149,19 @@ int disk_flush(struct disk *d, struct err *e)
 	return rc;
 }
 
+void disk_write_out(struct disk *d)
+{
+	struct image *top;
+	struct op o;
+
+	hold(d, &o);
+	top = disk_top(d);
+	for (size_t i = 0; i < top->next; i++)
+		if (top->ext[i]->writable && top->ext[i]->file)
+			file_write_out(top->ext[i]->file);
+	let_go(d, &o);
+}
+
 int disk_map(struct disk *d, uint64_t off, uint64_t len, struct disk_run *run,
 	     unsigned *layer, struct err *e)
 {

@@ -53,6 +53,10 @@ int disk_zero(struct disk *d, uint64_t off, uint64_t len, bool unmap, struct err
 /* All writes that returned before are durable. */
 int disk_flush(struct disk *d, struct err *e);
 
+/* For long writes: begin to write to the disk what only the host's cache has, so that
+ * the flush at their end need not. */
+void disk_write_out(struct disk *d);
+
 /*
  * For those who change the chain while it is in use (snapshots).  disk_freeze() returns
  * when no request is under way; those that come wait until disk_thaw().  The functions

@@ -210,6 +210,9 @@ int unpacked_read(struct disk *d, const struct seg *s, struct iov_at *to, struct
 	from = in % grain;
 	if (s->len < grain && unpacked_find(d, s, from, to))
 		return 0;
+	buf = s->len == grain ? iov_piece(to, grain) : NULL;
+	if (buf)
+		return s->x->ops->unpack(s->x, &run, buf, e);
 	buf = malloc(grain);
 	if (!buf)
 		return err_set(e, -ENOMEM, "no memory");

@@ -154,6 +154,12 @@ int file_sync(struct disk_file *f, struct err *e)
 	return rc;
 }
 
+void file_write_out(struct disk_file *f)
+{
+	if (f->ops->write_out)
+		f->ops->write_out(f);
+}
+
 int file_resize(struct disk_file *f, uint64_t size, struct err *e)
 {
 	int rc;

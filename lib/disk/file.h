@@ -41,6 +41,8 @@ struct disk_backend {
 	int (*writev)(struct disk_file *f, const struct iovec *iov, int n, uint64_t off,
 		      struct err *e);
 	int (*sync)(struct disk_file *f, struct err *e);
+	/* Begin to write to the disk what only the host's cache has. */
+	void (*write_out)(struct disk_file *f);
 	int (*resize)(struct disk_file *f, uint64_t size, struct err *e);
 	/* Make a range read as zeros and give its room back. */
 	int (*punch)(struct disk_file *f, uint64_t off, uint64_t len, struct err *e);
@@ -108,6 +110,8 @@ int file_sync(struct disk_file *f, struct err *e);
 /* For who writes through fd: a write has ended that the next file_sync() is to make
  * durable. */
 void file_written(struct disk_file *f);
+/* A later file_sync() has less to wait for: what was written is on its way. */
+void file_write_out(struct disk_file *f);
 int file_resize(struct disk_file *f, uint64_t size, struct err *e);
 
 /* Make a range read as zeros (what lies behind the end is left out); give its room

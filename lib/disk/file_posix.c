@@ -225,6 +225,11 @@ static int posix_sync(struct disk_file *f, struct err *e)
 	return fdatasync(f->fd) ? err_sys(e, -errno, "%s: making it durable", f->path) : 0;
 }
 
+static void posix_write_out(struct disk_file *f)
+{
+	sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static int posix_resize(struct disk_file *f, uint64_t size, struct err *e)
 {
 	int rc;
@@ -287,6 +292,7 @@ const struct disk_backend file_posix = {
 	.readv = posix_readv,
 	.writev = posix_writev,
 	.sync = posix_sync,
+	.write_out = posix_write_out,
 	.resize = posix_resize,
 	.punch = posix_punch,
 	.zero = posix_zero,

@@ -65,6 +65,20 @@ static inline int iov_take(struct iov_at *a, uint64_t len, struct iovec *out, in
 	return n;
 }
 
+/* The next len bytes as one piece, which is taken; NULL: they are several. */
+static inline void *iov_piece(struct iov_at *a, uint64_t len)
+{
+	while (a->n && a->done == a->iov->iov_len) {
+		a->iov++;
+		a->n--;
+		a->done = 0;
+	}
+	if (!a->n || a->iov->iov_len - a->done < len)
+		return NULL;
+	a->done += len;
+	return (char *)a->iov->iov_base + (a->done - len);
+}
+
 /* Fill the next len bytes: from src, or with zeros if that is NULL. */
 static inline void iov_fill(struct iov_at *a, const void *src, uint64_t len)
 {
