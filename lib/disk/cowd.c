@@ -52,7 +52,7 @@ static int kind_of(struct cowd *c, uint64_t g, uint32_t v, enum disk_kind *kind,
 		*kind = v == COWD_ZERO ? DISK_ZERO : DISK_ABSENT;
 		return 0;
 	}
-	if (v < COWD_HEADER_SECTORS || (uint64_t)v * SECTOR + bytes > c->x.file->size)
+	if (v < COWD_HEADER_SECTORS || !file_has(c->x.file, (uint64_t)v * SECTOR + bytes))
 		return err_in(e, err_set(e, -EBADMSG, "the grain table entry of sector %" PRIu64
 					 " is sector %" PRIu32 ", not in the file",
 					 g * cowd_unit(c), v), c->x.file->path);

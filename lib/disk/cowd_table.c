@@ -32,7 +32,7 @@ int cowd_table_at(struct cowd *c, uint32_t i, uint32_t *sector, struct err *e)
 		return rc;
 	v = le32_get(p + at % SECTOR);
 	if (v && (v < COWD_HEADER_SECTORS ||
-		  ((uint64_t)v + COWD_GT_SECTORS) * SECTOR > c->x.file->size))
+		  !file_has(c->x.file, ((uint64_t)v + COWD_GT_SECTORS) * SECTOR)))
 		return err_in(e, err_set(e, -EBADMSG, "grain directory entry %" PRIu32
 					 " is sector %" PRIu32 ", not in the file", i, v),
 			      c->x.file->path);

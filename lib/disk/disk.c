@@ -62,19 +62,24 @@ int disk_open(struct disk **d, const char *path, const struct disk_opts *o, stru
 	return rc;
 }
 
-int disk_close(struct disk *d, struct err *e)
+void disk_dissolve(struct disk *d)
 {
-	int rc = disk_top(d)->writable ? disk_flush(d, e) : 0;
-
 	unpacked_clear(d);
 	map_free(d->map);
-	for (unsigned i = 0; i < d->n; i++)
-		image_close(d->layer[i]);
 	free(d->layer);
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);
 	pthread_mutex_destroy(&d->meta);
 	free(d);
+}
+
+int disk_close(struct disk *d, struct err *e)
+{
+	int rc = disk_top(d)->writable ? disk_flush(d, e) : 0;
+
+	for (unsigned i = 0; i < d->n; i++)
+		image_close(d->layer[i]);
+	disk_dissolve(d);
 	return rc;
 }
 
@@ -217,6 +222,27 @@ void disk_thaw(struct disk *d)
 	d->frozen = 0;
 	pthread_cond_broadcast(&d->changed);
 	pthread_mutex_unlock(&d->lock);
+}
+
+bool disk_frozen(const struct disk *d)
+{
+	return d->frozen;
+}
+
+void disk_swap_layers(struct disk *d, struct image ***layer, unsigned *n, bool pushed)
+{
+	struct image **was = d->layer;
+	unsigned had = d->n;
+
+	d->layer = *layer;
+	d->n = *n;
+	d->size = disk_top(d)->size;
+	d->touched = disk_top(d)->cid_changed;
+	*layer = was;
+	*n = had;
+	unpacked_clear(d);
+	if (!pushed)
+		map_clear(d->map);
 }
 
 int disk_push(struct disk *d, struct image *im, struct err *e)

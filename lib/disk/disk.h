@@ -64,6 +64,7 @@ void disk_write_out(struct disk *d);
  */
 void disk_freeze(struct disk *d);
 void disk_thaw(struct disk *d);
+bool disk_frozen(const struct disk *d);	/* a request would have to wait now */
 /* A new top, of the same size; what is cached stays true, and disk_flush() still sees to
  * what was written to the old one.  im is owned on success. */
 int disk_push(struct disk *d, struct image *im, struct err *e);

@@ -45,7 +45,7 @@ struct disk {
 	pthread_mutex_t meta, lock;
 	pthread_cond_t changed;	/* an op has ended, or frozen is 0 */
 	struct op *ops;
-	unsigned frozen;
+	_Atomic unsigned frozen;
 	struct map *map;
 	struct image **layer;	/* the base first */
 	unsigned n;
@@ -104,6 +104,14 @@ int disk_bounds(const struct disk *d, uint64_t off, uint64_t len, struct err *e)
 void unpacked_clear(struct disk *d);
 /* Read s, a DISK_PACKED one. */
 int unpacked_read(struct disk *d, const struct seg *s, struct iov_at *to, struct err *e);
+
+/*
+ * For a frozen disk: the layers are others, and *layer, *n those that it had; nothing is
+ * allocated.  pushed: there is a new top, or one was opened again: what is cached stays true.
+ */
+void disk_swap_layers(struct disk *d, struct image ***layer, unsigned *n, bool pushed);
+/* Free d without its layers, whose array may be NULL; nothing is flushed. */
+void disk_dissolve(struct disk *d);
 
 /* The chain of path, the base first. */
 int chain_open(struct image ***layer, unsigned *n, const char *path,

@@ -68,6 +68,18 @@ static uint64_t iov_bytes(const struct iovec *iov, int n)
 	return len;
 }
 
+bool file_has(struct disk_file *f, uint64_t end)
+{
+	struct stat st;
+
+	if (end <= f->size)
+		return true;
+	if (f->writable || f->device || f->fd < 0 || fstat(f->fd, &st) || !S_ISREG(st.st_mode))
+		return false;
+	f->size = (uint64_t)st.st_size;
+	return end <= f->size;
+}
+
 int file_readv(struct disk_file *f, const struct iovec *iov, int n, uint64_t off,
 	       struct err *e)
 {
@@ -75,10 +87,10 @@ int file_readv(struct disk_file *f, const struct iovec *iov, int n, uint64_t off
 
 	if (len == 0)
 		return 0;
-	if (off > size || len > size - off)
+	if (off > UINT64_MAX - len || !file_has(f, off + len))
 		return err_set(e, -EBADMSG, "%s: ends at byte %llu, but there should be "
 			       "data up to byte %llu", f->path, (unsigned long long)size,
-			       (unsigned long long)(off + len));
+			       (unsigned long long)off + len);
 	return f->ops->readv(f, iov, n, off, e);
 }
 

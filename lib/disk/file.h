@@ -104,6 +104,10 @@ int file_write(struct disk_file *f, const void *buf, size_t len, uint64_t off,
 int file_writev(struct disk_file *f, const struct iovec *iov, int n, uint64_t off,
 		struct err *e);
 
+/* Does the file reach to byte end?  The size of one that is only read is looked up again:
+ * a parent gets longer when layers above it are merged into it. */
+bool file_has(struct disk_file *f, uint64_t end);
+
 /* What was written before is durable, by others before it was opened, too; nothing since
  * the last one: no system call. */
 int file_sync(struct disk_file *f, struct err *e);

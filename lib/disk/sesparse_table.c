@@ -41,7 +41,7 @@ int se_table_at(struct sesparse *s, uint64_t i, bool *there, uint64_t *table,
 	if (!v)
 		return 0;
 	if (*table > UINT32_MAX || (*table + 1) * SE_GT_SECTORS > s->h.part[SE_TABLES].size ||
-	    se_table_off(s, *table + 1) > s->x.file->size)
+	    !file_has(s->x.file, se_table_off(s, *table + 1)))
 		return err_in(e, err_set(e, -EBADMSG, "grain directory entry %" PRIu64 " is %#"
 					 PRIx64 ", no table of the file", i, v),
 			      s->x.file->path);
@@ -168,11 +168,11 @@ int se_entries_new(struct sesparse *s, uint64_t g, struct se_entries *t, struct 
 
 bool se_in_file(const struct sesparse *s, uint64_t g, uint64_t grain)
 {
-	uint64_t bytes = s->x.size - g * s->x.grain, size = s->x.file->size;
+	uint64_t bytes = s->x.size - g * s->x.grain;
 	uint64_t first = s->h.part[SE_GRAINS].off * SECTOR;
 
 	if (bytes > s->x.grain)
 		bytes = s->x.grain;
-	return first <= size && grain <= (size - first) / s->x.grain &&
-	       se_grain_off(s, grain) + bytes <= size;
+	return grain <= (INT64_MAX - first - bytes) / s->x.grain &&
+	       file_has(s->x.file, se_grain_off(s, grain) + bytes);
 }

@@ -141,9 +141,9 @@ int snapshot_add(const char *child, const char *parent, bool outside, bool dry,
 
 /* Merging */
 
-static bool is_in_place(const struct image *im)
+bool snapshot_in_place(const struct image *im)
 {
-	return !has_type(im->desc, "streamOptimized");
+	return im->desc && !has_type(im->desc, "streamOptimized");
 }
 
 /* May the parent become as large as a child that has grown?  A base only: what larger
@@ -156,16 +156,16 @@ static bool can_grow(const struct image *child, const struct image *parent)
 	       !x->file->device && x->ops->resize;
 }
 
-/* Bytes that a has and b (NULL: nothing) has not, up to end. */
-static int count(struct image *a, struct image *b, uint64_t end, uint64_t *bytes,
-		 struct err *e)
+/* Bytes that a has and b (NULL: nothing) has not, up to end; more than limit is enough. */
+static int count(struct image *a, struct image *b, uint64_t end, uint64_t limit,
+		 uint64_t *bytes, struct err *e)
 {
 	struct disk_run x, y;
 	uint64_t off = 0;
 	int rc = 0;
 
 	*bytes = 0;
-	while (!rc && off < end) {
+	while (!rc && off < end && *bytes <= limit) {
 		uint64_t len = end - off < LOOK ? end - off : LOOK;
 
 		rc = image_map(a, off, len, &x, e);
@@ -198,13 +198,18 @@ int snapshot_cost(const char *child, const char *parent, bool outside, uint64_t 
 		return rc;
 	}
 	*down = *up = UINT64_MAX;
-	if ((c->size == p->size || can_grow(c, p)) && is_in_place(p))
-		rc = count(c, NULL, c->size, down, e);
-	if (!rc && is_in_place(c))
-		rc = count(p, c, p->size < c->size ? p->size : c->size, up, e);
+	if ((c->size == p->size || can_grow(c, p)) && snapshot_in_place(p))
+		rc = count(c, NULL, c->size, UINT64_MAX - 1, down, e);
+	if (!rc && snapshot_in_place(c))
+		rc = count(p, c, p->size < c->size ? p->size : c->size, UINT64_MAX - 1, up, e);
 	image_close(p);
 	image_close(c);
 	return rc;
+}
+
+int snapshot_bytes(struct image *im, uint64_t limit, uint64_t *bytes, struct err *e)
+{
+	return count(im, NULL, im->size, limit, bytes, e);
 }
 
 struct merge {
@@ -322,6 +327,27 @@ static int copy(struct merge *m, uint64_t off, struct err *e)
 	return rc;
 }
 
+static int copy_all(struct merge *m, uint64_t from, struct err *e)
+{
+	int rc;
+
+	m->end = disk_size(m->from) < disk_size(m->to) ? disk_size(m->from) : disk_size(m->to);
+	m->buf = aligned_alloc(4096, PIECE);
+	rc = m->buf ? copy(m, from, e) : no_memory(e);
+	if (!rc)
+		rc = disk_flush(m->to, e);
+	free(m->buf);
+	return rc;
+}
+
+int snapshot_copy_down(struct disk *from, struct disk *to, const struct snapshot_job *job,
+		       struct err *e)
+{
+	struct merge m = { .from = from, .to = to, .job = job };
+
+	return copy_all(&m, 0, e);
+}
+
 int snapshot_merge(const char *child, const char *parent, bool down, uint64_t from,
 		   const struct snapshot_job *job, struct err *e)
 {
@@ -346,13 +372,8 @@ int snapshot_merge(const char *child, const char *parent, bool down, uint64_t fr
 	/* Who points to it knows what it will read as: its id is not to change by itself. */
 	top = disk_layer(m.to, disk_layers(m.to) - 1);
 	top->cid_changed = true;
-	m.end = disk_size(m.from) < disk_size(m.to) ? disk_size(m.from) : disk_size(m.to);
 	m.has = down ? NULL : top;
-	m.buf = aligned_alloc(4096, PIECE);
-	rc = m.buf ? copy(&m, from, e) : no_memory(e);
-	if (!rc)
-		rc = disk_flush(m.to, e);
-	free(m.buf);
+	rc = copy_all(&m, from, e);
 	if (!rc)
 		rc = disk_close(m.to, e);
 	else

@@ -48,10 +48,11 @@ static bool apart(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 
 bool sparse_table_fits(const struct sparse *s, uint64_t sector)
 {
-	uint64_t n = sparse_gt_sectors(&s->h), have = s->x.file->size / SECTOR;
+	uint64_t n = sparse_gt_sectors(&s->h);
 	uint64_t gd = sparse_gd_sectors(&s->h);
 
-	return sector && n <= have && sector <= have - n && apart(sector, n, s->h.desc, s->text) &&
+	return sector && sector <= UINT32_MAX && file_has(s->x.file, (sector + n) * SECTOR) &&
+	       apart(sector, n, s->h.desc, s->text) &&
 	       apart(sector, n, s->h.gd, gd) && (s->copies < 2 || apart(sector, n, s->h.rgd, gd));
 }
 
@@ -159,10 +160,11 @@ static enum disk_kind kind_of(const struct sparse *s, uint32_t gte)
  */
 static int cut_at_end(struct sparse *s, uint64_t in, struct disk_run *run, struct err *e)
 {
-	uint64_t have = s->x.file->size, end = run->off + run->len;
+	uint64_t have, end = run->off + run->len;
 
-	if (end <= have)
+	if (file_has(s->x.file, end))
 		return 0;
+	have = s->x.file->size;
 	if (s->x.writable && !s->x.file->device) {
 		if (s->end < end)
 			s->end = end;

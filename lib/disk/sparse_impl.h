@@ -90,7 +90,7 @@ static inline bool sparse_is_grain(const struct sparse *s, uint32_t gte)
 /* Does a grain that is whole begin at this sector of the file, or at least begin? */
 static inline bool sparse_in_file(const struct sparse *s, uint32_t gte)
 {
-	return gte && (uint64_t)gte * SECTOR < s->x.file->size;
+	return gte && file_has(s->x.file, (uint64_t)gte * SECTOR + 1);
 }
 
 /* Set uncleanShutdown, before the first change since open. */
