@@ -85,6 +85,11 @@ const uint8_t *blk_uuid(const struct blk *b)
 	return b->p.uuid;
 }
 
+void *blk_ptr(const struct blk *b, const struct blk_ops *ops)
+{
+	return b->p.ops == ops ? b->p.ptr : NULL;
+}
+
 /* --- workers ----------------------------------------------------------------- */
 
 static int perform(const struct blk *b, struct blk_req *r)
@@ -224,6 +229,9 @@ static int attempt(struct blk *b, struct blk_req *r)
 		r->data = true;
 		return 0;
 	}
+	/* The guest runs on while a snapshot is taken. */
+	if (ops->frozen && ops->frozen(b->p.ptr))
+		return -EAGAIN;
 	if (r->op >= BLK_FLUSH || r->len > (b->vm->ncpus > 1 ? INLINE_MAX_SMP : INLINE_MAX))
 		return -EAGAIN;
 	if (r->op == BLK_READ && ops->try_readv)

@@ -64,6 +64,8 @@ struct blk_ops {
 			 struct err *e);
 	int (*try_writev)(void *ptr, const struct iovec *iov, int n, uint64_t off,
 			  struct err *e);
+	/* NULL, or: would every request have to wait now? */
+	bool (*frozen)(void *ptr);
 	int (*zero)(void *ptr, uint64_t off, uint64_t len, bool unmap, struct err *e);
 	int (*flush)(void *ptr, struct err *e);
 	/* BLK_MAP; NULL: all has room. */
@@ -97,6 +99,8 @@ bool blk_thin(const struct blk *b);
 /* 0: it takes no SCSI commands; else the bytes that one can move. */
 uint32_t blk_command_max(const struct blk *b);
 const uint8_t *blk_uuid(const struct blk *b);	/* 16 bytes */
+/* params.ptr, if its requests are done with these ops; else NULL. */
+void *blk_ptr(const struct blk *b, const struct blk_ops *ops);
 
 /* r is blk's until done().  Writing to what is read only ends with -EROFS. */
 void blk_submit(struct blk *b, struct blk_req *r);

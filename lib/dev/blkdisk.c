@@ -37,6 +37,11 @@ static int bd_try_writev(void *ptr, const struct iovec *iov, int n, uint64_t off
 	return disk_try_writev(((struct blkdisk *)ptr)->disk, iov, n, off, e);
 }
 
+static bool bd_frozen(void *ptr)
+{
+	return disk_frozen(((struct blkdisk *)ptr)->disk);
+}
+
 static int bd_zero(void *ptr, uint64_t off, uint64_t len, bool unmap, struct err *e)
 {
 	return disk_zero(((struct blkdisk *)ptr)->disk, off, len, unmap, e);
@@ -80,9 +85,16 @@ static void bd_close(void *ptr)
 
 static const struct blk_ops bd_ops = {
 	.readv = bd_readv, .writev = bd_writev, .try_readv = bd_try_readv,
-	.try_writev = bd_try_writev, .zero = bd_zero, .flush = bd_flush, .map = bd_map,
-	.close = bd_close,
+	.try_writev = bd_try_writev, .frozen = bd_frozen, .zero = bd_zero, .flush = bd_flush,
+	.map = bd_map, .close = bd_close,
 };
+
+struct disk *blkdisk_disk(const struct blk *b)
+{
+	struct blkdisk *bd = blk_ptr(b, &bd_ops);
+
+	return bd ? bd->disk : NULL;
+}
 
 static void bd_command(void *ptr, struct sgio_cmd *c)
 {

@@ -21,4 +21,8 @@ struct blkdisk_opts {
  */
 int blkdisk_open(struct blk **b, struct vm *vm, const char *path,
 		 const struct blkdisk_opts *o, struct err *e);
+
+/* The disk behind b, which stays b's; NULL: there is another thing behind it. */
+struct disk;
+struct disk *blkdisk_disk(const struct blk *b);
 #endif

@@ -45,10 +45,16 @@ static int copy_layers(struct live_change *c, const struct disk *d, struct err *
 	return 0;
 }
 
+struct live_state live_look(const struct disk *d)
+{
+	return (struct live_state){ .top = disk_top(d)->path, .layers = d->n, .size = d->size };
+}
+
 /* --- opening ------------------------------------------------------------------------- */
 
-static int check_child(const struct image *child, const struct disk *d, struct err *e)
+static int check_child(const struct image *child, const struct live_change *c, struct err *e)
 {
+	const struct disk *d = c->d;
 	const struct image *top = disk_top(d);
 	char *parent;
 	bool is;
@@ -56,7 +62,7 @@ static int check_child(const struct image *child, const struct disk *d, struct e
 
 	if (!child->desc || child->desc->parent_cid == CID_NONE || !child->desc->parent)
 		return err_set(e, -EINVAL, "%.150s: is no layer on another", child->path);
-	rc = image_beside(&parent, child->path, child->desc->parent, false, e);
+	rc = image_beside(&parent, child->path, child->desc->parent, c->outside, e);
 	if (rc)
 		return rc;
 	is = same_file(parent, top->path);
@@ -73,13 +79,13 @@ static int check_child(const struct image *child, const struct disk *d, struct e
 /* What the top's id is when it is frozen is not known before it has been written to. */
 static int open_push(struct live_change *c, struct err *e)
 {
-	struct disk_opts o = { .write = true, .no_parent = true };
+	struct disk_opts o = { .write = true, .no_parent = true, .allow_outside = c->outside };
 	struct image *im;
 	int rc = image_open(&im, c->path, &o, e);
 
 	if (rc)
 		return rc;
-	rc = check_child(im, c->d, e);
+	rc = check_child(im, c, e);
 	if (!rc)
 		rc = disk_touch(c->d, e);
 	if (!rc && im->desc->parent_cid != disk_top(c->d)->desc->cid) {
@@ -99,11 +105,11 @@ static int open_push(struct live_change *c, struct err *e)
 /* The chain that hint leads to, and the top. */
 static int open_below(struct live_change *c, const char *hint, struct err *e)
 {
-	struct disk_opts o = { .write = false };
+	struct disk_opts o = { .allow_outside = c->outside };
 	struct image *top = disk_top(c->d);
 	struct disk *below;
 	char *path;
-	int rc = image_beside(&path, top->path, hint, false, e);
+	int rc = image_beside(&path, top->path, hint, c->outside, e);
 
 	if (rc)
 		return rc;
@@ -145,12 +151,13 @@ static int open_rebase(struct live_change *c, struct err *e)
 	return rc;
 }
 
-static int open_other(struct disk **to, const char *path, uint64_t size, struct err *e)
+static int open_other(struct disk **to, const struct live_change *c, const char *path,
+		      struct err *e)
 {
-	struct disk_opts o = { .write = true };
+	struct disk_opts o = { .write = true, .allow_outside = c->outside };
 	int rc = disk_open(to, path, &o, e);
 
-	if (rc || (*to)->size == size)
+	if (rc || (*to)->size == c->d->size)
 		return rc;
 	rc = err_set(e, -ENOTSUP, "%.150s: is of another size than the disk in use", path);
 	disk_close(*to, NULL);
@@ -165,7 +172,7 @@ static int open_fold(struct live_change *c, struct err *e)
 	if (c->d->n < 2)
 		return err_set(e, -EINVAL, "%.150s: has no parent", disk_top(c->d)->path);
 	parent = c->d->layer[c->d->n - 2];
-	rc = open_other(&c->to, parent->path, c->d->size, e);
+	rc = open_other(&c->to, c, parent->path, e);
 	if (rc)
 		return rc;
 	if (snapshot_in_place(disk_top(c->to)) && disk_top(c->to)->writable)
@@ -179,7 +186,7 @@ static int open_fold(struct live_change *c, struct err *e)
 static int open_replace(struct live_change *c, struct err *e)
 {
 	struct disk *to;
-	int rc = open_other(&to, c->path, c->d->size, e);
+	int rc = open_other(&to, c, c->path, e);
 
 	if (rc)
 		return rc;
@@ -228,7 +235,7 @@ static bool in_time(void *ptr, uint64_t done, uint64_t total)
  */
 static int fold(struct live_change *c, uint64_t began, struct err *e)
 {
-	struct disk_opts alone = { .no_parent = true, .no_lock = true };
+	struct disk_opts alone = { .no_parent = true, .no_lock = true, .allow_outside = c->outside };
 	uint64_t until = began + c->stun_max_ns, bytes;
 	struct snapshot_job job = { .ptr = &until, .progress = in_time };
 	struct image *top = disk_top(c->d), *parent = disk_top(c->to);
@@ -299,7 +306,8 @@ static bool is_used(const struct disk *d, const struct image *im)
  */
 static int reopen_frozen(struct live_change *c, struct err *e)
 {
-	struct disk_opts o = { .no_parent = true, .no_lock = true, .cache = FROZEN_CACHE };
+	struct disk_opts o = { .no_parent = true, .no_lock = true, .cache = FROZEN_CACHE,
+			       .allow_outside = c->outside };
 	struct disk *d = c->d;
 	struct image *im;
 	uint64_t began;

@@ -17,7 +17,21 @@
  * those above them have.
  */
 
-#include "disk/disk.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct disk;
+struct image;
+
+/* What there is, for who makes no change meanwhile. */
+struct live_state {
+	const char *top;	/* its path as it was opened */
+	unsigned layers;
+	uint64_t size;		/* bytes */
+};
+struct live_state live_look(const struct disk *d);
 
 enum live_kind { LIVE_PUSH, LIVE_REBASE, LIVE_FOLD, LIVE_REPLACE };
 
@@ -27,6 +41,7 @@ struct live_change {
 	/* PUSH: of the new top.  REBASE: the top's parentFileNameHint; NULL: only the id of
 	 * the parent is another.  REPLACE: of the other disk.  FOLD: none. */
 	const char *path;
+	bool outside;		/* as disk_opts.allow_outside */
 	uint32_t parent_cid;	/* REBASE */
 	uint64_t bytes_max;	/* FOLD: as much as this, */
 	uint64_t stun_max_ns;	/* in as much time */

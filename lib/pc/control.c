@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "pc/live.h"
 #include "pc/machine.h"
 #include "wire/registry.h"
 
@@ -15,7 +16,8 @@ struct control {
 	json_t *who;		/* what the registry says */
 	struct control_job *job;	/* NULL: none */
 	struct ctl_later *later;	/* its client */
-	pthread_t thread;	/* its */
+	pthread_t thread;	/* its, */
+	bool joined;		/* which is gone */
 	_Atomic bool ended;	/* work() has returned */
 	int rc;			/* what */
 	struct err err;
@@ -40,6 +42,11 @@ static int do_stop(void *ptr, struct ctl_request *r, struct json *out, struct er
 static const struct ctl_verb verbs[] = {
 	{ "info", do_info },
 	{ "stop", do_stop },
+	{ "disks", live_list },
+	{ "disk-push", live_push },
+	{ "disk-rebase", live_rebase },
+	{ "disk-fold", live_fold },
+	{ "disk-revert", live_revert },
 	{ NULL, NULL },
 };
 
@@ -89,13 +96,25 @@ int control_start(struct pc *pc, struct ctl_request *r, struct control_job *job,
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = -pthread_create(&c->thread, NULL, job_main, pc);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	c->joined = rc;
 	if (rc) {	/* the reply says so */
-		c->thread = pthread_self();
-		c->rc = err_sys(&c->err, rc, "cannot start a thread");
-		atomic_store(&c->ended, true);
-		run_wake(pc);
+		struct err why;
+
+		err_sys(&why, rc, "cannot start a thread");
+		control_again(pc, rc, &why);
 	}
 	return CTL_LATER;
+}
+
+void control_again(struct pc *pc, int rc, const struct err *e)
+{
+	struct control *c = pc->control;
+
+	c->rc = rc;
+	if (rc)
+		c->err = *e;
+	atomic_store(&c->ended, true);
+	run_wake(pc);
 }
 
 /* The job has ended, or is waited for. */
@@ -106,36 +125,18 @@ static void finish(struct pc *pc)
 	struct json out = { 0 };
 	int rc;
 
-	if (!pthread_equal(c->thread, pthread_self()))
+	if (!c->joined)
 		pthread_join(c->thread, NULL);
+	c->joined = true;
+	atomic_store(&c->ended, false);
 	rc = job->end(job, c->rc, &out, &c->err);
+	if (rc == CTL_LATER)
+		return;
 	c->job = NULL;
 	ctl_answer(c->later, rc, &out, &c->err);
 }
 
 /* --- the machine's side -------------------------------------------------------------- */
-
-static void put_disk(struct json *list, const struct pc_disk *d)
-{
-	static const char *const mode[] = {
-		[PC_DISK_PERSISTENT] = "persistent",
-		[PC_DISK_INDEPENDENT] = "independent-persistent",
-		[PC_DISK_NONPERSISTENT] = "independent-nonpersistent",
-		[PC_DISK_UNDOABLE] = "undoable",
-	};
-	char place[16], *real = d->path ? realpath(d->path, NULL) : NULL;
-	struct json o = { 0 };
-
-	snprintf(place, sizeof(place), "%s%u:%u", d->bus == PC_BUS_IDE ? "ide" : "scsi", d->channel,
-		 d->unit);
-	json_put_text(&o, "place", place);
-	json_put_text(&o, "path", real ? real : d->path);
-	json_put_bool(&o, "cdrom", d->cd);
-	if (!d->cd)
-		json_put_text(&o, "mode", mode[d->mode]);
-	json_append(list, &o);
-	free(real);
-}
 
 /* What the registry says of a machine. */
 static void describe(const struct pc *pc, struct json *who)
@@ -153,7 +154,7 @@ static void describe(const struct pc *pc, struct json *who)
 	json_put_u64(who, "memory_bytes", cfg->memory);
 	json_put_u64(who, "cpus", cfg->cpus);
 	for (unsigned i = 0; i < cfg->ndisks; i++)
-		put_disk(&disks, &cfg->disks[i]);
+		live_describe(pc, i, &disks);
 	json_put_array(who, "disks", &disks);
 }
 
@@ -196,6 +197,10 @@ void control_close(struct pc *pc)
 		return;
 	if (c->job)
 		finish(pc);
+	if (c->job) {	/* it waits for what does not come any more */
+		c->rc = err_set(&c->err, -ESHUTDOWN, "the machine has ended");
+		finish(pc);
+	}
 	ctl_close(c->server);
 	registry_leave(c->entry);
 	json_decref(c->who);

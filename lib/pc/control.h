@@ -37,7 +37,8 @@ struct control_job {
 	/* On a thread of its own, without any lock of the machine's. */
 	int (*work)(struct control_job *job, struct err *e);
 	/* Then on the main loop's thread: members of the reply, and what else there is to do
-	 * when work() returned rc.  Frees the job.  Returns what the reply is to say. */
+	 * when work() returned rc.  Frees the job, and returns what the reply is to say; or
+	 * CTL_LATER, to be called again after control_again(). */
 	int (*end)(struct control_job *job, int rc, struct json *out, struct err *e);
 	struct pc *pc;
 };
@@ -48,6 +49,9 @@ struct control_job {
  */
 int control_start(struct pc *pc, struct ctl_request *r, struct control_job *job,
 		  struct err *e);
+
+/* On the main loop's thread: the job has come to an end, call its end(). */
+void control_again(struct pc *pc, int rc, const struct err *e);
 
 /* Is a job under way?  -EAGAIN then, as control_start() would say it. */
 int control_busy(const struct pc *pc, struct err *e);

@@ -38,6 +38,8 @@ static int open_one(struct pc *pc, unsigned i, struct err *e)
 	o.overlay = overlay;
 	rc = blkdisk_open(&pc->blk[i], &pc->vm, d->path, &o, e);
 	free(overlay);
+	if (!rc && !d->cd)
+		pc->disk[i] = blkdisk_disk(pc->blk[i]);
 	return rc;
 }
 

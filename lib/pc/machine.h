@@ -69,6 +69,8 @@ struct pc {
 	void *dev[PC_DEV_COUNT];	/* NULL: not there */
 	struct chardev *serial;
 	struct blk *blk[PC_DISKS];	/* of cfg.disks, until an adapter has it */
+	struct disk *disk[PC_DISKS];	/* that is behind it, for pc/live.h; NULL: none */
+	struct live_job *at_reset;	/* disks that are changed at the next reset, or NULL */
 	struct control *control;	/* NULL: no control socket */
 
 	int wake_fd;			/* eventfd: the main loop has something to do */

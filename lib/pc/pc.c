@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "pc/live.h"
 #include "pc/rom.h"
 #include "pc/tsc.h"
 
@@ -189,6 +190,7 @@ int pc_reset(struct pc *pc, struct err *e)
 	vm_run_work(vm);
 	atomic_store(&vm->want_reset, false);
 	pthread_mutex_unlock(&vm->lock);
+	live_at_reset(pc);
 	rc = vm_layout(vm, NULL, e);
 	pthread_mutex_lock(&vm->lock);
 	if (!rc)

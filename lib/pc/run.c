@@ -229,7 +229,7 @@ static bool main_loop(struct pc *pc, uint64_t deadline_ns)
 	uint64_t now, next, count;
 	ssize_t n;
 
-	while (!atomic_load(&pc->stop) && !any_parked(pc)) {
+	while (!atomic_load(&pc->stop) && !any_parked(pc) && !pc->at_reset) {
 		now = clock_ns();
 		if (now >= deadline_ns)
 			return true;
@@ -280,7 +280,7 @@ static bool find_end(struct pc *pc, enum pc_end *end, int *code, struct err *e)
 	if (atomic_load(&vm->want_poweroff) || atomic_load(&pc->stop))
 		return true;
 	*end = PC_END_RESET;
-	return atomic_load(&vm->want_reset) && pc->cfg.no_reboot;
+	return atomic_load(&vm->want_reset) && pc->cfg.no_reboot && !pc->at_reset;
 }
 
 static enum pc_end run_to_end(struct pc *pc, int *code, struct err *e)
