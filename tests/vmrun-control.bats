@@ -14,6 +14,7 @@ setup() {
 }
 
 # machine ARG...: vmrun in the background as $pid, its socket as $ctl.
+# shellcheck disable=SC2120
 machine() {
 	local end=$((SECONDS + 20))
 	"$VMRUN" run --bios "$rom" --accel interp --memory 1M --serial none --timeout 60 "$@" \

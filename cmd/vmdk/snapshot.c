@@ -1,9 +1,10 @@
-/* vmdk snapshot: the snapshots of a machine that does not run, or of a single disk. */
+/* vmdk snapshot: the snapshots of a machine, running or not, or of a single disk. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "live.h"
 #include "vmdk.h"
 #include "vmx/snapshot.h"
 
@@ -11,6 +12,7 @@ struct snapshot_args {
 	struct progress_args progress;
 	struct change_args change;
 	bool children, outside;
+	unsigned max_stun;
 	const char *description;
 };
 
@@ -21,6 +23,9 @@ const struct cli_opt snapshot_opts[] = {
 	  "delete: with all snapshots that come from it" },
 	{ "description", 'd', CLI_STRING, "TEXT", AT(description), 0, 0,
 	  "create: a longer text for it" },
+	{ "max-stun", 0, CLI_NUMBER, "MS", AT(max_stun), 1, 10000,
+	  "delete, consolidate: how long a running guest's requests\n"
+	  "may wait, in milliseconds (default 100)" },
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
 	  "disks may lie in other folders" },
 	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
@@ -36,6 +41,7 @@ struct run {
 	const struct snapshot_args *a;
 	const char *path, *name;	/* name: "" where the verb takes none */
 	struct machine *m;
+	struct live live;
 	struct json created, removed, merged, rewritten;
 	bool recovered, changed;
 	uint32_t uid;			/* of a snapshot that was created */
@@ -116,6 +122,9 @@ static int say_result(struct run *r, const char *verb)
 	if (!r->a->change.json) {
 		if (!r->a->change.check && !r->m->vmx)
 			printf("%s\n", r->m->disk[0].path);
+		if (r->live.switches)
+			printf("the guest's requests waited %u times, %.3f ms at most\n",
+			       r->live.switches, (double)r->live.stun_max / 1e6);
 		return CLI_DONE;
 	}
 	if (*r->name)
@@ -130,6 +139,12 @@ static int say_result(struct run *r, const char *verb)
 	json_put_array(&j, "rewritten", &r->rewritten);
 	json_put_bool(&j, "recovered", r->recovered);
 	json_put_bool(&j, "config_kept", r->m->config_kept);
+	if (live_pid(&r->live)) {
+		json_put_u64(&j, "pid", live_pid(&r->live));
+		json_put_u64(&j, "stuns", r->live.switches);
+		json_put_u64(&j, "stun_us", (r->live.stun_ns + 999) / 1000);
+		json_put_u64(&j, "stun_max_us", (r->live.stun_max + 999) / 1000);
+	}
 	return say_change(r->c, &r->a->change, &j, r->path, verb, r->changed, "%s", "");
 }
 
@@ -244,7 +259,7 @@ static int run_verb(struct run *r, const struct verb *v)
 {
 	struct machine_opts o = {
 		.write = v->write, .dry = r->a->change.check, .outside = r->a->outside,
-		.ptr = r, .progress = progress, .step = step,
+		.ptr = r, .progress = progress, .step = step, .live = &r->live.ops,
 	};
 	int rc = machine_open(&r->m, r->path, &o, r->e);
 
@@ -273,7 +288,7 @@ static void free_lists(struct run *r)
 
 int snapshot_main(struct cli *c, int argc, char **argv)
 {
-	struct snapshot_args a = { .description = "" };
+	struct snapshot_args a = { .description = "", .max_stun = 100 };
 	struct err e = { 0 };
 	struct run r = { .c = c, .a = &a, .name = "", .e = &e };
 	const struct verb *v = NULL;
@@ -298,7 +313,9 @@ int snapshot_main(struct cli *c, int argc, char **argv)
 	r.path = argv[1];
 	if (v->named)
 		r.name = argv[2];
+	live_init(&r.live, a.max_stun);
 	rc = run_verb(&r, v);
+	live_free(&r.live);
 	free_lists(&r);
 	return rc;
 }

@@ -275,7 +275,8 @@ static int resize_open(struct resizing *r, const struct disk_manage *m,
 int disk_resize(const char *path, uint64_t bytes, const struct disk_manage *m,
 		uint64_t *was, struct err *e)
 {
-	struct disk_opts o = { .write = !m->dry, .allow_outside = m->allow_outside };
+	struct disk_opts o = { .write = !m->dry, .allow_outside = m->allow_outside,
+			       .no_lock = m->locked };
 	struct resizing r = { .path = path, .bytes = bytes };
 	uint64_t largest;
 	int rc;

@@ -353,7 +353,9 @@ int snapshot_merge(const char *child, const char *parent, bool down, uint64_t fr
 {
 	struct disk_opts alone = { .no_parent = true, .no_lock = true, .allow_outside = job->outside };
 	struct disk_opts chain = { .write = true, .no_lock = true, .allow_outside = job->outside };
-	struct disk_manage grow = { .force = true, .allow_outside = job->outside };
+	struct disk_manage grow = {
+		.force = true, .allow_outside = job->outside, .locked = true,
+	};
 	struct merge m = { .job = job };
 	struct image *top;
 	struct err ignored;

@@ -15,21 +15,35 @@ struct journal {
 	char *path, *vmsd, *vmx;
 	char *folder;		/* real path of the folder, with a slash */
 	bool outside;
+	const struct machine_live *live;	/* NULL: none */
 	struct dict *next;	/* steps that were added */
 	unsigned steps;
+	unsigned undos, switches;	/* in next, too */
+	char **made;		/* the undos: files that were prepared */
+	unsigned nmade;
 };
 
 static const char *const phase_name[] = {
 	[JOURNAL_PREPARE] = "prepare", [JOURNAL_COMMIT] = "commit", [JOURNAL_MERGE] = "merge",
+	[JOURNAL_SWITCH] = "switch",
 };
 
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
+
+static void forget_made(struct journal *j)
+{
+	for (unsigned i = 0; i < j->nmade; i++)
+		free(j->made[i]);
+	free(j->made);
+	j->made = NULL;
+	j->nmade = 0;
+}
 
 static int begin(struct journal *j, struct err *e)
 {
 	dict_free(j->next);
 	j->next = NULL;
-	j->steps = 0;
+	j->steps = j->undos = j->switches = 0;
 	return dict_parse(&j->next, j->path, "", 0, e);
 }
 
@@ -63,11 +77,17 @@ int journal_new(struct journal **out, const char *vmsd, const char *vmx, bool ou
 	return 0;
 }
 
+void journal_set_live(struct journal *j, const struct machine_live *live)
+{
+	j->live = live;
+}
+
 void journal_free(struct journal *j)
 {
 	if (!j)
 		return;
 	dict_free(j->next);
+	forget_made(j);
 	free(j->path);
 	free(j->vmsd);
 	free(j->vmx);
@@ -155,7 +175,7 @@ static int load(const struct journal *j, struct dict **d, enum journal_phase *ph
 	if (rc)
 		return rc;
 	s = dict_get(*d, "phase");
-	for (unsigned i = JOURNAL_PREPARE; s && i <= JOURNAL_MERGE; i++)
+	for (unsigned i = JOURNAL_PREPARE; s && i <= JOURNAL_SWITCH; i++)
 		if (!strcmp(s, phase_name[i]))
 			*phase = (enum journal_phase)i;
 	if (*phase == JOURNAL_NONE) {
@@ -213,6 +233,20 @@ static int step_unlink(const struct journal *j, const char *name, struct err *e)
 	return rc;
 }
 
+static int relink(const struct journal *j, const char *path, const struct snapshot_link *l,
+		  struct err *e)
+{
+	bool is = false;
+	int rc = j->live ? j->live->find(j->live->ptr, path, &is, e) : 0;
+
+	if (rc)
+		return rc;
+	/* Only a layer on which others hang gets another id or loses its parent. */
+	if (is && l->has_parent && !l->has_cid && l->parent_cid != CID_NONE)
+		return j->live->rebase(j->live->ptr, path, l->parent_cid, l->hint, e);
+	return snapshot_relink(path, l, j->outside, e);
+}
+
 static int step_relink(const struct journal *j, const struct dict *d, unsigned i,
 		       const char *name, struct err *e)
 {
@@ -236,7 +270,7 @@ static int step_relink(const struct journal *j, const struct dict *d, unsigned i
 		rc = path_of(j, name, &path, e);
 	if (rc)
 		return rc;
-	rc = snapshot_relink(path, &l, j->outside, e);
+	rc = relink(j, path, &l, e);
 	free(path);
 	return rc;
 }
@@ -282,6 +316,126 @@ static int do_steps(struct journal *j, const struct dict *d, bool undo, struct e
 	return rc ? rc : forget(j, e);
 }
 
+/* Switches */
+
+/* The list of a kind: entry i. */
+static const char *listed(const struct dict *d, const char *kind, unsigned i, const char *what,
+			  char key[static 64])
+{
+	snprintf(key, 64, "%s%u.%s", kind, i, what);
+	return dict_get(d, key);
+}
+
+static int cid_of(const struct journal *j, const char *path, uint32_t *cid, struct err *e)
+{
+	struct disk_opts o = {
+		.no_parent = true, .no_lock = true, .no_extents = true, .allow_outside = j->outside,
+	};
+	struct image *im;
+	int rc = image_open(&im, path, &o, e);
+
+	if (rc)
+		return rc;
+	*cid = im->desc ? im->desc->cid : 0;
+	image_close(im);
+	return 0;
+}
+
+/*
+ * Does a machine go on in the file that entry i names, or has one done so?  If not it is
+ * locked, so that none begins to after all: whoever asked it may have died a moment ago.
+ */
+static int look_at_switch(struct journal *j, const struct dict *d, unsigned i,
+			  struct disk_lock **lock, bool *happened, struct err *e)
+{
+	char key[64], *path;
+	const char *name = listed(d, "switch", i, "file", key);
+	uint64_t noted;
+	uint32_t cid;
+	bool live = false;
+	int rc;
+
+	if (!name)
+		return dict_err(d, key, e, -EBADMSG, "is missing");
+	rc = path_of(j, name, &path, e);
+	if (rc)
+		return rc;
+	listed(d, "switch", i, "cid", key);
+	rc = dict_number(d, key, UINT32_MAX, &noted, e);
+	if (!rc)
+		rc = disk_lock(lock, path, e);
+	if (rc == -EBUSY && j->live) {
+		struct err held = *e;
+
+		rc = j->live->find(j->live->ptr, path, &live, e);
+		if (!rc && !live) {
+			*e = held;
+			rc = -EBUSY;
+		}
+	} else if (!rc) {
+		rc = cid_of(j, path, &cid, e);
+		live = !rc && cid != noted;
+		rc = rc == -ENOENT ? 0 : rc;
+	}
+	*happened |= live;
+	free(path);
+	return rc;
+}
+
+static int settle_as(struct journal *j, struct dict *d, bool happened, struct err *e)
+{
+	uint64_t n;
+	char key[64];
+	int rc;
+
+	if (happened) {
+		rc = dict_set(d, "phase", phase_name[JOURNAL_COMMIT], e);
+		if (!rc)
+			rc = save(j, d, e);
+		return rc ? rc : do_steps(j, d, false, e);
+	}
+	rc = dict_number(d, "undos", STEPS_MAX, &n, e);
+	for (unsigned i = 0; !rc && i < n; i++) {
+		const char *name = listed(d, "undo", i, "unlink", key);
+
+		rc = name ? step_unlink(j, name, e) :
+			dict_err(d, key, e, -EBADMSG, "is missing");
+	}
+	return rc ? rc : forget(j, e);
+}
+
+static int settle(struct journal *j, struct dict *d, bool *happened, struct err *e)
+{
+	struct disk_lock **lock;
+	struct err mine;
+	uint64_t n;
+	int rc;
+
+	e = e ? e : &mine;
+	*happened = false;
+	rc = dict_number(d, "switches", STEPS_MAX, &n, e);
+	if (rc)
+		return rc;
+	lock = calloc(n + 1, sizeof(*lock));
+	if (!lock)
+		return no_memory(e);
+	for (unsigned i = 0; !rc && i < n; i++)
+		rc = look_at_switch(j, d, i, &lock[i], happened, e);
+	if (!rc)
+		rc = settle_as(j, d, *happened, e);
+	for (unsigned i = 0; i < n; i++)
+		disk_unlock(lock[i]);
+	free(lock);
+	return rc;
+}
+
+int journal_settle(struct journal *j, bool *happened, struct err *e)
+{
+	int rc = settle(j, j->next, happened, e);
+
+	return rc ? rc : begin(j, e);
+}
+
 int journal_recover(struct journal *j, bool *changed, struct err *e)
 {
 	enum journal_phase phase;
@@ -295,7 +449,12 @@ int journal_recover(struct journal *j, bool *changed, struct err *e)
 		dict_free(d);
 		return rc;
 	}
-	if (phase != JOURNAL_MERGE) {
+	if (phase == JOURNAL_SWITCH) {
+		bool happened;
+
+		*changed = true;
+		rc = settle(j, d, &happened, e);
+	} else if (phase != JOURNAL_MERGE) {
 		*changed = true;
 		rc = do_steps(j, d, phase == JOURNAL_PREPARE, e);
 	}
@@ -389,7 +548,55 @@ int journal_prepare(struct journal *j, struct err *e)
 
 int journal_made(struct journal *j, struct err *e)
 {
+	char key[64];
+
+	forget_made(j);
+	j->made = calloc(j->steps + 1, sizeof(*j->made));
+	if (!j->made)
+		return no_memory(e);
+	for (; j->nmade < j->steps; j->nmade++) {
+		const char *name = step(j->next, j->nmade, "unlink", key);
+
+		j->made[j->nmade] = name ? strdup(name) : NULL;
+		if (!j->made[j->nmade])
+			return no_memory(e);
+	}
 	return begin(j, e);
+}
+
+int journal_switching(struct journal *j, const char *path, struct err *e)
+{
+	char key[64], *name;
+	uint32_t cid;
+	int rc = cid_of(j, path, &cid, e);
+
+	if (!rc)
+		rc = name_of(j, path, &name, e);
+	if (rc)
+		return rc;
+	snprintf(key, sizeof(key), "switch%u.file", j->switches);
+	rc = dict_set(j->next, key, name, e);
+	snprintf(key, sizeof(key), "switch%u.cid", j->switches);
+	if (!rc)
+		rc = dict_set_number(j->next, key, cid, e);
+	free(name);
+	j->switches++;
+	return rc;
+}
+
+int journal_switch(struct journal *j, struct err *e)
+{
+	char key[64];
+	int rc = dict_set_number(j->next, "switches", j->switches, e);
+
+	for (unsigned i = 0; !rc && i < j->nmade; i++) {
+		snprintf(key, sizeof(key), "undo%u.unlink", i);
+		rc = dict_set(j->next, key, j->made[i], e);
+	}
+	if (!rc)
+		rc = dict_set_number(j->next, "undos", j->nmade, e);
+	forget_made(j);
+	return rc ? rc : publish(j, JOURNAL_SWITCH, e);
 }
 
 int journal_undo(struct journal *j, struct err *e)

@@ -7,6 +7,10 @@
  *   prepare  files are being made; after a crash those that are listed are removed
  *   commit   the steps that are listed are being done; after a crash all are done again
  *            (each may be done twice)
+ *   switch   a running machine is told to go on in other files (vmx/live.h), and both are
+ *            listed: the steps to do if it does, and the new files to be removed if it does
+ *            not.  It does if it has one of those locked, or has written to one, whose CID is
+ *            another then than the one that is noted; if neither, both outcomes read the same
  *   merge    a layer is being merged (disk/snapshot.h); it may go on at the byte that
  *            is noted, and nothing has to be done if it does not
  *
@@ -21,8 +25,9 @@
 
 #include "disk/snapshot.h"
 #include "vmx/dict.h"
+#include "vmx/live.h"
 
-enum journal_phase { JOURNAL_NONE, JOURNAL_PREPARE, JOURNAL_COMMIT, JOURNAL_MERGE };
+enum journal_phase { JOURNAL_NONE, JOURNAL_PREPARE, JOURNAL_COMMIT, JOURNAL_MERGE, JOURNAL_SWITCH };
 
 struct journal;
 
@@ -34,6 +39,9 @@ struct journal;
 int journal_new(struct journal **j, const char *vmsd, const char *vmx, bool outside,
 		struct err *e);
 void journal_free(struct journal *j);	/* NULL is fine; the file stays */
+
+/* Descriptors of disks that a running machine has are changed by that. */
+void journal_set_live(struct journal *j, const struct machine_live *live);
 
 /* What is there?  -EBADMSG: a damaged one. */
 int journal_phase(const struct journal *j, enum journal_phase *phase, struct err *e);
@@ -58,6 +66,17 @@ int journal_prepare(struct journal *j, struct err *e);
 int journal_made(struct journal *j, struct err *e);
 /* Or remove them again.  What is added so far is forgotten. */
 int journal_undo(struct journal *j, struct err *e);
+
+/*
+ * The machine that runs is going to be told to go on in the file at path, which it does not
+ * have yet; after journal_made(), or without a phase before it.
+ */
+int journal_switching(struct journal *j, const char *path, struct err *e);
+/* Now.  When it says that it has, journal_commit() is next; else, or without an answer,
+ * journal_settle() finds out, and does the steps or removes the files. */
+int journal_switch(struct journal *j, struct err *e);
+int journal_settle(struct journal *j, bool *happened, struct err *e);
+
 /* Do the steps that were added. */
 int journal_commit(struct journal *j, struct err *e);
 

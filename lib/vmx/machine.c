@@ -164,6 +164,13 @@ static int clear_frozen(struct machine *m, const struct vmsd_snap *s, struct err
 	return rc;
 }
 
+static int lock_disk(const struct machine *m, struct machine_disk *d, struct err *e)
+{
+	int rc = m->o.live ? m->o.live->find(m->o.live->ptr, d->path, &d->live, e) : 0;
+
+	return rc || d->live ? rc : disk_lock(&d->lock, d->path, e);
+}
+
 /* First the machine, so that its files stand still while they are read; then the disks. */
 static int lock_disks(struct machine *m, struct err *e)
 {
@@ -174,7 +181,7 @@ static int lock_disks(struct machine *m, struct err *e)
 
 	for (size_t i = 0; !rc && i < m->n; i++)
 		if (!m->disk[i].independent)
-			rc = disk_lock(&m->disk[i].lock, m->disk[i].path, e);
+			rc = lock_disk(m, &m->disk[i], e);
 	return rc;
 }
 
@@ -214,6 +221,8 @@ int machine_open(struct machine **out, const char *path, const struct machine_op
 	if (!rc)
 		rc = journal_new(&m->journal, m->vmsd_path, m->vmx_path, m->o.outside, e);
 	if (!rc)
+		journal_set_live(m->journal, o->live);
+	if (!rc)
 		rc = recover(m, e);
 	if (!rc)
 		rc = read_files(m, e);
@@ -235,6 +244,7 @@ void machine_close(struct machine *m)
 		disk_unlock(m->disk[i].lock);
 		free(m->disk[i].file);
 		free(m->disk[i].path);
+		free(m->disk[i].was);
 	}
 	free(m->disk);
 	disk_unlock(m->lock);

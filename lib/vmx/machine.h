@@ -11,6 +11,7 @@
 
 #include "vmx/disks.h"
 #include "vmx/journal.h"
+#include "vmx/live.h"
 #include "vmx/vmsd.h"
 
 #define MACHINE_TOP "ring1.top"
@@ -21,6 +22,10 @@ struct machine_disk {
 	char *path;		/* where that is */
 	bool independent;	/* takes no part in snapshots */
 	struct disk_lock *lock;
+	bool live;		/* a running machine has it instead, which is asked */
+	char *was;		/* live: the path that it had before a new layer, or NULL */
+	unsigned rounds;	/* live: layers made so that others could be merged */
+	bool stale;		/* live: it has layers open below the top that were merged */
 };
 
 enum machine_step {
@@ -35,6 +40,7 @@ struct machine_opts {
 	bool write;		/* lock it, and complete or undo what was interrupted */
 	bool dry;		/* with write: lock nothing, change nothing, call step() */
 	bool outside;		/* files in other folders are allowed */
+	const struct machine_live *live;	/* running machines that can be asked; NULL: none */
 	void *ptr;
 	/* Long work goes on: bytes of a merge into a file; false stops it (-EINTR).  May be NULL. */
 	bool (*progress)(void *ptr, const char *into, uint64_t done, uint64_t total);
@@ -64,7 +70,7 @@ struct machine {
  *
  * path       a .vmx, or a .vmdk: the base of the disk or any of its layers
  * Returns    0; -EBUSY: the machine or one of its disks is in use, the message names who
- *            uses it; -EAGAIN: dry, and an interrupted change has to be completed first;
+ *            uses it (but for o->live); -ENOTSUP: as live->find(); -EAGAIN: dry, and an interrupted change has to be completed first;
  *            -EINVAL: neither kind of file, or a disk whose snapshots are a machine's;
  *            -EBADMSG: a damaged file; -EPERM: a disk elsewhere
  */

@@ -8,14 +8,12 @@
 
 #include "disk/disk.h"
 #include "disk/files.h"
+#include "vmx/snapshot_impl.h"
 #include "vmx/state.h"
-#include "vmx/tree.h"
 
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
 
-/* The name that the machine's files have for path, a neighbour of the disk that they
- * call file.  NULL: no memory. */
-static char *name_beside(const char *file, const char *path)
+char *snapshots_name(const char *file, const char *path)
 {
 	char *name;
 
@@ -38,7 +36,7 @@ static int refer(const struct machine *m, struct tree *t, const char *file, stru
 	return rc;
 }
 
-static int build_tree(const struct machine *m, struct tree *t, struct err *e)
+int snapshots_tree(const struct machine *m, struct tree *t, struct err *e)
 {
 	int rc = 0;
 
@@ -76,9 +74,7 @@ static void will_make(void *ptr, const char *path)
 		k->rc = journal_unlink(k->m->journal, path, k->e);
 }
 
-/* Make a new layer on the disk that the machine's files call file; it is the present one
- * of disk i then. */
-static int new_layer(struct machine *m, size_t i, const char *file, struct err *e)
+int snapshots_layer(struct machine *m, size_t i, const char *file, struct err *e)
 {
 	struct making k = { .m = m, .e = e };
 	char *frozen = NULL, *path = NULL, *name = NULL;
@@ -94,7 +90,9 @@ static int new_layer(struct machine *m, size_t i, const char *file, struct err *
 		rc = journal_prepare(m->journal, e);
 		if (!rc)
 			rc = snapshot_add(path, frozen, m->o.outside, false, NULL, NULL, e);
-		name = name_beside(file, path);
+		name = snapshots_name(file, path);
+		if (!rc && m->disk[i].live && !(m->disk[i].was = strdup(m->disk[i].path)))
+			rc = no_memory(e);
 		if (!rc)
 			rc = name ? machine_set_top(m, i, name, e) : no_memory(e);
 	}
@@ -104,8 +102,7 @@ static int new_layer(struct machine *m, size_t i, const char *file, struct err *
 	return rc;
 }
 
-/* A failure before the commit: away with what was made; the first error is the one. */
-static int undo(struct machine *m, int rc)
+int snapshots_undo(struct machine *m, int rc)
 {
 	struct err ignored;
 
@@ -122,7 +119,7 @@ static int will_remove(struct machine *m, const char *path, struct err *e)
 	return m->o.dry ? 0 : journal_unlink(m->journal, path, e);
 }
 
-static int remove_layer(struct machine *m, const char *path, struct err *e)
+int snapshots_unlink(struct machine *m, const char *path, struct err *e)
 {
 	struct disk_opts o = {
 		.no_parent = true, .no_lock = true, .no_extents = true,
@@ -148,7 +145,7 @@ static int remove_dead(struct machine *m, struct tree *t, struct err *e)
 	int i, rc = 0;
 
 	while (!rc && (i = tree_dead(t)) >= 0) {
-		rc = remove_layer(m, t->layer[i].path, e);
+		rc = snapshots_unlink(m, t->layer[i].path, e);
 		tree_remove(t, i);
 	}
 	return rc;
@@ -179,7 +176,7 @@ static int frozen_disks(const struct machine *m, struct vmsd_disk **disks, unsig
 static int check_depth(const struct machine *m, struct err *e)
 {
 	struct tree t;
-	int rc = build_tree(m, &t, e);
+	int rc = snapshots_tree(m, &t, e);
 
 	for (size_t i = 0; !rc && i < m->n; i++) {
 		int l = tree_find(&t, m->disk[i].path);
@@ -200,7 +197,7 @@ static int check_disks(const struct machine *m, struct err *e)
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < m->n; i++) {
-		if (m->disk[i].independent)
+		if (m->disk[i].independent || m->disk[i].live)
 			continue;
 		rc = disk_open(&d, m->disk[i].path, &o, e);
 		if (!rc)
@@ -246,7 +243,7 @@ static int freeze(struct machine *m, uint32_t uid, struct err *e)
 		rc = journal_unlink(m->journal, path, e);
 	for (size_t i = 0; !rc && i < m->n; i++)
 		if (!m->disk[i].independent)
-			rc = new_layer(m, i, m->disk[i].file, e);
+			rc = snapshots_layer(m, i, m->disk[i].file, e);
 	if (!rc && path && !m->o.dry)
 		rc = state_save(path, text, len, e);
 	free(path);
@@ -266,14 +263,14 @@ int snapshots_create(struct machine *m, const char *name, const char *descriptio
 	if (!rc)
 		rc = freeze(m, *uid, e);
 	if (rc)
-		return undo(m, rc);
+		return snapshots_undo(m, rc);
 	if (!m->o.dry)
 		rc = journal_made(m->journal, e);
 	if (!rc)
 		rc = machine_texts(m, e);
 	if (rc)
-		return undo(m, rc);
-	return m->o.dry ? 0 : journal_commit(m->journal, e);
+		return snapshots_undo(m, rc);
+	return m->o.dry ? 0 : snapshots_switch(m, m->o.live ? m->o.live->push : NULL, e);
 }
 
 /* Reverting */
@@ -314,12 +311,30 @@ static int revert_config(struct machine *m, struct tree *t, const struct vmsd_sn
 	return rc;
 }
 
+/* A running machine keeps the disks that it has. */
+static int check_live(const struct machine *m, const struct vmsd_snap *s, struct err *e)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		unsigned k = 0;
+
+		while (k < s->ndisks && strcasecmp(s->disk[k].node, m->disk[i].node))
+			k++;
+		if (k == s->ndisks && m->disk[i].live)
+			return err_set(e, -EBUSY, "%.100s: the snapshot has no disk at %.20s, the running "
+				       "machine does: stop it first", m->path, m->disk[i].node);
+	}
+	return 0;
+}
+
 /* The present layers of all disks of s, then new ones on those that it froze. */
 static int revert_disks(struct machine *m, struct tree *t, const struct vmsd_snap *s,
 			struct err *e)
 {
-	int rc = revert_config(m, t, s, e);
+	int rc = check_live(m, s, e);
 	size_t i = 0;
+
+	if (!rc)
+		rc = revert_config(m, t, s, e);
 
 	for (unsigned k = 0; !rc && k < s->ndisks; k++)
 		rc = disk_at(m, s->disk[k].node, &i, e);
@@ -327,7 +342,7 @@ static int revert_disks(struct machine *m, struct tree *t, const struct vmsd_sna
 		disk_at(m, s->disk[k].node, &i, e);
 		if (!m->vmx || m->config_kept)
 			release(m, t, i);
-		rc = new_layer(m, i, s->disk[k].file, e);
+		rc = snapshots_layer(m, i, s->disk[k].file, e);
 	}
 	return rc;
 }
@@ -339,7 +354,7 @@ int snapshots_revert(struct machine *m, const char *name, struct err *e)
 	int rc = vmsd_find(m->vmsd, name, &s, e);
 
 	if (!rc)
-		rc = build_tree(m, &t, e);
+		rc = snapshots_tree(m, &t, e);
 	if (rc)
 		return rc;
 	rc = revert_disks(m, &t, s, e);
@@ -353,200 +368,18 @@ int snapshots_revert(struct machine *m, const char *name, struct err *e)
 		rc = remove_dead(m, &t, e);
 	tree_free(&t);
 	if (rc)
-		return undo(m, rc);
-	return m->o.dry ? 0 : journal_commit(m->journal, e);
-}
-
-/* Merging */
-
-/* The machine's files name layer p where they named c. */
-static int rename_refs(struct machine *m, const struct tree *t, int c, int p, struct err *e)
-{
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < m->n; i++) {
-		char *name;
-
-		if (m->disk[i].independent || tree_find(t, m->disk[i].path) != c)
-			continue;
-		name = name_beside(m->disk[i].file, t->layer[p].path);
-		rc = name ? machine_set_top(m, i, name, e) : no_memory(e);
-		free(name);
-	}
-	/* Each change reads the list anew: positions stay what they are. */
-	for (unsigned i = 0; !rc && i < m->vmsd->n; i++) {
-		for (unsigned k = 0; !rc && k < m->vmsd->snap[i].ndisks; k++) {
-			const char *file = m->vmsd->snap[i].disk[k].file;
-			char *path, *name;
-
-			rc = machine_path(m, file, &path, e);
-			if (rc)
-				break;
-			if (tree_find(t, path) == c) {
-				name = name_beside(file, t->layer[p].path);
-				rc = !name ? no_memory(e) :
-					vmsd_set_disk(m->vmsd, m->vmsd->snap[i].uid, k, name, e);
-				free(name);
-			}
-			free(path);
-		}
-	}
-	return rc;
-}
-
-/* Add a step: layer i hangs on layer p now (-1: on none). */
-static int relink(struct machine *m, const struct tree *t, int i, int p, uint32_t cid,
-		  struct err *e)
-{
-	struct snapshot_link l = { .has_parent = true, .parent_cid = CID_NONE };
-	char *hint = NULL;
-	int rc = 0;
-
-	if (p >= 0) {
-		l.parent_cid = cid;
-		rc = disk_parent_hint(&hint, t->layer[i].path, t->layer[p].path, m->o.outside, e);
-		l.hint = hint;
-	}
-	if (!rc)
-		rc = journal_relink(m->journal, t->layer[i].path, &l, e);
-	if (!rc)
-		machine_say(m, MACHINE_CHANGE, t->layer[i].path, NULL);
-	free(hint);
-	return rc;
-}
-
-/* All data of child c are in its parent p. */
-static int finish_down(struct machine *m, struct tree *t, int p, int c, struct err *e)
-{
-	int rc = 0;
-
-	for (size_t i = 0; !rc && i < t->n; i++)
-		if (!t->layer[i].gone && t->layer[i].parent == c)
-			rc = relink(m, t, (int)i, p, t->layer[p].cid, e);
-	if (!rc)
-		rc = rename_refs(m, t, c, p, e);
-	if (!rc)
-		rc = machine_texts(m, e);
-	if (!rc)
-		rc = remove_layer(m, t->layer[c].path, e);
-	return rc ? rc : journal_commit(m->journal, e);
-}
-
-/* Child c has all that it had from its parent p. */
-static int finish_up(struct machine *m, struct tree *t, int p, int c, struct err *e)
-{
-	int rc = relink(m, t, c, t->layer[p].parent, t->layer[p].parent_cid, e);
-
-	if (!rc)
-		rc = remove_layer(m, t->layer[p].path, e);
-	return rc ? rc : journal_commit(m->journal, e);
-}
-
-/* p is going to change: whoever else hangs on it, unknown here, must notice. */
-static int new_id(struct machine *m, struct tree *t, int p, int c, struct err *e)
-{
-	struct snapshot_link child = { .has_parent = true }, parent = { .has_cid = true };
-	int rc;
-
-	child.parent_cid = parent.cid = desc_new_cid(NULL);
-	rc = journal_relink(m->journal, t->layer[c].path, &child, e);
-	if (!rc)
-		rc = journal_relink(m->journal, t->layer[p].path, &parent, e);
-	if (!rc)
-		rc = journal_commit(m->journal, e);
-	t->layer[p].cid = t->layer[c].parent_cid = parent.cid;
-	return rc;
-}
-
-struct merging {
-	struct machine *m;
-	const char *into;
-};
-
-static bool progress(void *ptr, uint64_t done, uint64_t total)
-{
-	struct merging *g = ptr;
-
-	return !g->m->o.progress || g->m->o.progress(g->m->o.ptr, g->into, done, total);
-}
-
-static int checkpoint(void *ptr, uint64_t done, struct err *e)
-{
-	return journal_merge_done(((struct merging *)ptr)->m->journal, done, e);
-}
-
-/* The cheaper way; a base stays what others know it as, unless it cannot be written to. */
-static int choose_way(const struct machine *m, const struct tree *t, int p, int c, bool *down,
-		      struct err *e)
-{
-	uint64_t d, u;
-	int rc = snapshot_cost(t->layer[c].path, t->layer[p].path, m->o.outside, &d, &u, e);
-
-	if (rc)
-		return rc;
-	if (tree_has_foreign(t, c))
-		d = UINT64_MAX;
-	if (d == UINT64_MAX && u == UINT64_MAX)
-		return err_set(e, -ENOTSUP, "%.90s and %.90s cannot be merged in place",
-			       t->layer[c].path, t->layer[p].path);
-	*down = d != UINT64_MAX && (!t->layer[p].layered || d <= u);
-	return 0;
-}
-
-static int merge(struct machine *m, struct tree *t, int p, int c, struct err *e)
-{
-	const char *parent = t->layer[p].path, *child = t->layer[c].path;
-	struct merging g = { .m = m };
-	struct snapshot_job job = {
-		.outside = m->o.outside, .ptr = &g, .progress = progress, .checkpoint = checkpoint,
-	};
-	struct journal_merge jm = {
-		.child = disk_base_name(child), .parent = disk_base_name(parent), .cid = t->layer[c].cid,
-	};
-	uint64_t from = 0;
-	bool down = false, found;
-	int rc = choose_way(m, t, p, c, &down, e);
-
-	if (rc)
-		return rc;
-	g.into = down ? parent : child;
-	machine_say(m, MACHINE_MERGE, down ? child : parent, g.into);
-	if (!m->o.dry) {
-		jm.down = down;
-		rc = journal_merge_find(m->journal, &jm, &found, &from, e);
-		if (!rc && !found && down)
-			rc = new_id(m, t, p, c, e);
-		if (!rc)
-			rc = journal_merge_begin(m->journal, &jm, from, e);
-		if (!rc)
-			rc = snapshot_merge(child, parent, down, from, &job, e);
-		if (!rc)
-			rc = journal_made(m->journal, e);
-		if (!rc)
-			rc = (down ? finish_down : finish_up)(m, t, p, c, e);
-	}
-	if (!rc)
-		tree_merged(t, p, c, down);
-	return rc;
-}
-
-static int merge_all(struct machine *m, struct tree *t, struct err *e)
-{
-	int p, c, rc = 0;
-
-	while (!rc && tree_mergeable(t, &p, &c))
-		rc = merge(m, t, p, c, e);
-	return rc;
+		return snapshots_undo(m, rc);
+	return m->o.dry ? 0 : snapshots_switch(m, m->o.live ? m->o.live->revert : NULL, e);
 }
 
 int snapshots_consolidate(struct machine *m, struct err *e)
 {
 	struct tree t;
-	int rc = build_tree(m, &t, e);
+	int rc = snapshots_tree(m, &t, e);
 
 	if (rc)
 		return rc;
-	rc = merge_all(m, &t, e);
+	rc = snapshots_merge(m, &t, e);
 	tree_free(&t);
 	return rc;
 }
@@ -554,7 +387,7 @@ int snapshots_consolidate(struct machine *m, struct err *e)
 int snapshots_pending(struct machine *m, bool *pending, struct err *e)
 {
 	struct tree t;
-	int p, c, rc = build_tree(m, &t, e);
+	int p, c, rc = snapshots_tree(m, &t, e);
 
 	if (rc)
 		return rc;
@@ -641,7 +474,7 @@ int snapshots_delete(struct machine *m, const char *name, bool children, struct 
 		rc = to_delete(m, s, children, &uids, &n, e);
 	if (rc)
 		return rc;
-	rc = build_tree(m, &t, e);
+	rc = snapshots_tree(m, &t, e);
 	if (rc) {
 		free(uids);
 		return rc;
@@ -655,7 +488,7 @@ int snapshots_delete(struct machine *m, const char *name, bool children, struct 
 		rc = machine_texts(m, e);
 	if (!rc && !m->o.dry)
 		rc = journal_commit(m->journal, e);
-	if (!rc && (rc = merge_all(m, &t, e)))
+	if (!rc && (rc = snapshots_merge(m, &t, e)))
 		err_in(e, rc, "the snapshot is deleted, what is left is for consolidate");
 	tree_free(&t);
 	return rc;

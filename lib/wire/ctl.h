@@ -10,7 +10,8 @@
  *
  * Descriptors may come with a request (SCM_RIGHTS, with its first byte).  Only the
  * process's own user and root are served (SO_PEERCRED).  Clients are hostile: lines,
- * clients, descriptors and unread replies are bounded.
+ * clients, descriptors and unread replies are bounded.  Requests of a client that closed
+ * its connection before they were read are not served.
  */
 
 #include "base/json.h"

@@ -337,10 +337,14 @@ void ctl_handle(struct ctl_server *s)
 			accept_one(s);
 			continue;
 		}
+		/* Who has died asks for nothing any more, whatever is left to be read: what
+		 * it wanted may be settled in another way by now. */
+		if (ev[i].events & EPOLLHUP)
+			c->gone = true;
 		if (!c->gone && (ev[i].events & EPOLLOUT))
 			client_send(c);
 		/* One message a turn: a client that never stops does not stop the rest. */
-		if (!c->gone && (ev[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		if (!c->gone && (ev[i].events & (EPOLLIN | EPOLLERR)))
 			client_read(c);
 	}
 	sweep(s);

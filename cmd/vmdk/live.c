@@ -1,0 +1,292 @@
+#include "live.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "disk/lock.h"
+#include "wire/ctl.h"
+#include "wire/registry.h"
+
+#define CALL_S		300.0	/* a machine on a slow disk has to flush */
+#define BUSY_S		60	/* it is doing something else */
+#define BYTES_PER_MS	(128u << 10)	/* that even a slow host writes */
+
+struct live_vm {
+	char *ctl;
+	uint64_t pid;
+	json_t *disks;		/* as it said when it was started */
+	struct ctl_client *c;	/* NULL: it does not answer */
+};
+
+static const char *text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+/* --- who there is ---------------------------------------------------------------------- */
+
+static bool meet(void *ptr, const json_t *who, const char *ctl)
+{
+	struct live *l = ptr;
+	struct live_vm *more;
+
+	for (unsigned i = 0; i < l->n; i++)
+		if (!strcmp(l->vm[i].ctl, ctl))
+			return true;
+	more = reallocarray(NULL, l->n + 1, sizeof(*more));
+	if (!more)
+		return false;
+	memcpy(more, l->vm, l->n * sizeof(*more));
+	if (l->the)
+		l->the = more + (l->the - l->vm);
+	free(l->vm);
+	l->vm = more;
+	more[l->n] = (struct live_vm){
+		.ctl = strdup(ctl), .pid = (uint64_t)json_integer_value(json_object_get(who, "pid")),
+		.disks = json_incref(json_object_get(who, "disks")),
+	};
+	if (more[l->n].ctl && !ctl_connect(&more[l->n].c, ctl, NULL)) {
+		l->n++;
+	} else {
+		json_decref(more[l->n].disks);
+		free(more[l->n].ctl);
+	}
+	return true;
+}
+
+/* What disks it has now. */
+static int ask(struct live_vm *vm, json_t **disks, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	uint64_t until = clock_ns() + BUSY_S * NS_PER_SEC;
+	json_t *reply;
+	int rc;
+
+	for (;;) {
+		struct json none = { 0 };
+
+		rc = ctl_call(vm->c, "disks", &none, NULL, 0, CALL_S, &reply, e);
+		if (rc != -EAGAIN || clock_ns() > until)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (rc)
+		return rc;
+	*disks = json_incref(json_object_get(reply, "disks"));
+	json_decref(reply);
+	return 0;
+}
+
+/* The disk of vm whose member key is real, or NULL. */
+static const json_t *disk_with(const json_t *disks, const char *key, const char *real)
+{
+	for (size_t i = 0; i < json_array_size(disks); i++)
+		if (!strcmp(text(json_array_get(disks, i), key), real))
+			return json_array_get(disks, i);
+	return NULL;
+}
+
+static bool is_persistent(const json_t *disk)
+{
+	return !strcmp(text(disk, "mode"), "persistent");
+}
+
+static int refuse(const struct live_vm *vm, const json_t *disk, const char *path, struct err *e)
+{
+	return err_set(e, -ENOTSUP, "%.100s: the running machine, process %llu, has it as %.40s: "
+		       "such a disk takes no part in snapshots", path, (unsigned long long)vm->pid,
+		       text(disk, "mode"));
+}
+
+/* A disk below one that takes what is written is not locked. */
+static int refuse_overlaid(const struct live *l, const char *path, const char *real,
+			   struct err *e)
+{
+	for (unsigned i = 0; i < l->n; i++) {
+		const json_t *d = disk_with(l->vm[i].disks, "path", real);
+
+		if (d && !json_is_true(json_object_get(d, "cdrom")) && !is_persistent(d) &&
+		    strcmp(text(d, "mode"), "independent-persistent"))
+			return refuse(&l->vm[i], d, path, e);
+	}
+	return 0;
+}
+
+static int find_owner(struct live *l, const char *path, const char *real, bool *is,
+		      struct err *e)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && !*is && i < l->n; i++) {
+		const json_t *d;
+		json_t *disks;
+
+		rc = ask(&l->vm[i], &disks, e);
+		if (rc == -EPIPE) {	/* it has ended */
+			rc = 0;
+			continue;
+		}
+		if (rc)
+			break;
+		d = disk_with(disks, "top", real);
+		if (d && !is_persistent(d))
+			rc = refuse(&l->vm[i], d, path, e);
+		else if (d && l->the && l->the != &l->vm[i])
+			rc = err_set(e, -EBUSY, "%.100s: its disks are those of several running machines",
+				     path);
+		*is = d && !rc;
+		if (*is)
+			l->the = &l->vm[i];
+		json_decref(disks);
+	}
+	return rc;
+}
+
+static int live_find(void *ptr, const char *path, bool *is, struct err *e)
+{
+	struct live *l = ptr;
+	char *real = realpath(path, NULL);
+	int rc = 0;
+
+	*is = false;
+	if (!real || registry_each(meet, l, NULL)) {
+		free(real);	/* no run-time folder: no machine that could be asked */
+		return 0;
+	}
+	rc = refuse_overlaid(l, path, real, e);
+	if (!rc && disk_lock_look(path, NULL) == -EBUSY)
+		rc = find_owner(l, path, real, is, e);
+	free(real);
+	return rc;
+}
+
+/* --- asking for changes -------------------------------------------------------------------- */
+
+static int change(struct live *l, const char *verb, struct json *args, struct err *e)
+{
+	json_t *reply;
+	uint64_t ns;
+	int rc;
+
+	if (!l->the) {
+		json_decref(args->v);
+		return err_set(e, -EPIPE, "the machine has ended");
+	}
+	rc = ctl_call(l->the->c, verb, args, NULL, 0, CALL_S, &reply, e);
+	if (rc == -EPIPE || rc == -ESHUTDOWN)
+		return err_set(e, -EPIPE, "the machine has ended");
+	if (rc)
+		return rc;
+	ns = (uint64_t)json_integer_value(json_object_get(reply, "stun_ns"));
+	json_decref(reply);
+	l->switches++;
+	l->stun_ns += ns;
+	if (ns > l->stun_max)
+		l->stun_max = ns;
+	return 0;
+}
+
+/* The real path of a layer: what the machine knows it by. */
+static int put_real(struct json *o, const char *key, const char *path, struct err *e)
+{
+	char *real = realpath(path, NULL);
+
+	if (!real)
+		return err_sys(e, -errno, "%.180s", path);
+	json_put_text(o, key, real);
+	free(real);
+	return 0;
+}
+
+static int change_all(struct live *l, const char *verb, const struct live_pair *p, unsigned n,
+		      struct err *e)
+{
+	struct json args = { 0 }, disks = { json_array(), false };
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < n; i++) {
+		struct json o = { 0 };
+
+		rc = put_real(&o, "top", p[i].top, e);
+		if (!rc)
+			rc = put_real(&o, "path", p[i].path, e);
+		json_append(&disks, &o);
+	}
+	json_put_array(&args, "disks", &disks);
+	if (!rc)
+		return change(l, verb, &args, e);
+	json_decref(args.v);
+	return rc;
+}
+
+static int live_push(void *ptr, const struct live_pair *p, unsigned n, struct err *e)
+{
+	return change_all(ptr, "disk-push", p, n, e);
+}
+
+static int live_revert(void *ptr, const struct live_pair *p, unsigned n, struct err *e)
+{
+	return change_all(ptr, "disk-revert", p, n, e);
+}
+
+static int live_rebase(void *ptr, const char *top, uint32_t parent_cid, const char *hint,
+		       struct err *e)
+{
+	struct json args = { 0 };
+	int rc = put_real(&args, "top", top, e);
+
+	if (rc) {
+		json_decref(args.v);
+		return rc;
+	}
+	json_put_u64(&args, "parent_cid", parent_cid);
+	if (hint)
+		json_put_text(&args, "hint", hint);
+	return change(ptr, "disk-rebase", &args, e);
+}
+
+static int live_fold(void *ptr, const char *top, struct err *e)
+{
+	struct live *l = ptr;
+	struct json args = { 0 };
+	int rc = put_real(&args, "top", top, e);
+
+	if (rc) {
+		json_decref(args.v);
+		return rc;
+	}
+	json_put_u64(&args, "bytes_max", l->bytes_max);
+	json_put_u64(&args, "stun_max_ns", l->stun_max_ns);
+	return change(l, "disk-fold", &args, e);
+}
+
+/* --- */
+
+void live_init(struct live *l, uint64_t stun_max_ms)
+{
+	*l = (struct live){
+		.ops = { .ptr = l, .find = live_find, .push = live_push, .revert = live_revert,
+			 .rebase = live_rebase, .fold = live_fold },
+		.bytes_max = stun_max_ms * BYTES_PER_MS, .stun_max_ns = stun_max_ms * 1000000,
+	};
+}
+
+void live_free(struct live *l)
+{
+	for (unsigned i = 0; i < l->n; i++) {
+		ctl_disconnect(l->vm[i].c);
+		json_decref(l->vm[i].disks);
+		free(l->vm[i].ctl);
+	}
+	free(l->vm);
+}
+
+uint64_t live_pid(const struct live *l)
+{
+	return l->the ? l->the->pid : 0;
+}
