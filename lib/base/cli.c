@@ -21,6 +21,10 @@ void cli_say(const struct cli *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
+	/* A message is one line, whatever is in a file's name. */
+	for (char *s = line; *s; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			*s = '?';
 	fprintf(stderr, "%s: %s%s%s\n", c->tool->name, c->cmd ? c->cmd->name : "",
 		c->cmd ? ": " : "", line);
 }
@@ -368,17 +372,21 @@ static void allow_files(void)
 	}
 }
 
+/* With 0-2 closed, a guest's file would become our stderr.  What is written to a stdout
+ * that was closed fails, so that nobody takes it for having arrived. */
+static void open_standard(void)
+{
+	for (int i = 0; i <= 2; i++)
+		if (fcntl(i, F_GETFD) < 0 && open("/dev/null", i == 1 ? O_RDONLY : O_RDWR) < 0)
+			return;
+}
+
 int cli_main(const struct cli_tool *t, int argc, char **argv)
 {
 	struct cli c = { .tool = t };
-	int code, fd;
+	int code;
 
-	/* With 0-2 closed, a guest's file would become our stderr. */
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= 2);
-	if (fd > 2)
-		close(fd);
+	open_standard();
 	allow_files();
 	code = dispatch(&c, argc, argv);
 	if (fflush(stdout) || ferror(stdout)) {

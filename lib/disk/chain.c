@@ -43,7 +43,7 @@ static int open_parent(struct image **parent, const struct image *child,
 	if (!child->desc->parent)
 		return err_set(e, -EBADMSG, "%s: has a parentCID but no parentFileNameHint",
 			       child->path);
-	rc = image_beside(&path, child->path, child->desc->parent, o->allow_outside, e);
+	rc = image_file(&path, child, child->desc->parent, o->allow_outside, e);
 	if (rc)
 		return err_in(e, rc, child->path);
 	rc = image_open(parent, path, &po, e);

@@ -25,7 +25,9 @@ int disk_delete(const char *path, const struct disk_manage *m, struct disk_files
 	int rc;
 
 	*gone = (struct disk_files) { 0 };
-	rc = image_open(&im, path, &o, e);
+	rc = disk_refuse_link(path, e);
+	if (!rc)
+		rc = image_open(&im, path, &o, e);
 	if (rc)
 		return rc;
 	if (!im->desc && !m->force)

@@ -187,6 +187,8 @@ int desc_parse(struct desc **out, const char *text, size_t len, struct err *e)
 		rc = desc_fields(d, e);
 	if (!rc)
 		rc = parse_extents(d, e);
+	if (!rc)
+		rc = desc_infer_type(d, e);
 	if (rc)
 		desc_free(d);
 	else

@@ -38,7 +38,7 @@ struct desc_extent {
 struct desc {
 	unsigned version;	/* 1 to 4 */
 	uint32_t cid, parent_cid;
-	char *create_type;	/* "monolithicSparse", ... */
+	char *create_type;	/* "monolithicSparse", ...; without one, what the extents are */
 	char *parent;		/* parentFileNameHint, NULL: none */
 	struct desc_extent *extent;
 	size_t nextents;

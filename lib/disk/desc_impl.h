@@ -35,4 +35,6 @@ void line_free(struct line *l);
 bool line_has_key(const struct line *l, const char *key);
 /* Set the fields of d from its keys: 0 or as desc_parse(). */
 int desc_fields(struct desc *d, struct err *e);
+/* Without a createType it is what the extents are.  0; -EBADMSG: there are none. */
+int desc_infer_type(struct desc *d, struct err *e);
 #endif

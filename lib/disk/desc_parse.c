@@ -219,13 +219,34 @@ int desc_fields(struct desc *d, struct err *e)
 	if (rc && rc != -ENOENT)
 		return rc;
 	s = desc_get(d, "createType");
-	if (!s)
-		return err_set(e, -EBADMSG, "there is no createType");
 	parent = desc_get(d, "parentFileNameHint");
-	if (set_string(&d->create_type, s) ||
+	if ((s && set_string(&d->create_type, s)) ||
 	    set_string(&d->parent, parent && *parent ? parent : NULL))
 		return err_set(e, -ENOMEM, "no memory");
 	return 0;
+}
+
+int desc_infer_type(struct desc *d, struct err *e)
+{
+	static const struct { const char *one, *more; } type[DESC_TYPES] = {
+		[DESC_FLAT] = { "monolithicFlat", "twoGbMaxExtentFlat" },
+		[DESC_SPARSE] = { "monolithicSparse", "twoGbMaxExtentSparse" },
+		[DESC_VMFS] = { "vmfs", "vmfs" },
+		[DESC_VMFSSPARSE] = { "vmfsSparse", "vmfsSparse" },
+		[DESC_VMFSRDM] = { "vmfsRawDeviceMap", "custom" },
+		[DESC_SESPARSE] = { "seSparse", "seSparse" },
+	};
+	const char *s = NULL;
+
+	if (d->create_type)
+		return 0;
+	if (!d->nextents)
+		return err_set(e, -EBADMSG, "there is no createType");
+	s = d->nextents > 1 ? type[d->extent[0].type].more : type[d->extent[0].type].one;
+	for (size_t i = 1; i < d->nextents; i++)
+		if (d->extent[i].type != d->extent[0].type)
+			s = NULL;
+	return set_string(&d->create_type, s ? s : "custom") ? err_set(e, -ENOMEM, "no memory") : 0;
 }
 
 bool desc_probe(const char *text, size_t len)

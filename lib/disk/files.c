@@ -48,7 +48,7 @@ static bool is_mapping(enum desc_type t)
 }
 
 /* Add what an extent line names, once. */
-static int add_extent(struct disk_files *l, const char *path, const struct desc_extent *x,
+static int add_extent(struct disk_files *l, const struct image *im, const struct desc_extent *x,
 		      const struct disk_opts *o, struct err *e)
 {
 	struct stat st;
@@ -58,10 +58,10 @@ static int add_extent(struct disk_files *l, const char *path, const struct desc_
 	if (!x->file || x->access == DESC_NOACCESS || x->type == DESC_ZERO)
 		return 0;
 	/* A mapping file beside the descriptor may be the link that it is. */
-	rc = image_beside(&file, path, x->file, o->allow_outside ||
-			  (is_mapping(x->type) && !strchr(x->file, '/')), e);
+	rc = image_file(&file, im, x->file, o->allow_outside ||
+			(is_mapping(x->type) && !strchr(x->file, '/')), e);
 	if (rc)
-		return err_in(e, rc, path);
+		return err_in(e, rc, im->path);
 	if (l->n && !strcmp(l->path[l->n - 1], file)) {
 		free(file);
 		return 0;
@@ -84,8 +84,8 @@ int disk_files_of(struct disk_files *l, const struct image *im, const struct dis
 
 	*l = (struct disk_files) { 0 };
 	for (size_t i = 0; desc && !im->embedded && i < desc->nextents && !rc; i++)
-		rc = add_extent(l, im->path, &desc->extent[i], o, e);
-	if (!rc && ctk && !image_beside(&file, im->path, ctk, o->allow_outside, NULL))
+		rc = add_extent(l, im, &desc->extent[i], o, e);
+	if (!rc && ctk && !image_file(&file, im, ctk, o->allow_outside, NULL))
 		rc = disk_files_add(l, file, e);
 	if (!rc)
 		rc = disk_files_add(l, strdup(im->path), e);
@@ -121,7 +121,7 @@ static bool is_child(const struct scan *s, const struct image *other)
 	bool is;
 
 	if (!d->parent || d->parent_cid == CID_NONE ||
-	    image_beside(&path, other->path, d->parent, true, NULL))
+	    image_file(&path, other, d->parent, true, NULL))
 		return false;
 	real = realpath(path, NULL);
 	is = real && is_own(s, real);
@@ -138,7 +138,7 @@ static bool is_sharer(const struct scan *s, const struct image *other)
 
 	for (size_t i = 0; i < d->nextents && !other->embedded && !is; i++) {
 		if (!d->extent[i].file ||
-		    image_beside(&path, other->path, d->extent[i].file, true, NULL))
+		    image_file(&path, other, d->extent[i].file, true, NULL))
 			continue;
 		is = is_own(s, path);
 		free(path);
@@ -205,6 +205,21 @@ int disk_children(struct disk_files *l, const struct image *im, struct err *e)
 	if (stat(im->path, &st))
 		return err_sys(e, -errno, "%s", im->path);
 	return scan_folder(l, &s, e);
+}
+
+int disk_refuse_link(const char *path, struct err *e)
+{
+	struct stat st;
+	char *real;
+	int rc = 0;
+
+	if (lstat(path, &st) || !S_ISLNK(st.st_mode))
+		return 0;
+	real = realpath(path, NULL);
+	rc = err_set(e, -EINVAL, "%.80s: is a symbolic link: name the disk itself%s%.120s", path,
+		     real ? ", " : "", real ? real : "");
+	free(real);
+	return rc;
 }
 
 int disk_refuse_children(const struct image *im, const char *then, struct err *e)

@@ -35,6 +35,9 @@ int disk_refuse_children(const struct image *im, const char *then, struct err *e
  * is a copy of the other's descriptor. */
 int disk_refuse_sharers(const struct image *im, const struct disk_files *files, struct err *e);
 
+/* -EINVAL: path is a symbolic link, so that the files beside it are not the disk's. */
+int disk_refuse_link(const char *path, struct err *e);
+
 int disk_files_add(struct disk_files *l, char *path, struct err *e);	/* takes path */
 void disk_files_free(struct disk_files *l);
 

@@ -19,6 +19,8 @@ static const struct {
 	{ 0, 2, "\x1f\x8b", "compressed by gzip" },
 	{ 0, 6, "\xfd" "7zXZ", "compressed by xz" },
 	{ 0, 4, "\x28\xb5\x2f\xfd", "compressed by zstd" },
+	{ 0, 10, "\xff\xfe#\0 \0D\0i\0", "a descriptor in UTF-16: save it as UTF-8" },
+	{ 0, 10, "\xfe\xff\0#\0 \0D\0i", "a descriptor in UTF-16: save it as UTF-8" },
 	{ 0, 4, "PK\3\4", "a zip archive" },
 	{ 0, 11, ".encoding =", "a text of VMware's, not a disk" },
 	{ 0, 14, "config.version", "a .vmx file" },

@@ -156,7 +156,7 @@ static int open_extent(struct image *im, const struct desc_extent *d,
 	/* An extent of no sectors: whatever its file is, nothing of it is used. */
 	if (d->access == DESC_NOACCESS || d->type == DESC_ZERO || d->sectors == 0)
 		return open_fileless(im, d, p, e);
-	rc = image_beside(&path, im->path, d->file, o->allow_outside, e);
+	rc = image_file(&path, im, d->file, o->allow_outside, e);
 	if (rc)
 		return err_in(e, rc, im->path);
 	rc = file_open(&f, o->backends, path,

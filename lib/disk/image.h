@@ -81,11 +81,18 @@ int image_touch(struct image *im, struct err *e);
 int image_save_desc(struct image *im, struct err *e);
 
 /*
- * The path of a file that a descriptor names: beside the descriptor.
+ * The path of a file that a descriptor names: beside the descriptor.  Where there is none of
+ * that name it may be a path of Windows: then it is looked for in the same folder, or if
+ * it is no absolute one with its separators as they are here.
  *
  * Returns    0 and *out, which the caller frees; -EPERM: absolute, with "..", or a
  *            symbolic link, unless outside is set; -EINVAL: empty or with a newline
  */
 int image_beside(char **out, const char *descriptor, const char *name, bool outside,
 		 struct err *e);
+
+/* The same of an image that is open; a name may also be there in UTF-8, when the descriptor
+ * is in another encoding. */
+int image_file(char **out, const struct image *im, const char *name, bool outside,
+	       struct err *e);
 #endif

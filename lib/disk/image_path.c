@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/recode.h"
 #include "disk/image.h"
 
 static bool is_url(const char *s)
@@ -15,10 +16,15 @@ static bool is_url(const char *s)
 	return n && !strncmp(s + n, "://", 3);
 }
 
-/* Also as Windows has them. */
 static bool is_absolute(const char *s)
 {
-	return s[0] == '/' || s[0] == '\\' || is_url(s) ||
+	return s[0] == '/' || is_url(s);
+}
+
+/* The same of a path as Windows has them. */
+static bool has_drive(const char *s)
+{
+	return s[0] == '\\' ||
 	       (isalpha((unsigned char)s[0]) && s[1] == ':' && (s[2] == '\\' || s[2] == '/'));
 }
 
@@ -85,8 +91,9 @@ static int refused(struct err *e, const char *name, const char *why)
 		       "allow that if you trust the descriptor", name, why);
 }
 
-int image_beside(char **out, const char *descriptor, const char *name, bool outside,
-		 struct err *e)
+/* One name, as it is. */
+static int beside(char **out, const char *descriptor, const char *name, bool outside,
+		  struct err *e)
 {
 	const char *slash = strrchr(descriptor, '/');
 	size_t dir = slash ? (size_t)(slash - descriptor) + 1 : 0;
@@ -113,4 +120,91 @@ int image_beside(char **out, const char *descriptor, const char *name, bool outs
 	}
 	*out = path;
 	return 0;
+}
+
+static bool is_there(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st);
+}
+
+/* What a path of Windows means here: the folders of another host are not known, so that a
+ * file is looked for where the descriptor is.  NULL: it is none, or no memory. */
+static char *from_windows(const char *name)
+{
+	const char *last = strrchr(name, '\\');
+	char *s;
+
+	if (!last && !has_drive(name))
+		return NULL;
+	if (has_drive(name)) {
+		const char *slash = strrchr(name, '/');
+
+		return strdup((slash > last || !last ? slash : last) + 1);
+	}
+	s = strdup(name);
+	for (char *p = s; p && *p; p++)
+		if (*p == '\\')
+			*p = '/';
+	return s;
+}
+
+/* Another name for what is not there: *out becomes its path if that is there. */
+static int try_instead(char **out, const char *descriptor, char *name, bool outside, struct err *e)
+{
+	char *path;
+	int rc;
+
+	if (!name)
+		return 0;
+	rc = beside(&path, descriptor, name, outside, e);
+	free(name);
+	if (rc)
+		return rc;
+	if (is_there(path)) {
+		free(*out);
+		*out = path;
+	} else {
+		free(path);
+	}
+	return 0;
+}
+
+/* As image_beside(), of a descriptor in some encoding. */
+static int beside_in(char **out, const char *descriptor, const char *encoding, const char *name,
+		     bool outside, struct err *e)
+{
+	char *utf8;
+	int rc = beside(out, descriptor, name, outside, e);
+
+	if (rc || is_url(*out) || is_there(*out))
+		return rc;
+	/* A climb in it was refused, whatever the separators. */
+	rc = try_instead(out, descriptor, from_windows(name), outside, e);
+	if (!rc && !recode_is_utf8(encoding) && !is_there(*out)) {
+		utf8 = recode(encoding, "UTF-8", name, strlen(name));
+		rc = utf8 ? try_instead(out, descriptor, from_windows(utf8), outside, e) : 0;
+		if (!rc && utf8 && !is_there(*out))
+			rc = try_instead(out, descriptor, strdup(utf8), outside, e);
+		free(utf8);
+	}
+	if (rc) {
+		free(*out);
+		*out = NULL;
+	}
+	return rc;
+}
+
+int image_beside(char **out, const char *descriptor, const char *name, bool outside,
+		 struct err *e)
+{
+	return beside_in(out, descriptor, NULL, name, outside, e);
+}
+
+int image_file(char **out, const struct image *im, const char *name, bool outside, struct err *e)
+{
+	const char *encoding = im->desc ? desc_get(im->desc, "encoding") : NULL;
+
+	return beside_in(out, im->path, encoding, name, outside, e);
 }

@@ -228,12 +228,18 @@ static int try_lock(const char *path, const char *folder, const char *member,
 	struct owner o;
 	int fd, rc;
 
-	/* ENOENT: it is the disk's own folder that is missing. */
-	if (mkdir(folder, 0777) && errno != EEXIST)
-		return err_sys(e, -errno, "%.180s", errno == ENOENT ? path : folder);
+	if (mkdir(folder, 0777) && errno != EEXIST) {
+		/* It is the disk's own folder that is missing. */
+		bool missing = errno == ENOENT || errno == ENOTDIR;
+
+		return err_sys(e, -errno, "%.180s", missing ? path : folder);
+	}
 	fd = open(member, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-	if (fd < 0)
-		return errno == ENOENT ? 1 : err_sys(e, -errno, "%.180s", member);
+	if (fd < 0) {
+		rc = errno == ENOENT ? 1 : err_sys(e, -errno, "%.180s", member);
+		rmdir(folder);		/* if nobody else has something there */
+		return rc;
+	}
 	if (fcntl(fd, F_OFD_SETLK, &fl)) {
 		rc = errno == EAGAIN || errno == EACCES ? busy_held(e, path, folder, fd, me) :
 			err_sys(e, -errno, "%.180s: cannot be locked", member);
@@ -253,8 +259,11 @@ static int try_lock(const char *path, const char *folder, const char *member,
 
 		record_write(rec, me);
 		errno = EIO;
-		if (pwrite(fd, rec, RECORD, 0) != RECORD || ftruncate(fd, RECORD))
+		if (pwrite(fd, rec, RECORD, 0) != RECORD || ftruncate(fd, RECORD)) {
 			rc = err_sys(e, -errno, "%.180s", member);
+			unlink(member);
+			rmdir(folder);
+		}
 	}
 	if (!rc) {
 		*out = fd;

@@ -135,6 +135,19 @@ static void unlink_again(struct renaming *r)
 	r->linked = 0;
 }
 
+/* What a file that the descriptor names in its folder is to be called there.  It may be
+ * there under another name (image_file()). */
+static char *new_name_of(const struct renaming *r, const char *file)
+{
+	char *path = NULL, *name;
+
+	if (image_file(&path, r->im, file, true, NULL))
+		return new_name(r, file);
+	name = new_name(r, disk_base_name(path));
+	free(path);
+	return name;
+}
+
 static int change_desc(struct renaming *r, struct desc *d, struct err *e)
 {
 	const char *ctk = desc_get(d, "changeTrackPath");
@@ -146,14 +159,14 @@ static int change_desc(struct renaming *r, struct desc *d, struct err *e)
 
 		if (!x.file || strchr(x.file, '/'))
 			continue;
-		name = r->im->embedded ? strdup(disk_base_name(r->to)) : new_name(r, x.file);
+		name = r->im->embedded ? strdup(disk_base_name(r->to)) : new_name_of(r, x.file);
 		x.file = name;
 		rc = name ? desc_set_extent(d, i, &x, e) : no_memory(e);
 		free(name);
 	}
 	if (rc || !ctk || strchr(ctk, '/'))
 		return rc;
-	name = new_name(r, ctk);
+	name = new_name_of(r, ctk);
 	rc = name ? desc_set(d, "changeTrackPath", name, e) : no_memory(e);
 	free(name);
 	return rc;
@@ -295,7 +308,9 @@ int disk_rename(const char *from, const char *to, const struct disk_manage *m,
 
 	if (!*disk_base_name(to))
 		return err_set(e, -EISDIR, "%s: names a folder", to);
-	rc = image_open(&r.im, from, &o, e);
+	rc = disk_refuse_link(from, e);
+	if (!rc)
+		rc = image_open(&r.im, from, &o, e);
 	if (rc)
 		return rc;
 	if (!lstat(to, &st))

@@ -39,9 +39,15 @@ static bool is_split(const struct desc *d, enum disk_format *f)
 
 static int can_resize(const struct resizing *r, struct err *e)
 {
+	static const char *const mapping[] = {
+		"fullDevice", "partitionedDevice", "vmfsRawDeviceMap", "vmfsPassthroughRawDeviceMap",
+	};
 	const struct extent *x = last_extent(r);
+	bool device = x->file && x->file->device;
 
-	if (x->file && x->file->device)
+	for (size_t i = 0; r->top->desc && i < sizeof(mapping) / sizeof(mapping[0]); i++)
+		device |= !strcasecmp(r->top->desc->create_type, mapping[i]);
+	if (device)
 		return err_set(e, -ENOTSUP, "%s: a device has the size that it has", r->path);
 	if (x->file && !x->ops->resize)
 		return err_set(e, -ENOTSUP, "%s: extents of type %s have one size", r->path,

@@ -1,38 +1,11 @@
 #include "vmx/dict_value.h"
 
 #include <errno.h>
-#include <iconv.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_utf8(const char *encoding)
-{
-	return !encoding || !strcasecmp(encoding, "UTF-8") || !strcasecmp(encoding, "UTF8") ||
-	       !strcasecmp(encoding, "US-ASCII");
-}
-
-/* A copy of s in another encoding; NULL: that cannot be done. */
-static char *recode(const char *from, const char *to, const char *s, size_t len)
-{
-	iconv_t cd = iconv_open(to, from);
-	size_t room = len * 4 + 4, left = room;
-	char *out, *p, *in = (char *)s;
-
-	if (cd == (iconv_t)-1)
-		return NULL;
-	p = out = malloc(room + 1);
-	if (out && (iconv(cd, &in, &len, &p, &left) != 0 ||
-		    iconv(cd, NULL, NULL, &p, &left) != 0)) {
-		free(out);
-		out = NULL;
-	}
-	iconv_close(cd);
-	if (out)
-		*p = 0;
-	return out;
-}
+#include "base/recode.h"
 
 static int hex(char c)
 {
@@ -59,7 +32,7 @@ char *dict_decode(const char *encoding, const char *s, size_t n)
 		}
 	}
 	raw[o] = 0;
-	if (is_utf8(encoding))
+	if (recode_is_utf8(encoding))
 		return raw;
 	utf8 = recode(encoding, "UTF-8", raw, o);
 	if (!utf8)
@@ -73,7 +46,7 @@ int dict_encode(char **text, const char *encoding, const char *s)
 	char *own = NULL, *out;
 	size_t o = 0;
 
-	if (!is_utf8(encoding)) {
+	if (!recode_is_utf8(encoding)) {
 		own = recode("UTF-8", encoding, s, strlen(s));
 		if (!own)
 			return -EINVAL;

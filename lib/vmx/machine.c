@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "disk/files.h"
@@ -68,6 +69,7 @@ static int find_list(struct machine *m, struct err *e)
 static int find_files(struct machine *m, const char *path, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
+	struct stat st;
 	int rc = 0;
 
 	m->path = strdup(path);
@@ -81,8 +83,10 @@ static int find_files(struct machine *m, const char *path, struct err *e)
 	}
 	if (!ends(path, ".vmdk"))
 		return err_set(e, -EINVAL, "%.150s: neither a .vmx nor a .vmdk", path);
-	if (access(path, F_OK))
+	if (stat(path, &st))
 		return err_sys(e, -errno, "%.180s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -EINVAL, "%.180s: not a file", path);
 	rc = find_list(m, e);
 	if (!rc) {
 		char *vmx = with_end(m->vmsd_path, strlen(m->vmsd_path) - 5, ".vmx");

@@ -66,7 +66,7 @@ static int read_layer(const struct tree *t, const char *path, struct tree_layer 
 	else if (im->desc->parent_cid != CID_NONE && !im->desc->parent)
 		rc = err_set(e, -EBADMSG, "%.150s: parentFileNameHint is missing", path);
 	else if (im->desc->parent_cid != CID_NONE)
-		rc = image_beside(parent, path, im->desc->parent, t->outside, e);
+		rc = image_file(parent, im, im->desc->parent, t->outside, e);
 	if (!rc) {
 		l->parent = -1;
 		l->cid = im->desc->cid;

@@ -120,6 +120,7 @@ static void test_damaged(void)
 	static const struct { int rc; const char *text, *says; } bad[] = {
 		{ -EBADMSG, "", "no CID" },
 		{ -EBADMSG, "version=1\nCID=1\n", "no createType" },
+		{ -EBADMSG, "version=1\nCID=1\n# RW 1 ZERO\n", "no createType" },
 		{ -EBADMSG, "CID=123456789\ncreateType=\"x\"\n", "CID is" },
 		{ -EBADMSG, "CID=12g4\ncreateType=\"x\"\n", "CID is" },
 		{ -EBADMSG, "CID=\ncreateType=\"x\"\n", "CID is" },
