@@ -22,6 +22,8 @@ completes() {
 	completes interp vmrun run --accel = i
 	completes '16 32 64' vmrun disas --bits ''
 	completes 'delete diff' vmdk d
+	completes 'delete diff' vmdk help d
+	completes 'tty json' vmdk compact --progress ''
 	completes '--allow-outside' vmdk info --allo
 	completes 'thin' vmdk create --format t
 	completes 'ide' vmdk create -a i

@@ -76,7 +76,7 @@ all() {
 	mkdir sub
 	for n in 'a b.vmdk' 'ü 中.vmdk' ' .vmdk' 'x.VMDK' "it's \$HOME.vmdk" 'a*?.vmdk' 'no end' \
 		'sub/../up.vmdk' "$PWD/absolute.vmdk" '-x.vmdk' "$(printf 'l%.0s' {1..225}).vmdk"; do
-		for f in thin sparse 2gbsparse; do
+		for f in thin sparse; do
 			vmdk create -s 1M -f $f -- "$n"
 			vmdk info -- "$n" >/dev/null
 			vmdk check -- "$n" >/dev/null
@@ -173,6 +173,20 @@ full() {
 		assert_equal "$(cd "$1" && echo *)" 'old-flat.vmdk old.vmdk rest' || return 1
 		vmdk check "$1/old.vmdk" || return 1
 	done
+}
+
+@test "help: of all, of one, and of what there is not" {
+	run -0 vmdk help
+	assert_line --regexp '^  snapshot  '
+	assert_equal "$output" "$(vmdk --help)"
+	for c in create info map check resize delete rename diff clone convert compact inflate \
+		snapshot chain old; do
+		run -0 vmdk help $c
+		assert_equal "$output" "$(vmdk $c --help)"
+		assert_line --index 0 --regexp "^usage: vmdk $c "
+	done
+	fails 2 'nothing: unknown command .*' help nothing
+	fails 2 'help: b: one operand too many' help info b
 }
 
 @test "sizes: none, odd, huge, and the most of each format" {

@@ -13,7 +13,8 @@ is() {
 }
 
 @test "vmkfstools -c: sizes, formats, adapters" {
-	vmdk -c 10M -d thin x.vmdk
+	run -0 vmdk -c 10M -d thin x.vmdk
+	assert_output 'Create: 100% done.'
 	is x.vmdk vmfs 10485760
 	grep -q thinProvisioned x.vmdk
 	vmdk -c 2m y.vmdk
@@ -30,11 +31,13 @@ is() {
 }
 
 @test "vmware-vdiskmanager -c: sizes, types, adapters" {
-	vmdk -c -s 10MB -a ide -t 0 x.vmdk
+	run -0 vmdk -c -s 10MB -a ide -t 0 x.vmdk
+	assert_output 'Virtual disk creation successful.'
 	is x.vmdk monolithicSparse 10485760
 	vmdk -c -s 4096 -t 2 -a lsilogic y.vmdk
 	is y.vmdk monolithicFlat 2097152
-	vmdk -q -c -t 1 -s 1MB z.vmdk
+	run -0 vmdk -q -c -t 1 -s 1MB z.vmdk
+	assert_output ''
 	is z.vmdk twoGbMaxExtentSparse 1048576
 	vmdk -c -s 1MB -t 3 w.vmdk
 	is w.vmdk twoGbMaxExtentFlat 1048576
@@ -62,8 +65,19 @@ is() {
 	truncate -s 1M dev
 	vmdk -r dev r.vmdk
 	run -0 vmdk -q r.vmdk
-	assert_output --partial vmfsRawDeviceMap
+	assert_output "Disk r.vmdk is a Non-passthrough Raw Device Mapping
+Maps to: $PWD/dev"
 	vmdk -z dev -a buslogic p.vmdk
+	run -0 vmdk --queryrdm p.vmdk
+	assert_line 'Disk p.vmdk is a Passthrough Raw Device Mapping'
+	run -0 vmdk info --json --allow-outside p.vmdk
+	assert_output --partial "\"maps_to\":\"$PWD/dev\""
+	vmdk -c 1M -d thin q.vmdk
+	run -0 vmdk -q q.vmdk
+	assert_output 'Disk q.vmdk is not an rdm'
+	run -0 vmdk -t0 q.vmdk
+	assert_line --regexp '^ +0 +1048576 zero'
+	run -0 vmdk -t 0 q.vmdk
 	grep -q 'ddb.adapterType = "buslogic"' p.vmdk
 }
 
@@ -114,7 +128,10 @@ is() {
 @test "the rest of vmware-vdiskmanager" {
 	vmdk -c -s 10MB -t 0 x.vmdk
 	vmdk -n x.vmdk y.vmdk
-	vmdk -x 20MB y.vmdk
+	run -0 vmdk -x 20MB y.vmdk
+	assert_output 'Disk expansion completed successfully.'
+	run -1 --separate-stderr vmdk -c -s 1MB -t 0 y.vmdk
+	assert_output ''
 	is y.vmdk monolithicSparse 20971520
 	vmdk -R y.vmdk
 	vmdk -e y.vmdk
@@ -126,7 +143,10 @@ is() {
 	fails 3 '-C: not done here: file systems are not.*' -C vmfs5 -S name dev
 	fails 3 '-P: not done here: .*' -P /vmfs
 	fails 3 '-p: not done here: .*' -p /mnt
-	fails 3 '-M: not done here: .*' -M x.vmdk
+	fails 3 '-M: not done here: vmdk convert .*' -M x.vmdk
+	fails 3 '-h: not done here: .*URLs.*' -r x.vmdk -t 0 -h host -u me y.vmdk
+	fails 3 '--uniqueblocks: not done here: vmdk map .*' --uniqueblocks x.vmdk
+	fails 3 '-I: not done here: vmdk snapshot .*' -I x.vmdk y.vmdk
 	fails 2 '-c: the name of a disk is missing' -c 1G
 	fails 2 '-c: y: one operand too many' -c 1G x y
 	fails 2 'y: one operand too many' -c 1G x z y
@@ -137,7 +157,6 @@ is() {
 	fails 2 '-t 9: not a type from 0 to 6' -c -s 1M -t 9 x.vmdk
 	fails 2 '-a nvme: not an adapter' -c 1M -a nvme x.vmdk
 	fails 2 '-U: not together with -c' -c 1M -U x.vmdk
-	fails 2 '-x maybe: not check or repair' -x maybe -d thin x.vmdk || :
 	fails 2 '-F: unknown option .*' -F x.vmdk
 	fails 2 '--frob: unknown option .*' --frob x.vmdk
 	fails 2 '-d: does not say what to do' -d thin x.vmdk

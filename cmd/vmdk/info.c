@@ -12,7 +12,7 @@
 #include "vmdk.h"
 
 struct info_args {
-	bool chain, json, geometry, outside, raw;
+	bool chain, json, geometry, rdm, outside, raw;
 };
 
 #define AT(field) offsetof(struct info_args, field)
@@ -21,6 +21,8 @@ const struct cli_opt info_opts[] = {
 	{ "chain", 0, CLI_FLAG, NULL, AT(chain), 0, 0, "its parents, too, down to the base" },
 	{ "geometry", 0, CLI_FLAG, NULL, AT(geometry), 0, 0,
 	  "only that, as vmkfstools -g prints it" },
+	{ "rdm", 0, CLI_FLAG, NULL, AT(rdm), 0, 0,
+	  "only which device it maps, as vmkfstools -q prints it" },
 	{ "raw", 0, CLI_FLAG, NULL, AT(raw), 0, 0, "FILE is raw whatever it begins with" },
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
 	  "its files may lie in other folders or be devices" },
@@ -82,6 +84,16 @@ static char *who_locks(const struct image *im)
 		return NULL;
 	at = strstr(e.msg, "locked by");
 	return strdup(at ? at : e.msg);
+}
+
+/* The device that a mapping leads to; the caller frees it.  NULL: it is no mapping. */
+static char *device_of(const struct image *im)
+{
+	const struct desc *d = im->desc;
+	bool mapping = d && im->next && d->nextents && (d->extent[0].type == DESC_VMFSRDM ||
+							d->extent[0].type == DESC_VMFSRAW);
+
+	return mapping && im->ext[0]->file ? realpath(im->ext[0]->file->path, NULL) : NULL;
 }
 
 /* Without a descriptor it is raw, or one extent of a disk, of a type. */
@@ -157,7 +169,7 @@ static int info_json(struct cli *c, const struct image *im, unsigned layer)
 {
 	struct json j = { 0 };
 	uint64_t bytes, room = room_of(im, &bytes);
-	char *locked = who_locks(im);
+	char *locked = who_locks(im), *device = device_of(im);
 
 	json_put_text(&j, "path", im->path);
 	json_put_u64(&j, "layer", layer);
@@ -170,6 +182,8 @@ static int info_json(struct cli *c, const struct image *im, unsigned layer)
 	json_put_text(&j, "broken", im->broken);
 	json_put_text(&j, "lock", locked);
 	json_put_text(&j, "looks_like", image_foreign(im));
+	json_put_text(&j, "maps_to", device);
+	free(device);
 	free(locked);
 	if (im->desc)
 		put_desc(&j, im->desc);
@@ -199,7 +213,7 @@ static void info_text(const struct image *im)
 	uint64_t bytes, room = room_of(im, &bytes);
 	const char *foreign = image_foreign(im);
 	struct disk_geometry g;
-	char size[24], *locked = who_locks(im);
+	char size[24], *locked = who_locks(im), *device = device_of(im);
 
 	printf("%s\n  %-18s%s%s%s\n", im->path, "format", format_of(im),
 	       d ? is_thin(d) ? ", thin" : "" : foreign ? "; looks like " :
@@ -212,6 +226,9 @@ static void info_text(const struct image *im)
 		printf("  %-18s%s\n", "broken", im->broken);
 	if (locked)
 		printf("  %-18s%s\n", "in use", locked);
+	if (device)
+		printf("  %-18s%s\n", "maps to", device);
+	free(device);
 	free(locked);
 	if (!d)
 		return;
@@ -240,11 +257,29 @@ static int print_geometry(struct cli *c, const struct image *im)
 	return CLI_DONE;
 }
 
+/* In the words of vmkfstools. */
+static int print_rdm(const struct image *im)
+{
+	char *device = device_of(im);
+
+	if (!device)
+		printf("Disk %s is not an rdm\n", im->path);
+	else
+		printf("Disk %s is a %s Raw Device Mapping\nMaps to: %s\n", im->path,
+		       strcasestr(im->desc->create_type, "Passthrough") ||
+		       !strcasecmp(im->desc->create_type, "vmfsRDMP") ? "Passthrough" :
+		       "Non-passthrough", device);
+	free(device);
+	return CLI_DONE;
+}
+
 static int info_layer(struct cli *c, const struct info_args *a, const struct image *im,
 		      unsigned layer)
 {
 	if (a->geometry)
 		return print_geometry(c, im);
+	if (a->rdm)
+		return print_rdm(im);
 	if (a->json)
 		return info_json(c, im, layer);
 	info_text(im);
@@ -265,7 +300,7 @@ int info_main(struct cli *c, int argc, char **argv)
 	rc = want_operands(c, argc, argv, "FILE");
 	if (rc >= 0)
 		return rc;
-	o.allow_outside = a.outside;
+	o.allow_outside = a.outside || a.rdm;
 	o.raw = a.raw;
 	if (!a.chain) {
 		rc = image_open(&im, argv[0], &o, &e);

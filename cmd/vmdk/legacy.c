@@ -5,8 +5,9 @@
  *   -c 10G -d thin x.vmdk            create -s 10737418240 -f thin x.vmdk
  *   -r a.vmdk -t 5 b.vmdk            convert -f stream a.vmdk b.vmdk
  *
- * The two share letters.  A line is vmware-vdiskmanager's when it has one of -s, -t, -n, -R
- * and -p, or one of vmkfstools' letters without the argument that it has there.
+ * The two share letters.  A line is vmware-vdiskmanager's when it has one of -s, -n, -R and
+ * -p, -t with -c or -r, or one of vmkfstools' letters without the argument that it has there.
+ * Success is told as those tools do it, for scripts that look for their words.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,6 +26,7 @@ struct line {
 	int n;
 	const char *verb;	/* the option that says what to do */
 	char verb_letter;
+	const char *done;	/* what it says at the end, or NULL */
 	const char *arg;	/* its argument */
 	const char *size, *format, *adapter, *type;	/* -s or -c N, -d, -a, -t */
 	const char *operand[3];	/* two at most are read, a third may be added */
@@ -41,43 +43,50 @@ enum what {		/* what becomes of an option */
 	ELSEWHERE,	/* it is another command's; why says whose */
 };
 
+#define LONG 1		/* no letter */
+
 struct option {
 	char letter;
 	const char *name;	/* long form, vmkfstools only */
 	bool arg;
 	enum what what;
-	const char *why;
+	const char *why;	/* of a VERB: the line that says that it is done */
 };
 
 #define VOLUME "file systems are not this command's"
-#define VM_ONLY "is done inside the guest, not to its disk"
+#define VM_ONLY "it is done inside the guest; vmdk compact gives back the room of zeros"
+#define REMOTE "disks of other hosts are read from URLs: vmdk convert https://..."
 
 static const struct option vmkfstools[] = {
-	{ 'c', "createvirtualdisk", true, VERB, NULL },
+	{ 'c', "createvirtualdisk", true, VERB, "Create: 100% done." },
 	{ 'w', "writezeros", false, VERB, NULL },
 	{ 'j', "inflatedisk", false, VERB, NULL },
 	{ 'k', "eagerzero", false, VERB, NULL },
 	{ 'K', "punchzero", false, VERB, NULL },
 	{ 'U', "deletevirtualdisk", false, VERB, NULL },
 	{ 'E', "renamevirtualdisk", true, VERB, NULL },
-	{ 'i', "clonevirtualdisk", true, VERB, NULL },
-	{ 'X', "extendvirtualdisk", true, VERB, NULL },
+	{ 'i', "clonevirtualdisk", true, VERB, "Clone: 100% done." },
+	{ 'X', "extendvirtualdisk", true, VERB, "Grow: 100% done." },
 	{ 'r', "createrdm", true, VERB, NULL },
 	{ 'z', "createrdmpassthru", true, VERB, NULL },
 	{ 'q', "queryrdm", false, VERB, NULL },
 	{ 'g', "geometry", false, VERB, NULL },
 	{ 'x', "fix", true, VERB, NULL },
-	{ 'e', "chainConsistent", false, VERB, NULL },
+	{ 'e', "chainConsistent", false, VERB, "Disk chain is consistent." },
+	{ 't', "mapping", true, VERB, NULL },
 	{ 'I', "snapshotdisk", false, ELSEWHERE, "vmdk snapshot takes snapshots" },
 	{ 'd', "diskformat", true, FORMAT, NULL },
 	{ 'a', "adaptertype", true, ADAPTER, NULL },
 	{ 'W', "objecttype", true, SKIP, NULL },
 	{ 'N', "avoidnativeclone", false, SKIP, NULL },
 	{ 'v', "verbose", true, SKIP, NULL },
-	{ 'M', "migratevirtualdisk", false, ELSEWHERE, "moving disks between volumes" },
+	{ LONG, "policyFile", true, SKIP, NULL },
+	{ LONG, "uniqueblocks", false, ELSEWHERE, "vmdk map says what each layer has" },
+	{ 'M', "migratevirtualdisk", false, ELSEWHERE, "vmdk convert makes disks of other formats" },
 	{ 'D', "dumplock", false, VERB, NULL },
 	{ 'L', "lock", true, ELSEWHERE, "reservations of devices" },
 	{ 'B', "breaklock", true, ELSEWHERE, VOLUME },
+	{ 'b', "blocksize", true, ELSEWHERE, VOLUME },
 	{ 'C', "createfs", true, ELSEWHERE, VOLUME },
 	{ 'S', "setfsname", true, ELSEWHERE, VOLUME },
 	{ 'Z', "spanfs", true, ELSEWHERE, VOLUME },
@@ -85,18 +94,19 @@ static const struct option vmkfstools[] = {
 	{ 'P', "queryfs", false, ELSEWHERE, VOLUME },
 	{ 'T', "upgradevmfs", false, ELSEWHERE, VOLUME },
 	{ 'y', "reclaimBlocks", false, ELSEWHERE, VOLUME },
+	{ LONG, "reclaimBlocksUnit", true, ELSEWHERE, VOLUME },
 	{ 0 },
 };
 
 static const struct option vdiskmanager[] = {
-	{ 'c', NULL, false, VERB, NULL },
-	{ 'd', NULL, false, VERB, NULL },
-	{ 'k', NULL, false, VERB, NULL },
-	{ 'n', NULL, true, VERB, NULL },
-	{ 'r', NULL, true, VERB, NULL },
-	{ 'x', NULL, true, VERB, NULL },
+	{ 'c', NULL, false, VERB, "Virtual disk creation successful." },
+	{ 'd', NULL, false, VERB, "Defragmentation completed successfully." },
+	{ 'k', NULL, false, VERB, "Shrink completed successfully." },
+	{ 'n', NULL, true, VERB, "Renaming completed successfully." },
+	{ 'r', NULL, true, VERB, "Virtual disk conversion successful." },
+	{ 'x', NULL, true, VERB, "Disk expansion completed successfully." },
 	{ 'R', NULL, false, VERB, NULL },
-	{ 'e', NULL, false, VERB, NULL },
+	{ 'e', NULL, false, VERB, "Disk chain is consistent." },
 	{ 'D', NULL, false, VERB, NULL },
 	{ 'U', NULL, false, VERB, NULL },
 	{ 's', NULL, true, SIZE, NULL },
@@ -104,6 +114,11 @@ static const struct option vdiskmanager[] = {
 	{ 'a', NULL, true, ADAPTER, NULL },
 	{ 'q', NULL, false, QUIET, NULL },
 	{ 'p', NULL, true, ELSEWHERE, VM_ONLY },
+	{ 'h', NULL, true, ELSEWHERE, REMOTE },
+	{ 'u', NULL, true, ELSEWHERE, REMOTE },
+	{ 'f', NULL, true, ELSEWHERE, REMOTE },
+	{ 'P', NULL, true, ELSEWHERE, REMOTE },
+	{ 'S', NULL, true, ELSEWHERE, REMOTE },
 	{ 0 },
 };
 
@@ -352,8 +367,11 @@ static int translate_vmkfstools(struct line *l)
 	case 'z':
 		return do_rdm(l, l->verb_letter == 'z' ? "--physical" : NULL);
 	case 'q':
+		return do_one(l, "info", "--rdm");
 	case 'D':
 		return do_one(l, "info", "--allow-outside");
+	case 't':
+		return do_one(l, "map", "--allow-outside");
 	case 'g':
 		return do_one(l, "info", "--geometry");
 	case 'x':
@@ -383,7 +401,7 @@ static int translate_vdiskmanager(struct line *l)
 	case 'e':
 		return do_one(l, "check", "--chain");
 	case 'D':
-		return say(l, CLI_MALFORMED, "-D: disks are always deletable%s%s", "", "");
+		return say(l, CLI_MALFORMED, "-D: disks are always deletable: vmdk delete%s%s", "", "");
 	default:	/* U */
 		return do_one(l, "delete", NULL);
 	}
@@ -424,6 +442,7 @@ static int take(struct line *l, const struct option *o, const char *word, const 
 			return say(l, CLI_USAGE, "%s: not together with %s", word, l->verb);
 		l->verb = word;
 		l->verb_letter = o->letter;
+		l->done = o->why;
 		l->arg = val;
 		break;
 	case SIZE:
@@ -479,14 +498,24 @@ static int read_line(struct line *l, const struct option *table, int argc, char 
 	return l->verb ? -1 : say(l, CLI_USAGE, "%s: does not say what to do%s", argv[1], "");
 }
 
+static bool has_option(int argc, char **argv, const char *option)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], option))
+			return true;
+	return false;
+}
+
 static bool is_vdiskmanager(int argc, char **argv)
 {
+	bool makes = has_option(argc, argv, "-c") || has_option(argc, argv, "-r");
+
 	for (int i = 1; i < argc; i++) {
 		const char *next = i + 1 < argc ? argv[i + 1] : "";
 
 		if (argv[i][0] != '-' || !argv[i][1] || argv[i][2])
 			continue;
-		if (strchr("stnRp", argv[i][1]))
+		if (strchr("snRp", argv[i][1]) || (argv[i][1] == 't' && makes))
 			return true;
 		if (argv[i][1] == 'c' && next[0] == '-')
 			return true;
@@ -519,5 +548,9 @@ int legacy_main(int argc, char **argv)
 	for (int i = 0; i < l.operands; i++)
 		add(&l, l.operand[i]);
 	l.word[l.n] = NULL;
-	return cli_main(&vmdk_tool, l.n, l.word);
+	rc = cli_main(&vmdk_tool, l.n, l.word);
+	if (rc || !l.done || l.quiet)
+		return rc;
+	puts(l.done);
+	return fflush(stdout) ? CLI_FAILED : CLI_DONE;
 }

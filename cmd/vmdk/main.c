@@ -26,7 +26,8 @@ static const struct cli_cmd cmds[] = {
 	},
 	{
 		"info", info_main,
-		"[--chain] [--geometry] [--raw] [--allow-outside] [--json] FILE",
+		"[--chain] [--geometry] [--rdm] [--raw] [--allow-outside]\n"
+		"[--json] FILE",
 		"Say what a disk is and what it consists of.",
 		info_opts,
 	},

@@ -330,10 +330,30 @@ static int tool_help(const struct cli_tool *t, FILE *out)
 	return out == stdout ? CLI_DONE : CLI_USAGE;
 }
 
+static const struct cli_cmd *find_cmd(struct cli *c, const char *name)
+{
+	for (const struct cli_cmd *k = c->tool->cmds; k->name; k++)
+		if (!strcmp(k->name, name))
+			return k;
+	cli_say(c, "%s: unknown command (%s --help lists them)", name, c->tool->name);
+	return NULL;
+}
+
+/* "tool help" and "tool help command", as many others have it. */
+static int help(struct cli *c, int argc, char **argv)
+{
+	const struct cli_cmd *k = argc > 2 ? find_cmd(c, argv[2]) : NULL;
+
+	if (argc > 3) {
+		cli_say(c, "help: %s: one operand too many", argv[3]);
+		return CLI_USAGE;
+	}
+	return argc == 2 ? tool_help(c->tool, stdout) : k ? cmd_help(c->tool, k) : CLI_USAGE;
+}
+
 static int dispatch(struct cli *c, int argc, char **argv)
 {
 	const struct cli_tool *t = c->tool;
-	const struct cli_cmd *k;
 
 	if (argc < 2)
 		return tool_help(t, stderr);
@@ -349,15 +369,10 @@ static int dispatch(struct cli *c, int argc, char **argv)
 		t->version(verbose);
 		return CLI_DONE;
 	}
-	for (k = t->cmds; k->name; k++)
-		if (!strcmp(k->name, argv[1]))
-			break;
-	if (!k->name) {
-		cli_say(c, "%s: unknown command (%s --help lists them)", argv[1], t->name);
-		return CLI_USAGE;
-	}
-	c->cmd = k;
-	return k->run(c, argc - 1, argv + 1);
+	if (!strcmp(argv[1], "help"))
+		return help(c, argc, argv);
+	c->cmd = find_cmd(c, argv[1]);
+	return c->cmd ? c->cmd->run(c, argc - 1, argv + 1) : CLI_USAGE;
 }
 
 /* A disk may consist of thousands of files, a chain of hundreds of disks; the soft limit

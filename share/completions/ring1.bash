@@ -8,8 +8,10 @@ _ring1()
 	# --option=word comes as three words.
 	[ "$cur" != = ] || cur=
 	[ "$prev" != = ] || prev=${COMP_WORDS[COMP_CWORD - 2]}
-	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "--help --version $("$tool" --help 2>/dev/null |
+	if [ "$COMP_CWORD" -eq 1 ] || [[ $COMP_CWORD -eq 2 && $prev == help ]]; then
+		line='--help --version'
+		[ "$COMP_CWORD" -eq 1 ] || line=
+		mapfile -t COMPREPLY < <(compgen -W "$line $("$tool" --help 2>/dev/null |
 			awk '/^  [a-z]/ { print $1 }')" -- "$cur")
 		return
 	fi
