@@ -10,6 +10,7 @@
 #include "dev/sgio.h"
 #include "disk/create.h"
 #include "disk/disk.h"
+#include "disk/files.h"
 
 struct blkdisk {
 	struct disk *disk;
@@ -177,6 +178,18 @@ static int make_overlay(const char *path, const struct blkdisk_opts *b, struct e
 	return rc;
 }
 
+/* What was written to a layer on which others hang would ruin those. */
+static int refuse_frozen(struct blkdisk *bd, const struct blkdisk_opts *o, struct err *e)
+{
+	const struct image *top = disk_layer(bd->disk, disk_layers(bd->disk) - 1);
+	int rc = o->readonly || !top->desc ? 0 : disk_refuse_children(
+		top, "which would lose what it has from it: run that, or see vmdk snapshot list", e);
+
+	if (rc)
+		disk_close(bd->disk, NULL);
+	return rc;
+}
+
 static int open_disk(struct blkdisk *bd, const char *path, const struct blkdisk_opts *o,
 		     struct err *e)
 {
@@ -185,8 +198,10 @@ static int open_disk(struct blkdisk *bd, const char *path, const struct blkdisk_
 	bool there = o->overlay && !o->forget && !access(o->overlay, F_OK);
 	int rc;
 
-	if (!o->overlay)
-		return disk_open(&bd->disk, path, &opts, e);
+	if (!o->overlay) {
+		rc = disk_open(&bd->disk, path, &opts, e);
+		return rc ? rc : refuse_frozen(bd, o, e);
+	}
 	rc = there ? 0 : make_overlay(path, o, e);
 	if (!rc)
 		rc = disk_open(&bd->disk, o->overlay, &opts, e);

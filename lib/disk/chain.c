@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "disk/disk_impl.h"
+#include "disk/lock.h"
 
 /* Tables of layers, in bytes: 32 of them leave room for the map within 64 MiB. */
 #define CACHE_TOP	(4u << 20)	/* of one that has parents */
@@ -51,6 +52,9 @@ static int open_parent(struct image **parent, const struct image *child,
 	if (rc)
 		return rc;
 	rc = check_parent(child, *parent, e);
+	/* Who writes to a parent merges layers, or does not know of its children. */
+	if (!rc && o->write && !o->no_lock)
+		rc = disk_lock_look((*parent)->path, e);
 	if (rc)
 		image_close(*parent);
 	return rc;
