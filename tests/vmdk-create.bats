@@ -257,3 +257,22 @@ full() {
 	run -0 nm "$VMDK"
 	refute_output --regexp ' [TtDdBbRr] (vm_|vcpu_|bus_|bt_|interp_|x86_|pc_|kvm_|mem_dirty)'
 }
+
+@test "each format for each adapter: the adapter, its geometry, and sound" {
+	for a in ide buslogic lsilogic lsisas1068 pvscsi; do
+		for f in sparse 2gbsparse flat 2gbflat thin zeroedthick eagerzeroedthick vmfssparse sesparse stream; do
+			vmdk create -s 3M -f $f -a $a x.vmdk
+			run -0 vmdk info --json x.vmdk
+			assert_output --partial "\"adapter_type\":\"$a\""
+			run -0 vmdk info --geometry x.vmdk
+			case $a in
+			ide) assert_output 'Geometry information C/H/S is 6/16/63' ;;
+			*) assert_output 'Geometry information C/H/S is 3/64/32' ;;
+			esac
+			run -0 vmdk check x.vmdk
+			assert_output 'x.vmdk: clean'
+			vmdk delete x.vmdk
+		done
+	done
+	assert_equal "$(echo *)" '*'
+}

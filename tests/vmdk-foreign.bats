@@ -33,7 +33,7 @@ reads() {
 		# Extent description
 		RW 4096 VMFS "old-flat.vmdk"
 
-		# The Disk Data Base 
+		# The Disk Data Base
 		#DDB
 
 		ddb.virtualHWVersion = "4"
@@ -43,6 +43,7 @@ reads() {
 		ddb.adapterType = "buslogic"
 		ddb.uuid = "60 00 C2 90 3c 7e 1a 22-b4 51 6f 0d 88 9a 4c 10"
 	END
+	sed -i 's/^# The Disk Data Base/& /' old.vmdk
 	sed 's/$/\r/' old.vmdk >crlf.vmdk
 	{ printf '\xef\xbb\xbf'; cat crlf.vmdk; } >bom.vmdk
 	for f in old crlf bom; do reads $f.vmdk; done
@@ -68,7 +69,7 @@ reads() {
 		# Change Tracking File
 		changeTrackPath="esx-ctk.vmdk"
 
-		# The Disk Data Base 
+		# The Disk Data Base
 		#DDB
 
 		ddb.adapterType = "lsilogic"
@@ -163,7 +164,7 @@ reads() {
 		RW 2000 FLAT "whole" 2048
 		RW 2033 FLAT "dev2" 0
 
-		# The disk Data Base 
+		# The disk Data Base
 		#DDB
 
 		ddb.virtualHWVersion = "4"

@@ -285,7 +285,7 @@ disk() {
 @test "clone --linked makes a child, and what it says" {
 	disk sparse 8M '1 0 64k'
 	run -0 vmdk clone --linked --check x.vmdk l.vmdk
-	assert_output 'l.vmdk: would be created: sparse'
+	assert_output 'l.vmdk: would be created: sparse, 8M'
 	run -0 vmdk clone --linked --json x.vmdk l.vmdk
 	assert_output '{"source":"x.vmdk","format":"sparse","capacity_bytes":8388608,"files":["l.vmdk"],"path":"l.vmdk","action":"clone","check":false,"changed":true}'
 	io l.vmdk 'read -P 1 0 64k'

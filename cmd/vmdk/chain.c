@@ -135,11 +135,8 @@ static int fix(struct cli *c, const struct chain_args *a, const char *path)
 int chain_main(struct cli *c, int argc, char **argv)
 {
 	struct chain_args a = { .fix = false };
-	int rc = cli_parse(c, &a, &argc, argv);
+	int rc = parse_line(c, &a, &argc, argv, "FILE");
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "FILE");
 	if (rc >= 0)
 		return rc;
 	if (!a.fix && (a.parent || a.change.check)) {

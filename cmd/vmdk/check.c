@@ -73,7 +73,7 @@ int check_main(struct cli *c, int argc, char **argv)
 {
 	struct check_args a = { 0 };
 	struct err e = { 0 };
-	int rc = cli_parse(c, &a, &argc, argv), code;
+	int rc = parse_line(c, &a, &argc, argv, "FILE"), code;
 	struct checking k = { .cli = c, .json = a.json };
 	struct disk_check p = {
 		.repair = a.repair, .chain = a.chain, .ptr = &k, .report = print_finding,
@@ -83,9 +83,6 @@ int check_main(struct cli *c, int argc, char **argv)
 	};
 	struct disk_check_sum sum;
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "FILE");
 	if (rc >= 0)
 		return rc;
 	rc = disk_check(argv[0], &p, &o, &sum, &e);

@@ -29,10 +29,8 @@ const struct cli_opt clone_opts[] = {
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
 	  "SRC's files, or a linked SRC, may lie in other folders" },
 	{ "force", 0, CLI_FLAG, NULL, AT(force), 0, 0, "replace a disk that is there" },
-	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
-	  "create nothing, say what would be" },
-	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
-	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)),
+	CHANGE_OPTS(AT(change), "create nothing, say what would be"),
+	PROGRESS_OPTS(AT(progress)),
 	{ NULL },
 };
 
@@ -93,7 +91,7 @@ static int copy(const struct clone_args *a, char **argv, struct disk_create *p, 
 	p->format = a->rdm ? (a->physical ? DISK_RDMP : DISK_RDM)
 		    : a->format >= 0 ? (enum disk_format)a->format
 				     : format_of(disk_layer(from.disk, 0));
-	p->adapter = adapter_of(disk_layer(from.disk, 0));
+	p->adapter = disk_adapter_of(disk_layer(from.disk, 0));
 	rc = refuse_foreign(from.disk, a->raw, e);
 	if (!rc)
 		rc = convert_to_disk(&from, argv[1], p, &how, e);
@@ -125,14 +123,11 @@ static int clone(const struct clone_args *a, char **argv, struct disk_create *p,
 int clone_main(struct cli *c, int argc, char **argv)
 {
 	struct clone_args a = { .format = -1 };
-	struct json j = { 0 }, files = { 0 };
+	struct json files = { 0 };
 	struct disk_create p = { 0 };
 	struct err e = { 0 };
-	int rc = cli_parse(c, &a, &argc, argv);
+	int rc = parse_line(c, &a, &argc, argv, "SRC DST");
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "SRC DST");
 	if (rc >= 0)
 		return rc;
 	p = (struct disk_create) {
@@ -144,14 +139,7 @@ int clone_main(struct cli *c, int argc, char **argv)
 	if (!rc)
 		rc = clone(&a, argv, &p, &e);
 	progress_end();
-	if (rc) {
-		free(json_line(&files));
-		return cli_fail(c, &e);
-	}
-	json_put_text(&j, "source", argv[0]);
-	json_put_text(&j, "format", disk_format_name[p.format]);
-	json_put_u64(&j, "capacity_bytes", p.size);
-	json_put_array(&j, "files", &files);
-	return say_change(c, &a.change, &j, argv[1], "clone", true, "would be created: %s",
-			  disk_format_name[p.format]);
+	if (rc)
+		return fail_made(c, &files, &e);
+	return say_made(c, &a.change, "clone", argv[0], argv[1], &p, &files);
 }

@@ -16,10 +16,8 @@ struct thin_args {
 #define COMMON_OPTS \
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0, \
 	  "its files may lie in other folders" }, \
-	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0, \
-	  "change nothing, say what would be done" }, \
-	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" }, \
-	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)), \
+	CHANGE_OPTS(AT(change), "change nothing, say what would be done"), \
+	PROGRESS_OPTS(AT(progress)), \
 	{ NULL }
 
 const struct cli_opt compact_opts[] = { COMMON_OPTS };
@@ -41,11 +39,8 @@ static int run(struct cli *c, int argc, char **argv, const char *action, thin_fn
 	uint64_t before = 0, after = 0;
 	char text[24];
 	struct disk *d;
-	int rc = cli_parse(c, &a, &argc, argv), rc2;
+	int rc = parse_line(c, &a, &argc, argv, "FILE"), rc2;
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "FILE");
 	if (rc >= 0)
 		return rc;
 	t.zero = a.zero;

@@ -36,10 +36,8 @@ const struct cli_opt convert_opts[] = {
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
 	  "SRC's files may lie in other folders" },
 	{ "force", 0, CLI_FLAG, NULL, AT(force), 0, 0, "replace a disk that is there" },
-	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
-	  "create nothing, say what would be" },
-	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
-	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)),
+	CHANGE_OPTS(AT(change), "create nothing, say what would be"),
+	PROGRESS_OPTS(AT(progress)),
 	{ NULL },
 };
 
@@ -123,12 +121,30 @@ static int to_fd(const struct convert_end *from, int fd, const char *name,
 	return rc;
 }
 
+/* A disk cannot be converted into itself. */
+static int check_same(const struct convert_end *from, const char *dst, struct err *e)
+{
+	struct stat st;
+
+	if (from->kind != CONVERT_DISK || stat(dst, &st))
+		return 0;
+	for (unsigned i = 0; i < disk_layers(from->disk); i++) {
+		const struct image *im = disk_layer(from->disk, i);
+
+		if (im->ino == st.st_ino && im->dev == st.st_dev)
+			return err_set(e, -EINVAL, "%s: SRC is, or consists of, the same", dst);
+	}
+	return 0;
+}
+
 static int to_stream(const struct convert_end *from, const char *dst,
 		     const struct convert_args *a, const struct disk_create *p, struct err *e)
 {
 	struct disk_part *part;
-	int fd, rc = disk_part_begin(&part, dst, p, e);
+	int fd, rc = check_same(from, dst, e);
 
+	if (!rc)
+		rc = disk_part_begin(&part, dst, p, e);
 	if (rc || p->dry)
 		return rc;
 	fd = open(disk_part_path(part), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -153,8 +169,10 @@ int convert_to_disk(const struct convert_end *from, const char *dst, const struc
 	struct convert_end to = { .kind = CONVERT_DISK };
 	struct disk_create empty = *p;
 	struct disk_part *part;
-	int rc = disk_part_begin(&part, dst, p, e), rc2;
+	int rc = check_same(from, dst, e), rc2;
 
+	if (!rc)
+		rc = disk_part_begin(&part, dst, p, e);
 	if (rc || p->dry)
 		return rc;
 	empty.force = false;
@@ -177,22 +195,6 @@ int convert_to_disk(const struct convert_end *from, const char *dst, const struc
 	return rc;
 }
 
-/* A disk cannot be converted into itself. */
-static int check_same(const struct convert_end *from, const char *dst, struct err *e)
-{
-	struct stat st;
-
-	if (from->kind != CONVERT_DISK || stat(dst, &st))
-		return 0;
-	for (unsigned i = 0; i < disk_layers(from->disk); i++) {
-		const struct image *im = disk_layer(from->disk, i);
-
-		if (im->ino == st.st_ino && im->dev == st.st_dev)
-			return err_set(e, -EINVAL, "%s: SRC is, or consists of, the same", dst);
-	}
-	return 0;
-}
-
 static int convert_it(const struct convert_args *a, char **argv, struct disk_create *p,
 		      struct err *e)
 {
@@ -207,9 +209,8 @@ static int convert_it(const struct convert_args *a, char **argv, struct disk_cre
 		p->size = convert_size(&from);
 		p->format = (enum disk_format)a->format;
 		if (from.disk)
-			p->adapter = adapter_of(disk_layer(from.disk, 0));
-		rc = check_same(&from, argv[1], e);
-		if (!rc && from.disk)
+			p->adapter = disk_adapter_of(disk_layer(from.disk, 0));
+		if (from.disk)
 			rc = refuse_foreign(from.disk, a->raw, e);
 		if (rc)
 			;
@@ -230,14 +231,11 @@ static int convert_it(const struct convert_args *a, char **argv, struct disk_cre
 int convert_main(struct cli *c, int argc, char **argv)
 {
 	struct convert_args a = { .format = -1 };
-	struct json j = { 0 }, files = { 0 };
+	struct json files = { 0 };
 	struct err e = { 0 };
 	struct disk_create p;
-	int rc = cli_parse(c, &a, &argc, argv);
+	int rc = parse_line(c, &a, &argc, argv, "SRC DST");
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "SRC DST");
 	if (rc >= 0)
 		return rc;
 	if (check_args(&a, argv, &e)) {
@@ -251,18 +249,11 @@ int convert_main(struct cli *c, int argc, char **argv)
 	progress_begin(c, progress_how(&a.progress));
 	rc = convert_it(&a, argv, &p, &e);
 	progress_end();
-	if (rc) {
-		free(json_line(&files));
-		return cli_fail(c, &e);
-	}
-	json_put_text(&j, "source", argv[0]);
-	json_put_text(&j, "format", disk_format_name[p.format]);
-	json_put_u64(&j, "capacity_bytes", p.size);
-	json_put_array(&j, "files", &files);
+	if (rc)
+		return fail_made(c, &files, &e);
 	if (is_pipe(argv[1]) && !a.change.check) {
-		free(json_line(&j));
+		free(json_line(&files));
 		return CLI_DONE;
 	}
-	return say_change(c, &a.change, &j, argv[1], "convert", true, "would be created: %s",
-			  disk_format_name[p.format]);
+	return say_made(c, &a.change, "convert", argv[0], argv[1], &p, &files);
 }

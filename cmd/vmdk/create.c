@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/size.h"
-#include "disk/cowd.h"
+#include "disk/snapshot.h"
 #include "vmdk.h"
 
 struct create_args {
@@ -36,10 +35,8 @@ const struct cli_opt create_opts[] = {
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
 	  "the parent may lie in another folder" },
 	{ "force", 0, CLI_FLAG, NULL, AT(force), 0, 0, "replace a disk that is there" },
-	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
-	  "create nothing, say what would be" },
-	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
-	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)),
+	CHANGE_OPTS(AT(change), "create nothing, say what would be"),
+	PROGRESS_OPTS(AT(progress)),
 	{ NULL },
 };
 
@@ -57,28 +54,6 @@ static int check_args(const struct create_args *a, struct err *e)
 	if (!a->rdm && !a->size && !a->parent)
 		return err_set(e, -EINVAL, "--size is missing");
 	return 0;
-}
-
-/* A delta as the products that wrote the parent make them. */
-static enum disk_format format_for(const struct image *parent)
-{
-	const char *type = parent->desc ? parent->desc->create_type : "";
-
-	if (strncmp(type, "vmfs", 4) && strcmp(type, "seSparse"))
-		return DISK_SPARSE;
-	if (!strcmp(type, "seSparse") || parent->size > cowd_size_max(0))
-		return DISK_SESPARSE;
-	return DISK_VMFSSPARSE;
-}
-
-const char *adapter_of(const struct image *im)
-{
-	const char *s = im->desc ? desc_get(im->desc, "ddb.adapterType") : NULL;
-
-	for (size_t i = 0; s && vmdk_adapter[i]; i++)
-		if (!strcasecmp(s, vmdk_adapter[i]))
-			return vmdk_adapter[i];
-	return NULL;
 }
 
 int use_parent(struct disk_create *p, char **hint, const char *path, const char *parent,
@@ -101,9 +76,9 @@ int use_parent(struct disk_create *p, char **hint, const char *path, const char 
 		if (!p->size)
 			p->size = im->size;
 		if (!p->adapter)
-			p->adapter = adapter_of(im);
+			p->adapter = disk_adapter_of(im);
 		if (k->any_format)
-			p->format = format_for(im);
+			p->format = snapshot_format(im);
 	}
 	image_close(im);
 	return rc;
@@ -118,19 +93,16 @@ int create_main(struct cli *c, int argc, char **argv)
 {
 	struct create_args a = { .format = -1, .adapter = -1 };
 	struct disk_create p = { 0 };
-	struct json j = { 0 }, files = { 0 };
+	struct json files = { 0 };
 	struct err e = { 0 };
-	char *hint = NULL, size[24];
-	int rc = cli_parse(c, &a, &argc, argv);
+	char *hint = NULL;
+	int rc = parse_line(c, &a, &argc, argv, "FILE");
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "FILE");
 	if (rc >= 0)
 		return rc;
 	p = (struct disk_create) {
 		.size = a.size, .grain = a.grain,
-		.adapter = a.adapter < 0 ? NULL : vmdk_adapter[a.adapter],
+		.adapter = a.adapter < 0 ? NULL : disk_adapter_name[a.adapter],
 		.format = a.format < 0 ? DISK_SPARSE : (enum disk_format)a.format,
 		.device = a.rdm, .force = a.force, .dry = a.change.check,
 		.progress = progress_step, .made = add_file, .ptr = &files,
@@ -147,14 +119,6 @@ int create_main(struct cli *c, int argc, char **argv)
 		progress_end();
 	}
 	free(hint);
-	if (rc) {
-		free(json_line(&files));
-		return cli_fail(c, &e);
-	}
-	json_put_text(&j, "format", disk_format_name[p.format]);
-	if (!a.rdm)
-		json_put_u64(&j, "capacity_bytes", p.size);
-	json_put_array(&j, "files", &files);
-	return say_change(c, &a.change, &j, argv[0], "create", true, "would be created: %s, %s",
-			  disk_format_name[p.format], a.rdm ? a.rdm : size_format(size, p.size));
+	return rc ? fail_made(c, &files, &e)
+		  : say_made(c, &a.change, "create", NULL, argv[0], &p, &files);
 }

@@ -17,9 +17,7 @@ const struct cli_opt delete_opts[] = {
 	  "even a parent of others, or a file without descriptor" },
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
 	  "its files may lie in other folders" },
-	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
-	  "delete nothing, say what would be" },
-	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
+	CHANGE_OPTS(AT(change), "delete nothing, say what would be"),
 	{ NULL },
 };
 
@@ -31,11 +29,8 @@ int delete_main(struct cli *c, int argc, char **argv)
 	struct disk_files gone = { 0 };
 	struct vmx_users users = { 0 };
 	struct err e = { 0 };
-	int rc = cli_parse(c, &a, &argc, argv);
+	int rc = parse_line(c, &a, &argc, argv, "FILE");
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "FILE");
 	if (rc >= 0)
 		return rc;
 	m = (struct disk_manage) {

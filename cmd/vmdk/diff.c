@@ -20,7 +20,7 @@ const struct cli_opt diff_opts[] = {
 	  "their files may lie in other folders or be devices" },
 	{ "json", 0, CLI_FLAG, NULL, AT(json), 0, 0,
 	  "one object a range, then one of counts" },
-	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)),
+	PROGRESS_OPTS(AT(progress)),
 	{ NULL },
 };
 
@@ -76,11 +76,8 @@ int diff_main(struct cli *c, int argc, char **argv)
 	struct disk_diff p = { .ptr = &k, .range = print_range, .progress = progress_step };
 	struct disk *d[2] = { NULL };
 	uint64_t bytes;
-	int rc = cli_parse(c, &a, &argc, argv), code;
+	int rc = parse_line(c, &a, &argc, argv, "A B"), code;
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "A B");
 	if (rc >= 0)
 		return rc;
 	o.allow_outside = a.outside;

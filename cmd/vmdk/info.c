@@ -293,11 +293,8 @@ int info_main(struct cli *c, int argc, char **argv)
 	struct disk_opts o = { .no_lock = true, .lazy = true, .backends = vmdk_backends };
 	struct disk *d;
 	struct image *im;
-	int rc = cli_parse(c, &a, &argc, argv), code = CLI_DONE;
+	int rc = parse_line(c, &a, &argc, argv, "FILE"), code = CLI_DONE;
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "FILE");
 	if (rc >= 0)
 		return rc;
 	o.allow_outside = a.outside || a.rdm;

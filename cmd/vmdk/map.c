@@ -101,11 +101,8 @@ int map_main(struct cli *c, int argc, char **argv)
 	struct err e = { 0 };
 	struct disk_opts o = { .no_lock = true, .backends = vmdk_backends };
 	struct disk *d;
-	int rc = cli_parse(c, &a, &argc, argv);
+	int rc = parse_line(c, &a, &argc, argv, "FILE");
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "FILE");
 	if (rc >= 0)
 		return rc;
 	o.allow_outside = a.outside;

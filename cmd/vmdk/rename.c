@@ -19,9 +19,7 @@ const struct cli_opt rename_opts[] = {
 	  "even a parent of others or a machine's, which are told" },
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
 	  "its files may lie in other folders" },
-	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
-	  "change nothing, say what would be changed" },
-	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
+	CHANGE_OPTS(AT(change), "change nothing, say what would be changed"),
 	{ NULL },
 };
 
@@ -59,11 +57,8 @@ int rename_main(struct cli *c, int argc, char **argv)
 	struct telling t = { 0 };
 	struct disk_manage m = { 0 };
 	struct err e = { 0 };
-	int rc = cli_parse(c, &a, &argc, argv);
+	int rc = parse_line(c, &a, &argc, argv, "A B");
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "A B");
 	if (rc >= 0)
 		return rc;
 	t.to = argv[1];

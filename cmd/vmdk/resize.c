@@ -19,9 +19,7 @@ const struct cli_opt resize_opts[] = {
 	  "also smaller, and also a parent of others" },
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(outside), 0, 0,
 	  "its files may lie in other folders" },
-	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
-	  "change nothing, say what would be changed" },
-	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "say so as JSON" },
+	CHANGE_OPTS(AT(change), "change nothing, say what would be changed"),
 	{ NULL },
 };
 
@@ -34,11 +32,8 @@ int resize_main(struct cli *c, int argc, char **argv)
 	struct err e = { 0 };
 	uint64_t bytes, was;
 	char from[24], to[24];
-	int rc = cli_parse(c, &a, &argc, argv);
+	int rc = parse_line(c, &a, &argc, argv, "FILE SIZE");
 
-	if (rc >= 0)
-		return rc;
-	rc = want_operands(c, argc, argv, "FILE SIZE");
 	if (rc >= 0)
 		return rc;
 	rc = size_parse(argv[1], &bytes, &e);

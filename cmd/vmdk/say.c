@@ -8,10 +8,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/size.h"
 #include "disk/foreign.h"
 #include "vmdk.h"
-
-const char *const vmdk_adapter[] = { "ide", "buslogic", "lsilogic", "lsisas1068", "pvscsi", NULL };
 
 const struct disk_backend *const vmdk_backends[] = { &file_http, NULL };
 
@@ -51,6 +50,29 @@ int say_change(struct cli *c, const struct change_args *a, struct json *j,
 	return CLI_DONE;
 }
 
+int say_made(struct cli *c, const struct change_args *a, const char *action, const char *source,
+	     const char *path, const struct disk_create *p, struct json *files)
+{
+	struct json j = { 0 };
+	char size[24];
+
+	if (source)
+		json_put_text(&j, "source", source);
+	json_put_text(&j, "format", disk_format_name[p->format]);
+	if (p->size)		/* a device knows its own */
+		json_put_u64(&j, "capacity_bytes", p->size);
+	json_put_array(&j, "files", files);
+	return say_change(c, a, &j, path, action, true, "would be created: %s, %s",
+			  disk_format_name[p->format],
+			  p->device ? p->device : size_format(size, p->size));
+}
+
+int fail_made(struct cli *c, struct json *files, const struct err *e)
+{
+	free(json_line(files));
+	return cli_fail(c, e);
+}
+
 int want_operands(struct cli *c, int argc, char **argv, const char *names)
 {
 	const char *name = names;
@@ -69,6 +91,13 @@ int want_operands(struct cli *c, int argc, char **argv, const char *names)
 		return CLI_USAGE;
 	}
 	return -1;
+}
+
+int parse_line(struct cli *c, void *args, int *argc, char **argv, const char *names)
+{
+	int rc = cli_parse(c, args, argc, argv);
+
+	return rc >= 0 ? rc : want_operands(c, *argc, argv, names);
 }
 
 int refuse_foreign(const struct disk *d, bool raw, struct err *e)

@@ -31,7 +31,7 @@ const struct cli_opt snapshot_opts[] = {
 	{ "check", 0, CLI_FLAG, NULL, AT(change.check), 0, 0,
 	  "change nothing, say what would be changed" },
 	{ "json", 0, CLI_FLAG, NULL, AT(change.json), 0, 0, "print JSON" },
-	PROGRESS_OPTS(AT(progress.quiet), AT(progress.json)),
+	PROGRESS_OPTS(AT(progress)),
 	{ NULL },
 };
 

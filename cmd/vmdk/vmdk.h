@@ -14,8 +14,7 @@
 /* The formats that -f takes, in the order of enum disk_format. */
 #define VMDK_FORMATS "sparse|2gbsparse|flat|2gbflat|thin|zeroedthick|eagerzeroedthick|" \
 	"vmfssparse|sesparse|stream|raw"
-#define VMDK_ADAPTERS "ide|buslogic|lsilogic|lsisas1068|pvscsi"
-extern const char *const vmdk_adapter[];	/* the same; NULL ends it */
+#define VMDK_ADAPTERS "ide|buslogic|lsilogic|lsisas1068|pvscsi"	/* in the order of disk_adapter_name */
 
 extern const struct cli_tool vmdk_tool;
 
@@ -50,6 +49,11 @@ struct change_args {
 	bool check;		/* change nothing, say what would be changed */
 	bool json;		/* say it as one object */
 };
+#define CHANGE_OPTS(at, check_help) \
+	{ "check", 0, CLI_FLAG, NULL, (at) + offsetof(struct change_args, check), 0, 0, \
+	  check_help }, \
+	{ "json", 0, CLI_FLAG, NULL, (at) + offsetof(struct change_args, json), 0, 0, \
+	  "say so as JSON" }
 
 /*
  * Say what a change did, or would do: with --json as an object (j with path, action,
@@ -62,8 +66,18 @@ int say_change(struct cli *c, const struct change_args *a, struct json *j,
 	       const char *path, const char *action, bool changed, const char *fmt, ...)
 	__attribute__((format(printf, 7, 8)));
 
+/* The same of a disk that was made as p says, from source (NULL: from nothing); files: of
+ * its files, taken.  And when that failed: say so, files are taken, too. */
+int say_made(struct cli *c, const struct change_args *a, const char *action, const char *source,
+	     const char *path, const struct disk_create *p, struct json *files);
+int fail_made(struct cli *c, struct json *files, const struct err *e);
+
 /* Print one object and take it.  Returns the exit code. */
 int print_json(struct cli *c, struct json *j);
+
+/* Parse the options, and see to it that there are as many operands as names ("SRC DST").
+ * As cli_parse(). */
+int parse_line(struct cli *c, void *args, int *argc, char **argv, const char *names);
 
 /* Complain unless there are as many operands as names ("SRC DST").  -1: there are. */
 int want_operands(struct cli *c, int argc, char **argv, const char *names);
@@ -92,9 +106,6 @@ int convert_to_disk(const struct convert_end *from, const char *dst, const struc
  * done here; unless --raw said so. */
 int refuse_foreign(const struct disk *d, bool raw, struct err *e);
 
-/* The adapter of a disk as one of those that another can be created for, or NULL. */
-const char *adapter_of(const struct image *im);
-
 /* As disk_create.made: append path to the array that ptr is. */
 void add_file(void *ptr, const char *path);
 
@@ -107,9 +118,10 @@ struct progress_args {
 	bool quiet;
 	int json;		/* 1: as JSON, when asked for */
 };
-#define PROGRESS_OPTS(at_quiet, at_json) \
-	{ "quiet", 'q', CLI_FLAG, NULL, at_quiet, 0, 0, "no progress" }, \
-	{ "progress", 0, CLI_CHOICE, "tty|json", at_json, 0, 0, \
+#define PROGRESS_OPTS(at) \
+	{ "quiet", 'q', CLI_FLAG, NULL, (at) + offsetof(struct progress_args, quiet), 0, 0, \
+	  "no progress" }, \
+	{ "progress", 0, CLI_CHOICE, "tty|json", (at) + offsetof(struct progress_args, json), 0, 0, \
 	  "how to say it on stderr (default tty: if that is one)" }
 static inline enum progress_how progress_how(const struct progress_args *a)
 {

@@ -93,7 +93,19 @@ static const struct kind {
 	[DISK_RDMP] = { "vmfsPassthroughRawDeviceMap", DESC_VMFSRDM, "-rdmp", .make = make_link },
 };
 
-static const char *const adapters[] = { "ide", "buslogic", "lsilogic", "lsisas1068", "pvscsi" };
+const char *const disk_adapter_name[] = {
+	"ide", "buslogic", "lsilogic", "lsisas1068", "pvscsi", NULL,
+};
+
+const char *disk_adapter_of(const struct image *im)
+{
+	const char *s = im->desc ? desc_get(im->desc, "ddb.adapterType") : NULL;
+
+	for (size_t i = 0; s && disk_adapter_name[i]; i++)
+		if (!strcasecmp(s, disk_adapter_name[i]))
+			return disk_adapter_name[i];
+	return NULL;
+}
 
 static int no_memory(struct err *e)
 {
@@ -464,7 +476,6 @@ static int check_params(struct making *m, struct err *e)
 {
 	const struct disk_create *c = m->c;
 	const char *name = disk_format_name[c->format];
-	size_t i;
 
 	if (!m->k->make)
 		return err_set(e, -ENOTSUP, "disks of format %s cannot be created yet", name);
@@ -475,8 +486,8 @@ static int check_params(struct making *m, struct err *e)
 		return err_set(e, -EINVAL, "a size of %" PRIu64 " bytes: the most is 62T", c->size);
 	if (c->parent && !m->k->child)
 		return err_set(e, -EINVAL, "a disk of format %s has no parent", name);
-	for (i = 0; i < sizeof(adapters) / sizeof(adapters[0]); i++)
-		if (!strcmp(adapters[i], m->adapter))
+	for (size_t i = 0; disk_adapter_name[i]; i++)
+		if (!strcmp(disk_adapter_name[i], m->adapter))
 			return 0;
 	return err_set(e, -EINVAL, "%.40s: not an adapter", m->adapter);
 }

@@ -24,13 +24,18 @@ enum disk_format {
 };
 extern const char *const disk_format_name[DISK_FORMATS];	/* as -f takes them */
 
+/* What ddb.adapterType may be; NULL ends it. */
+extern const char *const disk_adapter_name[];
+/* That of a disk, as one of these, or NULL. */
+const char *disk_adapter_of(const struct image *im);
+
 #define DISK_SIZE_MAX	(62ull << 40)	/* bytes */
 #define DISK_PIECE	(4192256ull * SECTOR)	/* of the 2gb formats: 2047 MiB, as VMware cuts them */
 
 struct disk_create {
 	uint64_t size;		/* bytes, a multiple of SECTOR, at most DISK_SIZE_MAX */
 	enum disk_format format;
-	const char *adapter;	/* ddb.adapterType: ide, buslogic, lsilogic, lsisas1068, pvscsi; NULL: lsilogic */
+	const char *adapter;	/* of disk_adapter_name; NULL: lsilogic */
 	const char *parent;	/* parentFileNameHint as it is to stand there, or NULL */
 	uint32_t parent_cid;	/* with parent */
 	uint64_t grain;		/* bytes, a power of two; 0: the format's usual one */

@@ -103,18 +103,6 @@ static int open_layer(struct image **im, const char *path, bool write, bool outs
 	return rc;
 }
 
-/* The adapter of a disk, if it is one that new disks may have. */
-static const char *adapter_of(const struct desc *d)
-{
-	static const char *const known[] = { "ide", "buslogic", "lsilogic", "lsisas1068", "pvscsi" };
-	const char *is = desc_get(d, "ddb.adapterType");
-
-	for (unsigned i = 0; is && i < sizeof(known) / sizeof(known[0]); i++)
-		if (!strcasecmp(is, known[i]))
-			return known[i];
-	return NULL;
-}
-
 int snapshot_add(const char *child, const char *parent, bool outside, bool dry,
 		 void (*made)(void *ptr, const char *path), void *ptr, struct err *e)
 {
@@ -128,7 +116,7 @@ int snapshot_add(const char *child, const char *parent, bool outside, bool dry,
 	if (!rc) {
 		struct disk_create c = {
 			.size = im->size, .format = snapshot_format(im), .parent = hint,
-			.adapter = adapter_of(im->desc), .parent_cid = im->desc->cid,
+			.adapter = disk_adapter_of(im), .parent_cid = im->desc->cid,
 			.dry = dry, .made = made, .ptr = ptr,
 		};
 
