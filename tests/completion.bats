@@ -13,9 +13,10 @@ completes() {
 }
 
 @test "commands, options and choices" {
-	completes '--help --version run disas' vmrun ''
-	completes disas vmrun d
-	completes '--append --accel' vmrun run --a
+	completes '--help --version run disk disas' vmrun ''
+	completes 'disk disas' vmrun d
+	completes 'list add remove' vmrun disk ''
+	completes '--append --allow-outside --accel' vmrun run --a
 	completes 'auto kvm bt interp' vmrun run --accel ''
 	completes interp vmrun run --memory 64M --accel i
 	completes 'auto kvm bt interp' vmrun run --accel =

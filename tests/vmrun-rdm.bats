@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Raw device mappings in a machine.  There is seldom a SCSI disk that a test may write to:
 # a preloaded model (tests/shim/sgio.c) answers SG_IO on a file.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2154,SC2034
 load helper
 
 setup() {

@@ -5,14 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const scsi_names[] = {
-	[PC_SCSI_LSILOGIC] = "lsilogic", [PC_SCSI_BUSLOGIC] = "buslogic",
-	[PC_SCSI_LSISAS1068] = "lsisas1068", [PC_SCSI_PVSCSI] = "pvscsi", NULL };
-static const char *const mode_names[] = {
-	[PC_DISK_PERSISTENT] = "persistent",
-	[PC_DISK_INDEPENDENT] = "independent-persistent",
-	[PC_DISK_NONPERSISTENT] = "independent-nonpersistent",
-	[PC_DISK_UNDOABLE] = "undoable", NULL };
+#include "pc/place.h"
 
 static int find(const char *const *names, const char *s)
 {
@@ -20,33 +13,6 @@ static int find(const char *const *names, const char *s)
 		if (!strcmp(names[i], s))
 			return i;
 	return -1;
-}
-
-/* "scsi0:1" */
-static int parse_place(struct pc_disk *d, const char *s, struct err *e)
-{
-	bool scsi = !strncmp(s, "scsi", 4), ide = !strncmp(s, "ide", 3);
-	unsigned channels = scsi ? PC_SCSI_BUSES : 2, units = scsi ? 16 : 2;
-	const char *p = s + (scsi ? 4 : 3);
-	unsigned long channel, unit;
-	char *end;
-
-	if (!scsi && !ide)
-		return err_set(e, -EINVAL, "%.40s: not one of ide0:0 and scsi0:0", s);
-	if (*p < '0' || *p > '9' || (channel = strtoul(p, &end, 10), *end != ':') ||
-	    end[1] < '0' || end[1] > '9' || (unit = strtoul(end + 1, &end, 10), *end))
-		return err_set(e, -EINVAL, "%.40s: not a place like %s0:1", s,
-			       scsi ? "scsi" : "ide");
-	if (channel >= channels || unit >= units)
-		return err_set(e, -EINVAL, "%.40s: %s0:0 is the first, %s%u:%u the last", s,
-			       scsi ? "scsi" : "ide", scsi ? "scsi" : "ide", channels - 1,
-			       units - 1);
-	if (scsi && unit == 7)
-		return err_set(e, -EINVAL, "%.40s: 7 is the adapter's own", s);
-	d->bus = scsi ? PC_BUS_SCSI : PC_BUS_IDE;
-	d->channel = (unsigned)channel;
-	d->unit = (unsigned)unit;
-	return 0;
 }
 
 struct given {
@@ -60,10 +26,10 @@ static int parse_key(struct pc_disk *d, struct given *g, const char *key, const 
 
 	if (!strcmp(key, "controller")) {
 		g->place = true;
-		return parse_place(d, val, e);
+		return place_parse(d, val, e);
 	}
 	if (!strcmp(key, "type")) {
-		n = find(scsi_names, val);
+		n = find(place_adapters, val);
 		if (n < 0)
 			return err_set(e, -EINVAL, "%.40s: not one of lsilogic, buslogic, "
 				       "lsisas1068 and pvscsi", val);
@@ -72,7 +38,7 @@ static int parse_key(struct pc_disk *d, struct given *g, const char *key, const 
 		return 0;
 	}
 	if (!strcmp(key, "mode") && !d->cd) {
-		n = find(mode_names, val);
+		n = find(place_modes, val);
 		if (n < 0)
 			return err_set(e, -EINVAL, "%.40s: not one of persistent, "
 				       "independent-persistent, independent-nonpersistent "
@@ -125,9 +91,7 @@ static int parse_one(struct pc_disk *d, struct given *g, char *s, struct err *e)
 static const struct pc_disk *at(const struct disk_args *a, const struct pc_disk *d)
 {
 	for (unsigned i = 0; i < a->n; i++)
-		if (&a->disk[i] != d && a->disk[i].bus == d->bus &&
-		    a->disk[i].channel == d->channel && a->disk[i].unit == d->unit &&
-		    a->disk[i].bus != PC_BUS_NONE)
+		if (&a->disk[i] != d && place_same(&a->disk[i], d))
 			return &a->disk[i];
 	return NULL;
 }
@@ -161,8 +125,8 @@ static int choose_types(struct disk_args *a, const struct given *g, struct err *
 				continue;
 			if (g[i].type && d->scsi != a->disk[k].scsi)
 				return err_set(e, -EINVAL, "--disk: scsi%u is both %s and %s",
-					       d->channel, scsi_names[d->scsi],
-					       scsi_names[a->disk[k].scsi]);
+					       d->channel, place_adapters[d->scsi],
+					       place_adapters[a->disk[k].scsi]);
 			d->scsi = a->disk[k].scsi;
 		}
 	}
@@ -206,7 +170,65 @@ int disks_parse(struct disk_args *a, const struct cli_list *disks,
 			if (rc)
 				return err_in(e, rc, a->disk[i].cd ? "--cdrom" : "--disk");
 		}
+	for (unsigned i = 0; i < a->n; i++)
+		a->typed[i] = false;
+	for (unsigned i = 0; i < a->n; i++)
+		for (unsigned k = 0; k < a->n; k++)
+			a->typed[k] |= g[i].type && a->disk[i].channel == a->disk[k].channel;
 	return rc ? rc : choose_types(a, g, e);
+}
+
+int disk_parse(struct pc_disk *d, bool *has_place, char *s, struct err *e)
+{
+	struct given g = { 0 };
+	int rc = parse_one(d, &g, s, e);
+
+	if (!rc && g.type)
+		return err_set(e, -EINVAL, "type: the adapter is there already");
+	*has_place = g.place;
+	return rc;
+}
+
+static int parse_adapter(struct pc_config *cfg, const char *s, struct err *e)
+{
+	unsigned n = (unsigned)(s[0] && s[1] && s[2] && s[3] ? s[4] - '0' : 0);
+	int type;
+
+	if (strncmp(s, "scsi", 4) || n >= PC_SCSI_BUSES || s[5] != '=')
+		return err_set(e, -EINVAL, "%.40s: not like scsi0=pvscsi; scsi%u is the last", s,
+			       PC_SCSI_BUSES - 1);
+	type = find(place_adapters, s + 6);
+	if (type < 0)
+		return err_set(e, -EINVAL, "%.40s: not one of lsilogic, buslogic, lsisas1068 and "
+			       "pvscsi", s + 6);
+	if (cfg->adapter[n])
+		return err_set(e, -EINVAL, "scsi%u: given twice", n);
+	cfg->adapter[n] = true;
+	cfg->adapter_type[n] = (enum pc_scsi)type;
+	return 0;
+}
+
+int adapters_parse(struct pc_config *cfg, struct disk_args *a, const struct cli_list *l,
+		   struct err *e)
+{
+	for (unsigned i = 0; i < l->n; i++) {
+		int rc = parse_adapter(cfg, l->v[i], e);
+
+		if (rc)
+			return err_in(e, rc, "--controller");
+	}
+	for (unsigned i = 0; i < a->n; i++) {
+		struct pc_disk *d = &a->disk[i];
+
+		if (d->bus != PC_BUS_SCSI || !cfg->adapter[d->channel])
+			continue;
+		if (a->typed[i] && d->scsi != cfg->adapter_type[d->channel])
+			return err_set(e, -EINVAL, "--controller: scsi%u is both %s and %s",
+				       d->channel, place_adapters[cfg->adapter_type[d->channel]],
+				       place_adapters[d->scsi]);
+		d->scsi = cfg->adapter_type[d->channel];
+	}
+	return 0;
 }
 
 /* --- --boot ------------------------------------------------------------------------ */
@@ -229,7 +251,7 @@ static int boot_add_place(struct pc_config *cfg, const struct disk_args *a, cons
 	if (strncmp(s, "scsi", 4) && strncmp(s, "ide", 3))
 		return err_set(e, -EINVAL, "--boot: %.40s: not one of disk, cdrom, menu and "
 			       "places like scsi0:0", s);
-	rc = parse_place(&d, s, e);
+	rc = place_parse(&d, s, e);
 	if (rc)
 		return err_in(e, rc, "--boot");
 	found = at(a, &d);

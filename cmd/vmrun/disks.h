@@ -6,6 +6,7 @@
 
 struct disk_args {
 	struct pc_disk disk[PC_DISKS];
+	bool typed[PC_DISKS];		/* its bus has an adapter of a type that was asked for */
 	unsigned n;
 };
 
@@ -16,6 +17,17 @@ struct disk_args {
  */
 int disks_parse(struct disk_args *a, const struct cli_list *disks,
 		const struct cli_list *cdroms, struct err *e);
+
+/* FILE[,controller=...][,mode=M] of a disk to be added to a machine that runs: d->cd is
+ * set before. */
+int disk_parse(struct pc_disk *d, bool *has_place, char *s, struct err *e);
+
+/*
+ * --controller scsi1=pvscsi: an adapter that is there even without disks.  Of types that
+ * disks on it name, too: -EINVAL when they differ.
+ */
+int adapters_parse(struct pc_config *cfg, struct disk_args *a, const struct cli_list *l,
+		   struct err *e);
 
 /*
  * --boot: a list of disk, cdrom and places, in the order in which they are tried; menu

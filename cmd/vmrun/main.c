@@ -22,7 +22,8 @@ static const struct cli_cmd cmds[] = {
 		"run", run_main,
 		"[--kernel K [--initrd I] [--append S]] [--bios F] [--memory 512M]\n"
 		"[--disk FILE[,KEY=VALUE...]] [--cdrom ISO[,KEY=VALUE...]]\n"
-		"[--allow-outside] [--boot WHAT[,WHAT...]]\n"
+		"[--controller scsiN=TYPE] [--allow-outside]\n"
+		"[--boot WHAT[,WHAT...]]\n"
 		"[--cpus 1] [--cpu host|x86-64-v2|x86-64-v3] [--accel auto|kvm|bt|interp]\n"
 		"[--serial stdio|none|file:F|unix:S|pty] [--debug-exit]\n"
 		"[--timeout S] [--stats[=json]] [--verify]\n"
@@ -30,6 +31,13 @@ static const struct cli_cmd cmds[] = {
 		"[-v]",
 		"Boot a kernel or a ROM image and run the machine to its end.",
 		run_opts,
+	},
+	{
+		"disk", disk_main,
+		"list|add|remove [--cdrom] [--allow-outside] [--timeout S]\n"
+		"[--check] [--json] [VM [FILE[,KEY=VALUE...]|PLACE]]",
+		"List, add and remove disks of machines that run.",
+		disk_opts,
 	},
 	{
 		"disas", disas_main,

@@ -21,7 +21,7 @@ struct run_args {
 	int accel, cpu, bt_form, stats;
 	double timeout_s;
 	bool debug_exit, verify, no_reboot, verbose, allow_outside;
-	struct cli_list disks, cdroms;
+	struct cli_list disks, cdroms, controllers;
 };
 
 #define AT(field) offsetof(struct run_args, field)
@@ -41,6 +41,8 @@ const struct cli_opt run_opts[] = {
 	  "independent-persistent|independent-nonpersistent|undoable" },
 	{ "cdrom", 0, CLI_LIST, "ISO[,KEY=VALUE...]", AT(cdroms), 1, 0,
 	  "a CD-ROM drive with an image; keys: controller, type" },
+	{ "controller", 0, CLI_LIST, "scsiN=TYPE", AT(controllers), 1, 0,
+	  "a SCSI adapter even without disks: they may come later" },
 	{ "allow-outside", 0, CLI_FLAG, NULL, AT(allow_outside), 0, 0,
 	  "descriptors of disks may name files in other folders, and\n"
 	  "devices (raw device mappings)" },
@@ -316,6 +318,8 @@ int run_main(struct cli *c, int argc, char **argv)
 		rc = parse_trace(a.trace, &cfg, &e);
 	if (!rc)
 		rc = disks_parse(&d, &a.disks, &a.cdroms, &e);
+	if (!rc)
+		rc = adapters_parse(&cfg, &d, &a.controllers, &e);
 	if (!rc)
 		rc = boot_parse(&cfg, &d, a.boot ? a.boot : "disk,cdrom", &e);
 	if (rc)

@@ -304,10 +304,8 @@ struct blk *blk_new(struct vm *vm, const struct blk_params *p, struct err *e)
 	return b;
 }
 
-void blk_free(struct blk *b)
+void blk_stop(struct blk *b)
 {
-	if (!b)
-		return;
 	blk_drain(b);
 	pthread_mutex_lock(&b->lock);
 	b->quit = true;
@@ -315,11 +313,28 @@ void blk_free(struct blk *b)
 	pthread_mutex_unlock(&b->lock);
 	for (unsigned i = 0; i < b->nthreads; i++)
 		pthread_join(b->thread[i], NULL);
+	b->nthreads = 0;
 	vm_run_work(b->vm);	/* b->tell may still be queued */
-	if (b->p.ops->close)
-		b->p.ops->close(b->p.ptr);
+}
+
+int blk_close(struct blk *b, struct err *e)
+{
+	const struct blk_ops *ops = b->p.ops;
+	int rc = b->p.readonly || !ops->flush ? 0 : ops->flush(b->p.ptr, e);
+
+	if (ops->close)
+		ops->close(b->p.ptr);
 	pthread_cond_destroy(&b->work);
 	pthread_cond_destroy(&b->idle);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
+	return rc;
+}
+
+void blk_free(struct blk *b)
+{
+	if (!b)
+		return;
+	blk_stop(b);
+	blk_close(b, NULL);
 }

@@ -93,6 +93,11 @@ struct blk *blk_new(struct vm *vm, const struct blk_params *p, struct err *e);
 /* As blk_drain(); then close it.  NULL is fine. */
 void blk_free(struct blk *b);
 
+/* The same in two steps, of which the second may take long: no request is made any more;
+ * then, without vm->lock and on any thread, flush and close.  Returns what the flush said. */
+void blk_stop(struct blk *b);
+int blk_close(struct blk *b, struct err *e);
+
 uint64_t blk_size(const struct blk *b);		/* bytes */
 bool blk_readonly(const struct blk *b);
 bool blk_thin(const struct blk *b);

@@ -24,6 +24,11 @@ static uint64_t adapter_address(const struct mpt *m)
 	return 0x5000c29000000000 | (uint64_t)m->fn.devfn << 8;
 }
 
+static uint64_t target_address(const struct mpt *m, unsigned i)
+{
+	return adapter_address(m) | 0x10000 | i;
+}
+
 static uint16_t phy_handle(unsigned i)
 {
 	return (uint16_t)(i + 1);
@@ -107,7 +112,7 @@ static void put_target(struct mpt *m, uint8_t *d, unsigned i)
 {
 	le16_put(d + 8, (uint16_t)i);		/* slot */
 	le16_put(d + 10, ENCLOSURE);
-	le64_put(d + 12, adapter_address(m) | 0x10000 | i);
+	le64_put(d + 12, target_address(m, i));
 	le16_put(d + 20, phy_handle(i));
 	d[22] = (uint8_t)i;
 	le16_put(d + 24, target_handle(m, i));
@@ -194,13 +199,38 @@ static bool lsisas_page(struct mpt *m, struct mpt_page *p)
 	return false;
 }
 
+/* --- events ------------------------------------------------------------------------------ */
+
+enum { EV_DEVICE_STATUS = 0x0f, EV_PHY_LINK = 0x12 };
+enum { DEVICE_ADDED = 3, DEVICE_NOT_RESPONDING = 4 };
+
+/* The link of its phy is up, is down; and the device behind it is there, is not. */
+static void lsisas_changed(struct mpt *m, unsigned i, bool there)
+{
+	uint8_t link[12] = { 0 }, dev[36] = { 0 };
+
+	link[0] = (uint8_t)i;
+	link[1] = there ? LINK_3_GB << 4 | LINK_NONE : LINK_NONE << 4 | LINK_3_GB;
+	le16_put(link + 2, phy_handle(i));
+	le64_put(link + 4, adapter_address(m) + i);
+	mpt_event(m, EV_PHY_LINK, link, sizeof(link));
+	dev[0] = (uint8_t)i;
+	dev[2] = there ? DEVICE_ADDED : DEVICE_NOT_RESPONDING;
+	le16_put(dev + 6, (uint16_t)(i + 1 + PHYS));
+	le32_put(dev + 8, INFO_TARGET);
+	le16_put(dev + 12, phy_handle(i));
+	dev[14] = (uint8_t)i;
+	le64_put(dev + 16, target_address(m, i));
+	mpt_event(m, EV_DEVICE_STATUS, dev, sizeof(dev));
+}
+
 struct mpt *lsisas_new(struct vm *vm, struct pci *pci, unsigned devfn, struct err *e)
 {
 	static const struct mpt_kind kind = {
 		.name = "lsisas1068", .device = 0x0054, .subdevice = 0x1976, .revision = 1,
 		.pci_class = 0x010000, .bar_len = 0x4000, .bar_diag_len = 0x10000,
 		.port_type = 0x30, .product = 0x2102, .chip = "LSISAS1068", .board = "VMware",
-		.page = lsisas_page,
+		.page = lsisas_page, .changed = lsisas_changed,
 	};
 
 	return mpt_new(vm, pci, devfn, &kind, e);

@@ -18,6 +18,8 @@ enum mpt_reg {
 };
 enum { INT_DOORBELL = 1, INT_REPLY = 8 };
 enum { DIAG_RESET = 0x04, DIAG_HISTORY = 0x20, DIAG_WRITE = 0x80 };
+/* The reply to EVENT NOTIFICATION, of which there are many */
+enum { EVENT_CODE = 20, EVENT_COUNT = 24, EVENT_DATA = 28, CONTINUES = 0x80 };
 #define DOORBELL_ACTIVE	(1u << 27)
 #define FAULT_REQUEST	0x8112		/* its frame could not be read */
 #define FAULT_REPLY	0x8114		/* no room for a reply */
@@ -108,6 +110,26 @@ void mpt_answer(struct mpt *m, const uint8_t *msg, unsigned len)
 	*m->waiting_last = w;
 	m->waiting_last = &w->next;
 	m->nwaiting++;
+}
+
+/* What is not fetched must not take the place of answers. */
+#define EVENTS_WAITING	(MPT_REPLIES / 4)
+
+void mpt_event(struct mpt *m, uint32_t event, const uint8_t *data, unsigned len)
+{
+	uint8_t rp[MPT_REPLY_MAX] = { 0 };
+
+	if (!m->events || m->state != MPT_OPERATIONAL || m->nwaiting >= EVENTS_WAITING)
+		return;
+	le16_put(rp, (uint16_t)(len / 4));
+	rp[MSG_LEN] = (uint8_t)((EVENT_DATA + len) / 4);
+	rp[MSG_FUNCTION] = MPT_EVENT_NOTIFY;
+	rp[MSG_FLAGS] = CONTINUES;
+	le32_put(rp + MSG_CONTEXT, m->event_context);
+	le32_put(rp + EVENT_CODE, event);
+	le32_put(rp + EVENT_COUNT, ++m->nevents);
+	memcpy(rp + EVENT_DATA, data, len);
+	mpt_answer(m, rp, EVENT_DATA + len);
 }
 
 static void frame_freed(struct mpt *m, uint32_t frame)
@@ -360,6 +382,13 @@ static void reg_write(void *ptr, uint64_t off, uint64_t val, unsigned size)
 }
 
 /* --- the adapter --------------------------------------------------------------------------------------- */
+
+void mpt_changed(struct mpt *m, unsigned id, bool there)
+{
+	m->negotiated[id] = 0;
+	if (m->kind->changed)
+		m->kind->changed(m, id, there);
+}
 
 struct scsi_bus *mpt_bus(struct mpt *m)
 {

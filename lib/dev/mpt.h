@@ -40,6 +40,8 @@ struct mpt_kind {
 	bool (*page)(struct mpt *m, struct mpt_page *p);
 	/* The driver wrote p; NULL: it may, and nothing comes of it. */
 	void (*page_written)(struct mpt *m, const struct mpt_page *p);
+	/* A target is there, or gone; NULL: a bus on which nobody notices. */
+	void (*changed)(struct mpt *m, unsigned id, bool there);
 };
 
 struct mpt *mpt_new(struct vm *vm, struct pci *pci, unsigned devfn, const struct mpt_kind *k,
@@ -47,5 +49,7 @@ struct mpt *mpt_new(struct vm *vm, struct pci *pci, unsigned devfn, const struct
 void mpt_reset(struct mpt *m);
 void mpt_free(struct mpt *m);
 struct scsi_bus *mpt_bus(struct mpt *m);
+/* A target is there, is gone, while the machine runs: tell the driver, if it listens. */
+void mpt_changed(struct mpt *m, unsigned id, bool there);
 
 #endif

@@ -222,10 +222,11 @@ static unsigned ioc_init(struct mpt *m, const uint8_t *rq, unsigned rq_len, uint
 	return 20;
 }
 
-/* Answered at once, by an event that says so; others do not come. */
+/* Answered at once, by an event that says so; others follow as they happen. */
 static unsigned event_notify(struct mpt *m, const uint8_t *rq, uint8_t *rp)
 {
 	m->events = rq[0] & 1;
+	m->event_context = le32_get(rq + MSG_CONTEXT);
 	mpt_reply_init(rp, rq, 32, MPT_OK);
 	le16_put(rp, 1);			/* doublewords of data */
 	le32_put(rp + 20, 0x0a);		/* event change */

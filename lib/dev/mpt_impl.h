@@ -62,7 +62,9 @@ struct mpt {
 	uint8_t who_init, max_devices, max_buses;
 	uint32_t mfa_high, sense_high;
 	uint16_t reply_size;		/* bytes of the driver's frames */
-	bool events;
+	bool events;			/* the driver listens to them */
+	uint32_t event_context;		/* of its request */
+	uint32_t nevents;
 	/* Registers */
 	uint32_t int_status, int_mask, diag;
 	unsigned key;			/* how many keys of the write sequence were right */
@@ -82,6 +84,8 @@ struct mpt {
 /* Answer by the context; by a frame. */
 void mpt_answer_context(struct mpt *m, uint32_t context);
 void mpt_answer(struct mpt *m, const uint8_t *msg, unsigned len);
+/* An event for the driver, if it listens, and has not left too many unanswered. */
+void mpt_event(struct mpt *m, uint32_t event, const uint8_t *data, unsigned len);
 /* The adapter can go on only after a reset. */
 void mpt_fail(struct mpt *m, uint16_t code);
 /* Wait for all I/O; forget the driver's frames; wait for a new IOC_INIT. */

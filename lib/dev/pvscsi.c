@@ -51,6 +51,7 @@ enum { SGE_LEN = 16, SGE_CHAIN = 1, SGES_MAX = 4096 };
 enum { HOST_OK = 0, HOST_NO_TARGET = 0x11, HOST_OVERRUN = 0x12, HOST_BAD_PARAM = 0x1a,
        HOST_ABORTED = 0x26 };
 
+enum { MSG_ADDED = 0, MSG_REMOVED = 1 };
 enum { INTR_CMP = 1, INTR_MSG = 4, INTR_ALL = 15 };
 
 struct pv_ring {
@@ -569,40 +570,18 @@ struct scsi_bus *pvscsi_bus(struct pvscsi *p)
 	return &p->bus;
 }
 
-static void tell_driver(struct pvscsi *p, uint32_t type, unsigned id)
+void pvscsi_changed(struct pvscsi *p, unsigned id, bool there)
 {
 	uint8_t e[MSG_LEN] = { 0 };
 
 	if (!p->msg.entries || p->msg.at - state_get(p, MSG_CONS) >= p->msg.entries)
 		return;
-	le32_put(e, type);
+	le32_put(e, there ? MSG_ADDED : MSG_REMOVED);
 	le32_put(e + 8, id);
 	mem_write(p->vm->mem, ring_entry(&p->msg, MSG_LEN), e, sizeof(e));
 	p->msg.at++;
 	state_put(p, MSG_PROD, p->msg.at);
 	interrupt(p, INTR_MSG);
-}
-
-int pvscsi_plug(struct pvscsi *p, unsigned id, struct scsi_dev *d, struct err *e)
-{
-	int rc = scsi_bus_attach(&p->bus, id, d, e);
-
-	if (!rc)
-		tell_driver(p, 0, id);
-	return rc;
-}
-
-int pvscsi_unplug(struct pvscsi *p, unsigned id, struct err *e)
-{
-	struct scsi_dev *t = scsi_bus_target(&p->bus, id);
-
-	if (!t)
-		return err_set(e, -ENODEV, "there is no target %u", id);
-	scsi_drain(t);
-	p->bus.target[id] = NULL;
-	scsi_free(t);
-	tell_driver(p, 1, id);
-	return 0;
 }
 
 void pvscsi_reset(struct pvscsi *p)

@@ -15,13 +15,9 @@ struct pvscsi *pvscsi_new(struct vm *vm, struct pci *pci, unsigned devfn, struct
 void pvscsi_reset(struct pvscsi *p);
 void pvscsi_free(struct pvscsi *p);
 
-/* Its targets: to attach some before the machine runs. */
+/* Its targets. */
 struct scsi_bus *pvscsi_bus(struct pvscsi *p);
 
-/*
- * A target is there, is gone, while the machine runs: tell the driver, if it listens.
- * Without vm->lock nothing of this may be called; pvscsi_unplug() frees the target.
- */
-int pvscsi_plug(struct pvscsi *p, unsigned id, struct scsi_dev *d, struct err *e);
-int pvscsi_unplug(struct pvscsi *p, unsigned id, struct err *e);
+/* A target is there, is gone, while the machine runs: tell the driver, if it listens. */
+void pvscsi_changed(struct pvscsi *p, unsigned id, bool there);
 #endif

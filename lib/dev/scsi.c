@@ -238,6 +238,12 @@ void scsi_go_on(struct scsi_dev *d)
 		run(d, r);
 	}
 	d->releasing = false;
+	if (d->gone && !d->active && !d->strays && !d->held) {
+		void (*gone)(void *ptr) = d->gone;
+
+		d->gone = NULL;
+		gone(d->gone_ptr);
+	}
 }
 
 void scsi_start(struct scsi_dev *d, struct scsi_req *r)
@@ -292,15 +298,20 @@ bool scsi_abort(struct scsi_dev *d, struct scsi_req *r)
 	return false;
 }
 
-void scsi_drain(struct scsi_dev *d)
+/* But not those that the adapter starts when it hears of these. */
+static void abort_held(struct scsi_dev *d)
 {
 	unsigned n = 0;
 
-	/* Not those that the adapter starts when it hears of these. */
 	for (const struct scsi_req *r = d->held; r; r = r->next)
 		n++;
 	while (d->held && n--)
 		scsi_abort(d, d->held);
+}
+
+void scsi_drain(struct scsi_dev *d)
+{
+	abort_held(d);
 	if (d->pass)
 		scsi_pass_drain(d);
 	else if (d->blk)
@@ -380,11 +391,35 @@ struct scsi_dev *scsi_new(struct vm *vm, struct blk *b, const struct scsi_params
 	return d;
 }
 
+void scsi_retire(struct scsi_dev *d, void (*gone)(void *ptr), void *ptr)
+{
+	abort_held(d);
+	if (d->pass) {
+		scsi_pass_drain(d);
+		scsi_pass_close(d);
+	}
+	d->gone = gone;
+	d->gone_ptr = ptr;
+	scsi_go_on(d);
+}
+
+struct blk *scsi_dissolve(struct scsi_dev *d)
+{
+	struct blk *b = d->blk;
+
+	if (b)
+		blk_stop(b);
+	free(d);
+	return b;
+}
+
 void scsi_free(struct scsi_dev *d)
 {
 	if (!d)
 		return;
-	scsi_drain(d);
+	do
+		scsi_drain(d);
+	while (d->held);
 	if (d->pass)
 		scsi_pass_close(d);
 	blk_free(d->blk);

@@ -77,6 +77,16 @@ struct scsi_dev *scsi_cd_new(struct vm *vm, struct blk *b, const struct scsi_par
 /* As scsi_drain(), then free it and its medium.  NULL is fine. */
 void scsi_free(struct scsi_dev *d);
 
+/*
+ * In two steps, for a target that has left its bus: what waits for its turn ends, what is
+ * under way goes on; gone() is called once, when nothing is left, maybe inside.  Then, not
+ * inside gone(), free the target.
+ *
+ * Returns    its blk, stopped (blk_stop()), for blk_close(); NULL: it has none
+ */
+void scsi_retire(struct scsi_dev *d, void (*gone)(void *ptr), void *ptr);
+struct blk *scsi_dissolve(struct scsi_dev *d);
+
 bool scsi_is_cd(const struct scsi_dev *d);
 
 /* Start r; its done() is called once, sooner or later. */

@@ -1,4 +1,5 @@
 #include "dev/scsi_bus.h"
+#include "dev/scsi_impl.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -15,8 +16,35 @@ int scsi_bus_attach(struct scsi_bus *b, unsigned id, struct scsi_dev *d, struct 
 	return 0;
 }
 
+int scsi_bus_detach(struct scsi_bus *b, unsigned id, void (*gone)(void *ptr), void *ptr,
+		    struct scsi_dev **d, struct err *e)
+{
+	struct scsi_dev *t = scsi_bus_target(b, id);
+
+	if (!t)
+		return err_set(e, -ENODEV, "SCSI ID %u: there is no target", id);
+	b->target[id] = NULL;
+	t->next_leaving = b->leaving;
+	b->leaving = t;
+	*d = t;
+	scsi_retire(t, gone, ptr);
+	return 0;
+}
+
+struct blk *scsi_bus_forget(struct scsi_bus *b, struct scsi_dev *d)
+{
+	struct scsi_dev **p = &b->leaving;
+
+	while (*p != d)
+		p = &(*p)->next_leaving;
+	*p = d->next_leaving;
+	return scsi_dissolve(d);
+}
+
 void scsi_bus_drain(struct scsi_bus *b)
 {
+	for (struct scsi_dev *d = b->leaving; d; d = d->next_leaving)
+		scsi_drain(d);
 	for (unsigned i = 0; i < SCSI_TARGETS; i++)
 		if (b->target[i])
 			scsi_drain(b->target[i]);

@@ -10,6 +10,7 @@
 
 struct scsi_bus {
 	struct scsi_dev *target[SCSI_TARGETS];	/* NULL: none */
+	struct scsi_dev *leaving;	/* off the bus, but with requests under way */
 };
 
 /* The target of an ID that a guest names, or NULL. */
@@ -21,6 +22,16 @@ static inline struct scsi_dev *scsi_bus_target(const struct scsi_bus *b, uint64_
 /* Attach a target, which is then the bus's.  0, -EBUSY: the ID is taken, -EINVAL: it is
  * the adapter's, or none. */
 int scsi_bus_attach(struct scsi_bus *b, unsigned id, struct scsi_dev *d, struct err *e);
+
+/*
+ * The target of this ID leaves the bus: to the guest it is gone.  As scsi_retire(); then
+ * scsi_bus_forget() is scsi_dissolve().
+ *
+ * Returns    0 and *d; -ENODEV: there is none
+ */
+int scsi_bus_detach(struct scsi_bus *b, unsigned id, void (*gone)(void *ptr), void *ptr,
+		    struct scsi_dev **d, struct err *e);
+struct blk *scsi_bus_forget(struct scsi_bus *b, struct scsi_dev *d);
 
 /* Wait until nothing is under way; as scsi_reset() for all; free all. */
 void scsi_bus_drain(struct scsi_bus *b);

@@ -106,6 +106,9 @@ struct scsi_dev {
 	bool releasing;
 	struct scsi_req *held, **held_last;
 	unsigned depth;		/* so many at a time; 0: any number */
+	void (*gone)(void *ptr);	/* to be told when nothing is left; or NULL */
+	void *gone_ptr;
+	struct scsi_dev *next_leaving;	/* scsi_bus.c */
 	/* Of those whose commands go to a disk of the host: scsi_pass.c */
 	bool pass;
 	bool host_reserved;	/* by RESERVE, for this guest */

@@ -38,6 +38,8 @@ size_t bootorder_build(char buf[BOOTORDER_LEN], const struct pc_config *cfg)
 	for (unsigned i = 0; i < cfg->nboot && i < PC_DISKS; i++) {
 		const struct pc_disk *d = &cfg->disks[cfg->boot[i]];
 
+		if (d->bus == PC_BUS_NONE)
+			continue;	/* it was removed */
 		if (d->bus == PC_BUS_IDE)
 			n += (size_t)snprintf(buf + n, BOOTORDER_LEN - n,
 					      "/pci@i0cf8/ide@%x,1/drive@%x/disk@%x\n",

@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "pc/hotplug.h"
 #include "pc/live.h"
 #include "pc/machine.h"
+#include "pc/place.h"
 #include "wire/registry.h"
 
 struct control {
@@ -42,6 +45,8 @@ static int do_stop(void *ptr, struct ctl_request *r, struct json *out, struct er
 static const struct ctl_verb verbs[] = {
 	{ "info", do_info },
 	{ "stop", do_stop },
+	{ "disk-add", hotplug_add },
+	{ "disk-remove", hotplug_remove },
 	{ "disks", live_list },
 	{ "disk-push", live_push },
 	{ "disk-rebase", live_rebase },
@@ -117,7 +122,20 @@ void control_again(struct pc *pc, int rc, const struct err *e)
 	run_wake(pc);
 }
 
-/* The job has ended, or is waited for. */
+/* No vCPU runs any more: what a job asks of them is done here. */
+static void await(struct pc *pc)
+{
+	while (!atomic_load(&pc->control->ended)) {
+		struct pollfd p = { .fd = pc->wake_fd, .events = POLLIN };
+
+		pthread_mutex_lock(&pc->vm.lock);
+		vm_run_work(&pc->vm);
+		pthread_mutex_unlock(&pc->vm.lock);
+		poll(&p, 1, 1);
+	}
+}
+
+/* The job has ended. */
 static void finish(struct pc *pc)
 {
 	struct control *c = pc->control;
@@ -138,11 +156,19 @@ static void finish(struct pc *pc)
 
 /* --- the machine's side -------------------------------------------------------------- */
 
+static void put_disks(const struct pc *pc, struct json *who)
+{
+	struct json disks = { json_array(), false };
+
+	for (unsigned i = 0; i < pc->cfg.ndisks; i++)
+		live_describe(pc, i, &disks);
+	json_put_array(who, "disks", &disks);
+}
+
 /* What the registry says of a machine. */
 static void describe(const struct pc *pc, struct json *who)
 {
 	const struct pc_config *cfg = &pc->cfg;
-	struct json disks = { json_array(), false };
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -153,9 +179,7 @@ static void describe(const struct pc *pc, struct json *who)
 	json_put_text(who, "bios", cfg->bios);
 	json_put_u64(who, "memory_bytes", cfg->memory);
 	json_put_u64(who, "cpus", cfg->cpus);
-	for (unsigned i = 0; i < cfg->ndisks; i++)
-		live_describe(pc, i, &disks);
-	json_put_array(who, "disks", &disks);
+	put_disks(pc, who);
 }
 
 /* Machines that were killed leave their files. */
@@ -195,6 +219,8 @@ void control_close(struct pc *pc)
 
 	if (!c)
 		return;
+	if (c->job && !c->joined)
+		await(pc);
 	if (c->job)
 		finish(pc);
 	if (c->job) {	/* it waits for what does not come any more */
@@ -206,6 +232,25 @@ void control_close(struct pc *pc)
 	json_decref(c->who);
 	free(c);
 	pc->control = NULL;
+}
+
+void control_disks_changed(struct pc *pc, const char *event, const struct pc_disk *d)
+{
+	struct json who = { json_deep_copy(pc->control->who), false }, o = { 0 };
+	char place[PLACE_LEN];
+	json_t *kept;
+
+	place_text(place, d);
+	json_put_text(&o, "place", place);
+	json_put_text(&o, "path", d->path);
+	ctl_event(pc->control->server, event, &o);
+	put_disks(pc, &who);
+	kept = json_deep_copy(who.v);
+	if (kept) {
+		json_decref(pc->control->who);
+		pc->control->who = kept;
+	}
+	registry_update(pc->control->entry, &who);
 }
 
 int control_fd(const struct pc *pc)

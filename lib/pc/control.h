@@ -11,6 +11,10 @@
  *
  *	info	{}	-> who it is, as in the registry, and "pid"
  *	stop	{}	-> {}; the machine ends as if it were switched off
+ *	disk-add, disk-remove	pc/hotplug.h
+ *	disks, disk-push, ...	pc/live.h
+ *
+ * Events: {"event":"disk-added","place":"scsi0:1","path":"/..."}, disk-removed.
  */
 
 #include <stdbool.h>
@@ -52,6 +56,10 @@ int control_start(struct pc *pc, struct ctl_request *r, struct control_job *job,
 
 /* On the main loop's thread: the job has come to an end, call its end(). */
 void control_again(struct pc *pc, int rc, const struct err *e);
+
+/* The list of disks is another: tell who listens, and the registry. */
+struct pc_disk;
+void control_disks_changed(struct pc *pc, const char *event, const struct pc_disk *d);
 
 /* Is a job under way?  -EAGAIN then, as control_start() would say it. */
 int control_busy(const struct pc *pc, struct err *e);

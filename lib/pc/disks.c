@@ -21,33 +21,39 @@ static int overlay_path(const struct pc_disk *d, char **path, struct err *e)
 	return n < 0 ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
-static int open_one(struct pc *pc, unsigned i, struct err *e)
+int disks_open_one(struct pc *pc, const struct pc_disk *d, bool outside, struct blk **b,
+		   struct err *e)
 {
-	const struct pc_disk *d = &pc->cfg.disks[i];
 	struct blkdisk_opts o = { .readonly = d->cd, .raw = d->cd,
-				  .allow_outside = pc->cfg.allow_outside,
+				  .allow_outside = outside,
 				  .forget = d->mode == PC_DISK_NONPERSISTENT };
 	char *overlay;
 	int rc;
 
+	*b = NULL;
 	if (d->cd && !d->path)
 		return 0;
 	rc = overlay_path(d, &overlay, e);
 	if (rc)
 		return rc;
 	o.overlay = overlay;
-	rc = blkdisk_open(&pc->blk[i], &pc->vm, d->path, &o, e);
+	rc = blkdisk_open(b, &pc->vm, d->path, &o, e);
 	free(overlay);
-	if (!rc && !d->cd)
-		pc->disk[i] = blkdisk_disk(pc->blk[i]);
 	return rc;
+}
+
+struct disk *disks_layers(const struct pc_disk *d, const struct blk *b)
+{
+	return !b || d->cd || blk_command_max(b) ? NULL : blkdisk_disk(b);
 }
 
 int disks_open(struct pc *pc, struct err *e)
 {
 	for (unsigned i = 0; i < pc->cfg.ndisks; i++) {
-		int rc = open_one(pc, i, e);
+		int rc = disks_open_one(pc, &pc->cfg.disks[i], pc->cfg.allow_outside, &pc->blk[i],
+					e);
 
+		pc->disk[i] = disks_layers(&pc->cfg.disks[i], pc->blk[i]);
 		if (rc)
 			return err_in(e, rc, pc->cfg.disks[i].cd ? "--cdrom" : "--disk");
 	}

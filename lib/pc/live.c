@@ -7,6 +7,7 @@
 #include "disk/live.h"
 #include "pc/control.h"
 #include "pc/machine.h"
+#include "pc/place.h"
 
 struct live_job {
 	struct control_job job;
@@ -27,24 +28,20 @@ static char *top_of(const struct disk *d)
 
 void live_describe(const struct pc *pc, unsigned i, struct json *list)
 {
-	static const char *const mode[] = {
-		[PC_DISK_PERSISTENT] = "persistent",
-		[PC_DISK_INDEPENDENT] = "independent-persistent",
-		[PC_DISK_NONPERSISTENT] = "independent-nonpersistent",
-		[PC_DISK_UNDOABLE] = "undoable",
-	};
 	const struct pc_disk *d = &pc->cfg.disks[i];
-	char place[16], *real = d->path ? realpath(d->path, NULL) : NULL;
+	char place[PLACE_LEN], *real;
 	struct json o = { 0 };
 
-	snprintf(place, sizeof(place), "%s%u:%u", d->bus == PC_BUS_IDE ? "ide" : "scsi", d->channel,
-		 d->unit);
+	if (d->bus == PC_BUS_NONE)
+		return;
+	real = d->path ? realpath(d->path, NULL) : NULL;
+	place_text(place, d);
 	json_put_text(&o, "place", place);
 	json_put_text(&o, "path", real ? real : d->path);
 	free(real);
 	json_put_bool(&o, "cdrom", d->cd);
 	if (!d->cd)
-		json_put_text(&o, "mode", mode[d->mode]);
+		json_put_text(&o, "mode", place_modes[d->mode]);
 	if (pc->disk[i]) {
 		const struct live_state s = live_look(pc->disk[i]);
 

@@ -30,7 +30,7 @@ int live_fold(void *pc, struct ctl_request *r, struct json *out, struct err *e);
 int live_revert(void *pc, struct ctl_request *r, struct json *out, struct err *e);
 
 /*
- * Append disk i: {"place":"scsi0:0","path":P,"cdrom":B} and, if it is no CD-ROM, "mode", and,
+ * Append disk i, unless it was removed: {"place":"scsi0:0","path":P,"cdrom":B} and, if it is no CD-ROM, "mode", and,
  * if its layers can be changed, "top", "layers" and "capacity_bytes".
  */
 void live_describe(const struct pc *pc, unsigned i, struct json *list);

@@ -68,6 +68,8 @@ struct pc {
 	FILE *trace_file;		/* of cfg.trace_file, or NULL */
 	void *dev[PC_DEV_COUNT];	/* NULL: not there */
 	struct chardev *serial;
+	struct pc_disk given[PC_DISKS];	/* what cfg.disks is: changes with vm.lock held */
+	char *given_path[PC_DISKS];	/* ours; NULL: the caller's */
 	struct blk *blk[PC_DISKS];	/* of cfg.disks, until an adapter has it */
 	struct disk *disk[PC_DISKS];	/* that is behind it, for pc/live.h; NULL: none */
 	struct live_job *at_reset;	/* disks that are changed at the next reset, or NULL */

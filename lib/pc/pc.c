@@ -110,6 +110,9 @@ static struct pc *pc_alloc(const struct pc_config *cfg, struct err *e)
 		return NULL;
 	}
 	pc->cfg = *cfg;
+	if (cfg->ndisks)
+		memcpy(pc->given, cfg->disks, cfg->ndisks * sizeof(pc->given[0]));
+	pc->cfg.disks = pc->given;
 	atomic_store(&pc->vm.debug_exit, -1);
 	pthread_mutex_init(&pc->vm.lock, NULL);
 	pthread_mutex_init(&pc->run_lock, NULL);
@@ -248,6 +251,8 @@ void pc_free(struct pc *pc)
 		vm->engine->vm_destroy(vm);
 	devices_free(pc);
 	disks_close(pc);
+	for (unsigned i = 0; i < PC_DISKS; i++)
+		free(pc->given_path[i]);
 	for (unsigned i = 0; i < vm->ncpus; i++)
 		free(vm->vcpu[i]);
 	mem_free(vm->mem);

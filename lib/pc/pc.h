@@ -27,7 +27,7 @@ enum pc_disk_mode {
 struct pc_disk {
 	const char *path;	/* NULL: a CD-ROM drive without a medium */
 	bool cd;
-	enum pc_bus bus;
+	enum pc_bus bus;	/* NONE, of a machine that runs: it was removed */
 	unsigned channel, unit;	/* ide1:0, scsi0:2 */
 	enum pc_scsi scsi;	/* the adapter of the bus */
 	enum pc_disk_mode mode;
@@ -40,6 +40,8 @@ struct pc_config {
 	const char *bios;			/* flat ROM image */
 	const struct pc_disk *disks;		/* ndisks of them, at most PC_DISKS */
 	unsigned ndisks;
+	bool adapter[PC_SCSI_BUSES];		/* is there, of a type, even without disks */
+	enum pc_scsi adapter_type[PC_SCSI_BUSES];
 	bool allow_outside;			/* descriptors of disks may name any file */
 	uint8_t boot[PC_DISKS];			/* of them, in this order; firmware */
 	unsigned nboot;

@@ -15,6 +15,8 @@ struct host_kind {
 	void (*reset)(void *host);
 	void (*free)(void *host);
 	struct scsi_bus *(*bus)(void *host);
+	/* A target came or went; NULL: such adapters do not tell. */
+	void (*changed)(void *host, unsigned id, bool there);
 };
 
 #define HOST(stem, struct_stem, make_fn) \
@@ -23,18 +25,24 @@ struct host_kind {
 	static void stem##_do_reset(void *h) { struct_stem##_reset(h); } \
 	static void stem##_do_free(void *h) { struct_stem##_free(h); } \
 	static struct scsi_bus *stem##_the_bus(void *h) { return struct_stem##_bus(h); }
-#define ROW(nm) { #nm, nm##_make, nm##_do_reset, nm##_do_free, nm##_the_bus }
+#define CHANGED(stem, struct_stem) \
+	static void stem##_do_changed(void *h, unsigned id, bool there) \
+	{ struct_stem##_changed(h, id, there); }
+#define ROW(nm) #nm, nm##_make, nm##_do_reset, nm##_do_free, nm##_the_bus
 
 HOST(buslogic, buslogic, buslogic_new)
 HOST(lsilogic, mpt, lsilogic_new)
 HOST(lsisas1068, mpt, lsisas_new)
 HOST(pvscsi, pvscsi, pvscsi_new)
+CHANGED(lsilogic, mpt)
+CHANGED(lsisas1068, mpt)
+CHANGED(pvscsi, pvscsi)
 
 static const struct host_kind kinds[PC_SCSI_KINDS] = {
-	[PC_SCSI_LSILOGIC] = ROW(lsilogic),
-	[PC_SCSI_BUSLOGIC] = ROW(buslogic),
-	[PC_SCSI_LSISAS1068] = ROW(lsisas1068),
-	[PC_SCSI_PVSCSI] = ROW(pvscsi),
+	[PC_SCSI_LSILOGIC] = { ROW(lsilogic), lsilogic_do_changed },
+	[PC_SCSI_BUSLOGIC] = { ROW(buslogic), NULL },
+	[PC_SCSI_LSISAS1068] = { ROW(lsisas1068), lsisas1068_do_changed },
+	[PC_SCSI_PVSCSI] = { ROW(pvscsi), pvscsi_do_changed },
 };
 
 struct scsi_hosts {
@@ -44,11 +52,10 @@ struct scsi_hosts {
 	} h[PC_SCSI_BUSES];
 };
 
-static int make_host(struct pc *pc, struct scsi_hosts *all, const struct pc_disk *d,
+static int make_host(struct pc *pc, struct scsi_hosts *all, unsigned n, enum pc_scsi type,
 		     struct err *e)
 {
-	const struct host_kind *k = &kinds[d->scsi];
-	unsigned n = d->channel;
+	const struct host_kind *k = &kinds[type];
 
 	if (all->h[n].kind == k)
 		return 0;
@@ -62,10 +69,15 @@ static int make_host(struct pc *pc, struct scsi_hosts *all, const struct pc_disk
 	return 0;
 }
 
-static int attach(struct pc *pc, struct scsi_hosts *all, unsigned i, struct err *e)
+static struct scsi_bus *bus_of(struct scsi_hosts *all, const struct pc_disk *d)
 {
-	const struct pc_disk *d = &pc->cfg.disks[i];
-	struct blk *b = disks_take(pc, i);
+	return all->h[d->channel].kind->bus(all->h[d->channel].host);
+}
+
+/* b is the target's, or freed. */
+static int attach(struct pc *pc, struct scsi_hosts *all, const struct pc_disk *d, struct blk *b,
+		  struct err *e)
+{
 	struct scsi_dev *t = d->cd ? scsi_cd_new(&pc->vm, b, NULL, e) :
 				     scsi_disk_new(&pc->vm, b, NULL, e);
 	int rc;
@@ -74,8 +86,7 @@ static int attach(struct pc *pc, struct scsi_hosts *all, unsigned i, struct err 
 		blk_free(b);
 		return -ENOMEM;
 	}
-	rc = scsi_bus_attach(all->h[d->channel].kind->bus(all->h[d->channel].host), d->unit, t,
-			     e);
+	rc = scsi_bus_attach(bus_of(all, d), d->unit, t, e);
 	if (rc)
 		scsi_free(t);
 	return rc;
@@ -90,14 +101,17 @@ struct scsi_hosts *scsi_hosts_new(struct pc *pc, struct err *e)
 		err_set(e, -ENOMEM, "out of memory");
 		return NULL;
 	}
+	for (unsigned n = 0; n < PC_SCSI_BUSES && !rc; n++)
+		if (pc->cfg.adapter[n])
+			rc = make_host(pc, all, n, pc->cfg.adapter_type[n], e);
 	for (unsigned i = 0; i < pc->cfg.ndisks && !rc; i++) {
 		const struct pc_disk *d = &pc->cfg.disks[i];
 
 		if (d->bus != PC_BUS_SCSI)
 			continue;
-		rc = make_host(pc, all, d, e);
+		rc = make_host(pc, all, d->channel, d->scsi, e);
 		if (!rc)
-			rc = attach(pc, all, i, e);
+			rc = attach(pc, all, d, disks_take(pc, i), e);
 	}
 	if (rc) {
 		scsi_hosts_free(all);
@@ -121,4 +135,60 @@ void scsi_hosts_free(struct scsi_hosts *all)
 		if (all->h[i].kind)
 			all->h[i].kind->free(all->h[i].host);
 	free(all);
+}
+
+/* --- while it runs ------------------------------------------------------------------- */
+
+int scsi_hosts_find(struct scsi_hosts *all, struct pc_disk *d, struct err *e)
+{
+	d->bus = PC_BUS_SCSI;
+	for (d->channel = 0; d->channel < PC_SCSI_BUSES; d->channel++)
+		for (d->unit = 0; all->h[d->channel].kind && d->unit < SCSI_TARGETS; d->unit++)
+			if (d->unit != SCSI_ADAPTER_ID && !bus_of(all, d)->target[d->unit])
+				return 0;
+	return err_set(e, -ENOSPC, "the machine has no SCSI adapter with a free place");
+}
+
+int scsi_hosts_check(struct scsi_hosts *all, const struct pc_disk *d, struct err *e)
+{
+	if (!all->h[d->channel].kind)
+		return err_set(e, -ENODEV, "scsi%u: the machine has no such adapter; adapters "
+			       "are there from the start", d->channel);
+	if (bus_of(all, d)->target[d->unit])
+		return err_set(e, -EBUSY, "scsi%u:%u: the place is taken", d->channel, d->unit);
+	return 0;
+}
+
+static void tell(struct scsi_hosts *all, const struct pc_disk *d, bool there)
+{
+	const struct host_kind *k = all->h[d->channel].kind;
+
+	if (k->changed)
+		k->changed(all->h[d->channel].host, d->unit, there);
+}
+
+int scsi_hosts_attach(struct pc *pc, const struct pc_disk *d, struct blk *b, struct err *e)
+{
+	struct scsi_hosts *all = pc->dev[PC_DEV_SCSI];
+	int rc = attach(pc, all, d, b, e);
+
+	if (!rc)
+		tell(all, d, true);
+	return rc;
+}
+
+int scsi_hosts_detach(struct pc *pc, const struct pc_disk *d, void (*gone)(void *ptr), void *ptr,
+		      struct scsi_dev **t, struct err *e)
+{
+	struct scsi_hosts *all = pc->dev[PC_DEV_SCSI];
+	int rc = scsi_bus_detach(bus_of(all, d), d->unit, gone, ptr, t, e);
+
+	if (!rc)
+		tell(all, d, false);
+	return rc;
+}
+
+struct blk *scsi_hosts_forget(struct pc *pc, const struct pc_disk *d, struct scsi_dev *t)
+{
+	return scsi_bus_forget(bus_of(pc->dev[PC_DEV_SCSI], d), t);
 }

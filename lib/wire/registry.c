@@ -151,6 +151,11 @@ int registry_enter(struct registry_entry **out, const char *uuid, struct json *w
 	return rc;
 }
 
+void registry_update(struct registry_entry *r, struct json *who)
+{
+	write_json(r->json, who, NULL);	/* else what it says is old: its socket knows better */
+}
+
 void registry_leave(struct registry_entry *r)
 {
 	if (!r)

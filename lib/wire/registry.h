@@ -30,6 +30,8 @@ struct registry_entry;
  */
 int registry_enter(struct registry_entry **r, const char *uuid, struct json *who,
 		   struct err *e);
+/* Say something else in the .json, so that it is always there whole; who is taken. */
+void registry_update(struct registry_entry *r, struct json *who);
 void registry_leave(struct registry_entry *r);	/* NULL is fine */
 
 /* Where its control socket is to be. */

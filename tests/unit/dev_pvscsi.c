@@ -160,23 +160,38 @@ static void test_list(void)
 	check(completion(3, &st) == 10 && st == 0x1a, "no memory: %08x", st);
 }
 
+static void gone(void *ptr)
+{
+	*(unsigned *)ptr += 1;
+}
+
 static void test_plug(void)
 {
-	struct scsi_dev *t = scsi_disk_new(&test_vm, rig_blk(&disk, false), NULL, NULL);
+	struct scsi_dev *t = scsi_disk_new(&test_vm, rig_blk(&disk, false), NULL, NULL), *was;
+	struct scsi_bus *bus = pvscsi_bus(pv);
+	unsigned ngone = 0;
 	uint32_t st;
 
-	check(pvscsi_plug(pv, 7, t, NULL) == -EINVAL && pvscsi_plug(pv, 0, t, NULL) == -EBUSY,
+	check(scsi_bus_attach(bus, 7, t, NULL) == -EINVAL && scsi_bus_attach(bus, 0, t, NULL) == -EBUSY,
 	      "no place");
-	check(pvscsi_plug(pv, 4, t, NULL) == 0 && get(STATE + 128) == 1, "told");
+	check(scsi_bus_attach(bus, 4, t, NULL) == 0, "attached");
+	pvscsi_changed(pv, 4, true);
+	check(get(STATE + 128) == 1, "told");
 	check(get(MSG) == 0 && get(MSG + 8) == 4 && readl(BAR + 0x100c) & 4, "added");
 	request(20, 4, "\x12\0\0\0\x24", 36);
 	kick();
 	check(completion(get(STATE + 12) - 1, &st) == 20 && st == 0, "there");
-	check(pvscsi_unplug(pv, 5, NULL) == -ENODEV && pvscsi_unplug(pv, 4, NULL) == 0, "gone");
+	check(scsi_bus_detach(bus, 5, gone, &ngone, &was, NULL) == -ENODEV, "no target");
+	check(scsi_bus_detach(bus, 4, gone, &ngone, &was, NULL) == 0 && was == t && ngone == 1, "gone");
+	check(!blk_close(scsi_bus_forget(bus, was), NULL), "closed");
+	pvscsi_changed(pv, 4, false);
 	check(get(MSG + 128) == 1 && get(MSG + 128 + 8) == 4, "removed");
 	request(21, 4, "\x12\0\0\0\x24", 36);
 	kick();
 	check(completion(get(STATE + 12) - 1, &st) == 21 && st == 0x11, "not there");
+	for (unsigned i = 0; i < 40; i++)	/* a ring that nobody reads */
+		pvscsi_changed(pv, i % 7, i % 2);
+	check(get(STATE + 128) == 32, "no more than there is room for: %u", get(STATE + 128));
 }
 
 int main(void)
