@@ -52,6 +52,41 @@ typedef int verb_fn(struct run *r);
 
 /* What happens */
 
+/* The place of what is like value in a list; its length: there is none. */
+static size_t listed(const struct json *list, const json_t *value)
+{
+	size_t i = 0;
+
+	while (i < json_array_size(list->v) && !json_equal(json_array_get(list->v, i), value))
+		i++;
+	return i;
+}
+
+/* Each is said once, however often it happens, and what comes and goes is not said. */
+static void list_file(struct run *r, struct json *list, const char *file)
+{
+	json_t *name = json_string(file);
+	size_t i = listed(&r->created, name);
+
+	if (list == &r->removed && i < json_array_size(r->created.v))
+		json_array_remove(r->created.v, i);
+	else if (!name || listed(list, name) == json_array_size(list->v))
+		json_append_text(list, file);
+	json_decref(name);
+}
+
+static void list_merge(struct run *r, const char *from, const char *into)
+{
+	struct json j = { 0 };
+
+	json_put_text(&j, "from", from);
+	json_put_text(&j, "into", into);
+	if (listed(&r->merged, j.v) == json_array_size(r->merged.v))
+		json_append(&r->merged, &j);
+	else
+		json_decref(j.v);
+}
+
 static void step(void *ptr, enum machine_step s, const char *file, const char *into)
 {
 	struct run *r = ptr;
@@ -71,16 +106,12 @@ static void step(void *ptr, enum machine_step s, const char *file, const char *i
 		return;
 	}
 	if (s == MACHINE_MERGE) {
-		struct json j = { 0 };
-
-		json_put_text(&j, "from", file);
-		json_put_text(&j, "into", into);
-		json_append(&r->merged, &j);
+		list_merge(r, file, into);
 		if (text)
 			printf("%s: would be merged into %s\n", file, into);
 		return;
 	}
-	json_append_text(list[s], file);
+	list_file(r, list[s], file);
 	if (text)
 		printf("%s: would be %s\n", file, word[s]);
 }

@@ -11,6 +11,7 @@
 #include "disk/lock.h"
 #include "disk/snapshot.h"
 
+#define LOOK (64u << 20)		/* bytes of the disk asked about at once */
 #define FROZEN_CACHE (256u << 10)	/* bytes of tables of what was the top */
 
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
@@ -164,6 +165,32 @@ static int open_other(struct disk **to, const struct live_change *c, const char 
 	return rc;
 }
 
+/*
+ * Has the top more than bytes_max?  Requests go on meanwhile, but for those that need the
+ * tables, which wait for a piece of it.
+ */
+static int check_bytes(const struct live_change *c, struct err *e)
+{
+	struct image *top = disk_top(c->d);
+	uint64_t bytes = 0;
+	struct disk_run run;
+	int rc = 0;
+
+	for (uint64_t off = 0; !rc && off < top->size && bytes <= c->bytes_max; off += run.len) {
+		uint64_t len = top->size - off < LOOK ? top->size - off : LOOK;
+
+		pthread_mutex_lock(&c->d->meta);
+		rc = image_map(top, off, len, &run, e);
+		pthread_mutex_unlock(&c->d->meta);
+		if (!rc && run.kind != DISK_ABSENT)
+			bytes += run.len;
+	}
+	if (rc || bytes <= c->bytes_max)
+		return rc;
+	return err_set(e, -EAGAIN, "%.150s: has more than %" PRIu64 " bytes", top->path,
+		       c->bytes_max);
+}
+
 static int open_fold(struct live_change *c, struct err *e)
 {
 	struct image *parent;
@@ -172,7 +199,9 @@ static int open_fold(struct live_change *c, struct err *e)
 	if (c->d->n < 2)
 		return err_set(e, -EINVAL, "%.150s: has no parent", disk_top(c->d)->path);
 	parent = c->d->layer[c->d->n - 2];
-	rc = open_other(&c->to, c, parent->path, e);
+	rc = check_bytes(c, e);
+	if (!rc)
+		rc = open_other(&c->to, c, parent->path, e);
 	if (rc)
 		return rc;
 	if (snapshot_in_place(disk_top(c->to)) && disk_top(c->to)->writable)
@@ -214,9 +243,11 @@ int live_open(struct live_change *c, struct err *e)
 		return err_set(e, -EROFS, "%.150s: is no disk that is written to",
 			       disk_top(c->d)->path);
 	rc = open[c->kind](c, e);
-	/* So that little is left to be flushed while it is frozen. */
-	if (!rc && c->kind != LIVE_REPLACE)
+	/* So that little is left to be flushed while it is frozen, or before others use it. */
+	if (!rc && (c->kind == LIVE_PUSH || c->kind == LIVE_FOLD))
 		rc = disk_flush(c->d, e);
+	if (!rc && c->kind == LIVE_FOLD)
+		rc = check_bytes(c, e);
 	if (rc)
 		live_close(c, NULL);
 	return rc;
@@ -236,17 +267,12 @@ static bool in_time(void *ptr, uint64_t done, uint64_t total)
 static int fold(struct live_change *c, uint64_t began, struct err *e)
 {
 	struct disk_opts alone = { .no_parent = true, .no_lock = true, .allow_outside = c->outside };
-	uint64_t until = began + c->stun_max_ns, bytes;
+	uint64_t until = began + c->stun_max_ns;
 	struct snapshot_job job = { .ptr = &until, .progress = in_time };
 	struct image *top = disk_top(c->d), *parent = disk_top(c->to);
 	struct disk *from;
 	int rc = image_flush(top, e);
 
-	if (!rc)
-		rc = snapshot_bytes(top, c->bytes_max, &bytes, e);
-	if (!rc && bytes > c->bytes_max)
-		rc = err_set(e, -EAGAIN, "%.150s: has more than %" PRIu64 " bytes", top->path,
-			     c->bytes_max);
 	if (!rc)
 		rc = disk_open(&from, top->path, &alone, e);
 	if (rc)
@@ -334,7 +360,7 @@ int live_close(struct live_change *c, struct err *e)
 	int rc = 0;
 
 	c->stun_ns = 0;
-	if (c->switched && c->kind != LIVE_REPLACE)
+	if (c->switched && (c->kind == LIVE_PUSH || c->kind == LIVE_FOLD))
 		rc = disk_flush(c->d, e);
 	if (!rc && c->switched && c->kind == LIVE_PUSH)
 		rc = reopen_frozen(c, e);

@@ -56,7 +56,8 @@ struct live_change {
 /*
  * Returns    0; as image_open(), disk_open(); -EINVAL: not the top's child, another size;
  *            -EROFS: nothing is written to this disk; -ENOTSUP: FOLD: the parent is not
- *            written in place, or cannot be as large.  Then c is closed
+ *            written in place, or cannot be as large; -EAGAIN: it is more than little.
+ *            Then c is closed
  */
 int live_open(struct live_change *c, struct err *e);
 
@@ -64,15 +65,15 @@ int live_open(struct live_change *c, struct err *e);
  * Make n changes of different disks.
  *
  * stun_ns    how long their requests had to wait
- * Returns    0; -EAGAIN: FOLD: it was more than little, nothing has changed; or -EIO, ...
+ * Returns    0; -EAGAIN: FOLD: it took too long, nothing has changed; or -EIO, ...
  */
 int live_switch(struct live_change *c, unsigned n, uint64_t *stun_ns, struct err *e);
 
 /*
  * Close what the disk does not need any more: the old layers, or, if there was no switch,
- * the new ones.  After a switch all that the layers hold is durable on return: others may
- * open those below the top, which is not locked any more, and write to them.  After an
- * error that is not so.
+ * the new ones.  After a switch all that layers below the top hold is durable on return:
+ * others may open them, which are not locked any more, and write to them.  After an error
+ * that is not so.
  */
 int live_close(struct live_change *c, struct err *e);
 #endif

@@ -144,16 +144,16 @@ static bool can_grow(const struct image *child, const struct image *parent)
 	       !x->file->device && x->ops->resize;
 }
 
-/* Bytes that a has and b (NULL: nothing) has not, up to end; more than limit is enough. */
-static int count(struct image *a, struct image *b, uint64_t end, uint64_t limit,
-		 uint64_t *bytes, struct err *e)
+/* Bytes that a has and b (NULL: nothing) has not, up to end. */
+static int count(struct image *a, struct image *b, uint64_t end, uint64_t *bytes,
+		 struct err *e)
 {
 	struct disk_run x, y;
 	uint64_t off = 0;
 	int rc = 0;
 
 	*bytes = 0;
-	while (!rc && off < end && *bytes <= limit) {
+	while (!rc && off < end) {
 		uint64_t len = end - off < LOOK ? end - off : LOOK;
 
 		rc = image_map(a, off, len, &x, e);
@@ -187,17 +187,12 @@ int snapshot_cost(const char *child, const char *parent, bool outside, uint64_t 
 	}
 	*down = *up = UINT64_MAX;
 	if ((c->size == p->size || can_grow(c, p)) && snapshot_in_place(p))
-		rc = count(c, NULL, c->size, UINT64_MAX - 1, down, e);
+		rc = count(c, NULL, c->size, down, e);
 	if (!rc && snapshot_in_place(c))
-		rc = count(p, c, p->size < c->size ? p->size : c->size, UINT64_MAX - 1, up, e);
+		rc = count(p, c, p->size < c->size ? p->size : c->size, up, e);
 	image_close(p);
 	image_close(c);
 	return rc;
-}
-
-int snapshot_bytes(struct image *im, uint64_t limit, uint64_t *bytes, struct err *e)
-{
-	return count(im, NULL, im->size, limit, bytes, e);
 }
 
 struct merge {

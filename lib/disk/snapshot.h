@@ -76,12 +76,10 @@ int snapshot_merge(const char *child, const char *parent, bool down, uint64_t fr
  * For who has the layers open (disk/live.h).
  *
  * snapshot_in_place   may a layer be merged into im, by its format?
- * snapshot_bytes      the bytes that im has of its own; looked for up to limit only
  * snapshot_copy_down  as snapshot_merge(), of from's top into to's, which is as large
  */
 struct disk;
 bool snapshot_in_place(const struct image *im);
-int snapshot_bytes(struct image *im, uint64_t limit, uint64_t *bytes, struct err *e);
 int snapshot_copy_down(struct disk *from, struct disk *to, const struct snapshot_job *job,
 		       struct err *e);
 

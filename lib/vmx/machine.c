@@ -259,6 +259,7 @@ void machine_close(struct machine *m)
 	free(m->vmsd_path);
 	free(m->vmx_path);
 	free(m->folder);
+	free(m->renewed);
 	free(m);
 }
 

@@ -61,6 +61,8 @@ struct machine {
 	size_t n;
 	struct journal *journal;
 	bool config_kept;	/* snapshots_revert(): the .vmx of the snapshot is not known */
+	char *renewed;		/* the layer that has got a new CID last, so that who hangs on
+				 * it unknown here notices; or NULL */
 	enum journal_phase found;	/* what had been interrupted when it was opened */
 	struct disk_lock *lock;
 };

@@ -96,14 +96,20 @@ int merge_new_id(struct machine *m, struct tree *t, int p, int c, struct err *e)
 	struct snapshot_link child = { .has_parent = true }, parent = { .has_cid = true };
 	int rc;
 
+	if (m->renewed && !strcmp(m->renewed, t->layer[p].real))
+		return 0;
 	child.parent_cid = parent.cid = desc_new_cid(NULL);
 	rc = journal_relink(m->journal, t->layer[c].path, &child, e);
 	if (!rc)
 		rc = journal_relink(m->journal, t->layer[p].path, &parent, e);
 	if (!rc)
 		rc = journal_commit(m->journal, e);
+	if (rc)
+		return rc;
 	t->layer[p].cid = t->layer[c].parent_cid = parent.cid;
-	return rc;
+	free(m->renewed);
+	m->renewed = strdup(t->layer[p].real);
+	return 0;
 }
 
 struct merging {

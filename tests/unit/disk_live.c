@@ -304,8 +304,8 @@ static void test_together(void)
 	      !snapshot_add(child[0], r.base, false, false, NULL, NULL, &e), "%s", e.msg);
 	for (int i = 0; i < 2; i++) {
 		c[0] = (struct live_change){ .kind = LIVE_PUSH, .d = r.d, .path = child[0] };
-		c[1] = (struct live_change){ .kind = LIVE_FOLD, .d = s.d, .bytes_max = i ? BIG : 0,
-					     .stun_max_ns = BIG };
+		c[1] = (struct live_change){ .kind = LIVE_FOLD, .d = s.d, .bytes_max = BIG,
+					     .stun_max_ns = i ? BIG : 0 };
 		check(!live_open(&c[0], &e) && !live_open(&c[1], &e), "%s", e.msg);
 		usleep(5000);
 		rc = live_switch(c, 2, &stun, &e);
