@@ -228,6 +228,33 @@ disk() {
 	assert_output '{"new_path":"z.vmdk","path":"x.vmdk","action":"rename","check":false,"changed":true}'
 }
 
+@test "a renaming that was interrupted is begun again" {
+	vmdk create -s 1M -f thin x.vmdk
+	ln x-flat.vmdk y-flat.vmdk
+	vmdk rename x.vmdk y.vmdk
+	assert_equal "$(echo *)" 'y-flat.vmdk y.vmdk'
+	# Both descriptors, and one of the old names is gone already.
+	ln y-flat.vmdk x-flat.vmdk
+	sed 's/y-flat/x-flat/' y.vmdk >x.vmdk
+	vmdk rename x.vmdk y.vmdk
+	assert_equal "$(echo *)" 'y-flat.vmdk y.vmdk'
+	sed 's/y-flat/x-flat/' y.vmdk >x.vmdk
+	vmdk rename x.vmdk y.vmdk
+	assert_equal "$(echo *)" 'y-flat.vmdk y.vmdk'
+	run -0 vmdk check y.vmdk
+	# But a disk that only looks alike is another one.
+	cp y-flat.vmdk x-flat.vmdk
+	sed 's/y-flat/x-flat/' y.vmdk >x.vmdk
+	fails 1 'rename: y-flat.vmdk: File exists' rename x.vmdk y.vmdk
+	vmdk create -s 1M -f sparse s.vmdk
+	ln s.vmdk t.vmdk
+	vmdk rename s.vmdk t.vmdk
+	[ ! -e s.vmdk ]
+	vmdk rename --check ./t.vmdk t.vmdk && return 1
+	ln t.vmdk u.vmdk
+	fails 1 'rename: t.vmdk: File exists' rename ./t.vmdk t.vmdk
+}
+
 @test "a disk that another process has locked: 6, and who it is" {
 	vmdk create -s 1G -f thin x.vmdk
 	mkfifo go

@@ -6,7 +6,11 @@
  *   2. the new descriptor (an embedded one is changed inside the file, whose name no
  *      reader compares)
  *   3. children, and others who name the disk, are told
- *   4. the old descriptor goes, then the old names
+ *   4. the old names go, the descriptor's last
+ *
+ * As long as there is the old descriptor the same renaming can be begun again, and goes on
+ * where it was: names that are links to the same file already, a descriptor that says
+ * what the new one is going to say.
  *
  * A file system without hard links has its files renamed instead, in the same order.
  */
@@ -27,6 +31,10 @@ struct renaming {
 	const struct disk_manage *m;
 	struct image *im;	/* from, without extents */
 	struct disk_files old, new;	/* in step; the descriptor is the last of both */
+	char *text;		/* the new descriptor, of a file of its own */
+	size_t len;
+	bool described;		/* and it is there: what an interrupted renaming has left */
+	bool begun;		/* some of the new names are there */
 	size_t linked;		/* of them, so far */
 	bool moved;		/* by rename(), not link() */
 	struct image **child;
@@ -74,17 +82,62 @@ static bool stays(const struct renaming *r, size_t i)
 	return !strcmp(r->old.path[i], r->new.path[i]);
 }
 
+/* All but a descriptor that is a file of its own. */
+static size_t to_link(const struct renaming *r)
+{
+	return r->im->desc && !r->im->embedded ? r->old.n - 1 : r->old.n;
+}
+
+/* Has file i both names, or, where the new descriptor is there, only the new one? */
+static bool is_linked(const struct renaming *r, size_t i)
+{
+	struct stat a, b;
+
+	if (lstat(r->new.path[i], &b))
+		return false;
+	if (lstat(r->old.path[i], &a))
+		return errno == ENOENT && r->described;
+	/* One link: names that differ by case only, where that makes no difference. */
+	return a.st_dev == b.st_dev && a.st_ino == b.st_ino && b.st_nlink > 1;
+}
+
+/* Does the file at path hold this, and nothing else? */
+static bool holds(const char *path, const char *text, size_t len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	char *buf = fd < 0 ? NULL : malloc(len + 1);
+	bool same = buf && read(fd, buf, len + 1) == (ssize_t)len && !memcmp(buf, text, len);
+
+	free(buf);
+	if (fd >= 0)
+		close(fd);
+	return same;
+}
+
+static int check_names(struct renaming *r, struct err *e)
+{
+	struct stat st;
+
+	r->described = r->text && holds(r->to, r->text, r->len);
+	for (size_t i = 0; i < to_link(r); i++)
+		r->described &= stays(r, i) || is_linked(r, i);
+	for (size_t i = 0; i < r->old.n; i++) {
+		bool done = i < to_link(r) ? is_linked(r, i) : r->described;
+
+		if (!stays(r, i) && !done && !lstat(r->new.path[i], &st))
+			return err_sys(e, -EEXIST, "%s", r->new.path[i]);
+		r->begun |= done && !stays(r, i);
+	}
+	return 0;
+}
+
 static int name_files(struct renaming *r, struct err *e)
 {
 	struct disk_opts o = { .allow_outside = r->m->allow_outside };
-	struct stat st;
 	int rc = disk_files_of(&r->old, r->im, &o, e);
 
-	for (size_t i = 0; i < r->old.n && !rc; i++) {
+	for (size_t i = 0; i < r->old.n && !rc; i++)
 		rc = name_file(r, r->old.path[i], e);
-		if (!rc && !stays(r, i) && !lstat(r->new.path[i], &st))
-			rc = err_sys(e, -EEXIST, "%s", r->new.path[i]);
-	}
 	return rc;
 }
 
@@ -103,18 +156,12 @@ static int link_file(struct renaming *r, size_t i, struct err *e)
 	return err_sys(e, -errno, "%s", b);
 }
 
-/* All but a descriptor that is a file of its own. */
-static size_t to_link(const struct renaming *r)
-{
-	return r->im->desc && !r->im->embedded ? r->old.n - 1 : r->old.n;
-}
-
 static int link_files(struct renaming *r, struct err *e)
 {
 	int rc = 0;
 
 	for (size_t n = to_link(r); r->linked < n && !rc;) {
-		if (!stays(r, r->linked))
+		if (!stays(r, r->linked) && !is_linked(r, r->linked))
 			rc = link_file(r, r->linked, e);
 		if (!rc)
 			r->linked++;
@@ -172,31 +219,44 @@ static int change_desc(struct renaming *r, struct desc *d, struct err *e)
 	return rc;
 }
 
-static int write_desc(struct renaming *r, struct err *e)
+/* What the new descriptor says, if it is a file of its own. */
+static int make_text(struct renaming *r, struct err *e)
 {
-	struct disk_opts o = { .write = true, .no_lock = true };
-	struct image *im;
+	struct desc *d = NULL;
 	size_t len;
 	char *text;
 	int rc;
 
-	if (!r->im->desc)
+	if (to_link(r) == r->old.n)
 		return 0;
-	if (r->im->embedded) {
-		rc = image_open(&im, r->to, &o, e);
-		if (rc)
-			return rc;
-		rc = change_desc(r, im->desc, e);
-		if (!rc)
-			rc = image_save_desc(im, e);
-		image_close(im);
-		return rc;
-	}
-	rc = change_desc(r, r->im->desc, e);
-	text = rc ? NULL : desc_text(r->im->desc, &len);
-	if (!rc)
-		rc = text ? file_replace(r->to, text, len, e) : no_memory(e);
+	text = desc_text(r->im->desc, &len);
+	rc = text ? desc_parse(&d, text, len, e) : no_memory(e);
 	free(text);
+	if (!rc)
+		rc = change_desc(r, d, e);
+	if (!rc && !(r->text = desc_text(d, &r->len)))
+		rc = no_memory(e);
+	desc_free(d);
+	return rc;
+}
+
+static int write_desc(struct renaming *r, struct err *e)
+{
+	struct disk_opts o = { .write = true, .no_lock = true };
+	struct image *im;
+	int rc;
+
+	if (!r->im->desc || r->described)
+		return 0;
+	if (!r->im->embedded)
+		return file_replace(r->to, r->text, r->len, e);
+	rc = image_open(&im, r->to, &o, e);
+	if (rc)
+		return rc;
+	rc = change_desc(r, im->desc, e);
+	if (!rc)
+		rc = image_save_desc(im, e);
+	image_close(im);
 	return rc;
 }
 
@@ -242,7 +302,7 @@ static int remove_old(struct renaming *r, struct err *e)
 {
 	int rc = 0;
 
-	for (size_t i = r->old.n; i-- > 0;)
+	for (size_t i = 0; i < r->old.n; i++)
 		if (!stays(r, i) && unlink(r->old.path[i]) && errno != ENOENT)
 			rc = err_sys(e, -errno, "%s", r->old.path[i]);
 	return rc ? rc : file_sync_dir(r->from, e);
@@ -268,7 +328,12 @@ static int rename_all(struct renaming *r, struct err *e)
 
 	if (!rc)
 		rc = name_files(r, e);
-	if (!rc && !r->m->force)
+	if (!rc)
+		rc = make_text(r, e);
+	if (!rc)
+		rc = check_names(r, e);
+	/* Then the other disk that has these files is this one. */
+	if (!rc && !r->m->force && !r->begun)
 		rc = disk_refuse_sharers(r->im, &r->old, e);
 	if (!rc)
 		rc = open_children(r, e);
@@ -294,6 +359,22 @@ static int rename_all(struct renaming *r, struct err *e)
 	return rc ? rc : rc2;
 }
 
+/* Are both one name? */
+static bool same_name(const char *a, const char *b)
+{
+	const char *name[2] = { disk_base_name(a), disk_base_name(b) };
+	char *folder[2] = { strndup(a, (size_t)(name[0] - a)), strndup(b, (size_t)(name[1] - b)) };
+	struct stat st[2];
+	bool same = !strcmp(name[0], name[1]) && folder[0] && folder[1] &&
+		    !stat(*folder[0] ? folder[0] : ".", &st[0]) &&
+		    !stat(*folder[1] ? folder[1] : ".", &st[1]) &&
+		    st[0].st_dev == st[1].st_dev && st[0].st_ino == st[1].st_ino;
+
+	free(folder[0]);
+	free(folder[1]);
+	return same;
+}
+
 int disk_rename(const char *from, const char *to, const struct disk_manage *m,
 		struct err *e)
 {
@@ -303,7 +384,6 @@ int disk_rename(const char *from, const char *to, const struct disk_manage *m,
 	};
 	struct renaming r = { .from = from, .to = to, .m = m };
 	struct disk_lock *lock = NULL;
-	struct stat st;
 	int rc;
 
 	if (!*disk_base_name(to))
@@ -313,7 +393,7 @@ int disk_rename(const char *from, const char *to, const struct disk_manage *m,
 		rc = image_open(&r.im, from, &o, e);
 	if (rc)
 		return rc;
-	if (!lstat(to, &st))
+	if (same_name(from, to))
 		rc = err_sys(e, -EEXIST, "%s", to);
 	if (!rc && !m->dry)
 		rc = disk_lock(&lock, to, e);
@@ -322,6 +402,7 @@ int disk_rename(const char *from, const char *to, const struct disk_manage *m,
 	for (size_t i = 0; i < r.nchild; i++)
 		image_close(r.child[i]);
 	free(r.child);
+	free(r.text);
 	disk_files_free(&r.old);
 	disk_files_free(&r.new);
 	disk_unlock(lock);

@@ -96,18 +96,28 @@ static bool resized(void *ptr, const char *work, size_t done)
 	return intact && (size == x->from || size == x->to);
 }
 
-static bool renamed(void *ptr, const char *work, size_t done)
-{
-	const struct expect *x = ptr;
-	bool a, b;
-	uint64_t old = look(work, "x.vmdk", &a), new = look(work, "y.vmdk", &b);
-
-	return (old == x->from && a) || (new == x->from && b);
-}
-
 static int is_extent(const struct dirent *d)
 {
 	return !strncmp(d->d_name, "x-", 2);
+}
+
+/* One of both is whole; as long as the old descriptor is there it can be renamed again. */
+static bool renamed(void *ptr, const char *work, size_t done)
+{
+	const struct expect *x = ptr;
+	struct disk_manage m = { .force = done & 1 };
+	bool a, b;
+	uint64_t old = look(work, "x.vmdk", &a), new = look(work, "y.vmdk", &b);
+	char from[512], to[512];
+
+	if (!(old == x->from && a) && !(new == x->from && b))
+		return false;
+	snprintf(from, sizeof(from), "%s/x.vmdk", work);
+	snprintf(to, sizeof(to), "%s/y.vmdk", work);
+	if (access(from, F_OK))
+		return true;
+	return !disk_rename(from, to, &m, NULL) && access(from, F_OK) &&
+	       look(work, "y.vmdk", &b) == x->from && b;
 }
 
 /* Of a disk that is gone no extents are left; what is left of it can be deleted again. */
