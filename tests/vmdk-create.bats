@@ -239,7 +239,7 @@ full() {
 @test "it is stopped by SIGTERM, and nothing is left" {
 	"$VMDK" create -s 20G -f eagerzeroedthick x.vmdk </dev/null 2>err 3>&- &
 	pid=$!
-	until [ -s x-flat.vmdk ] && [ "$(stat -c %b x-flat.vmdk)" -gt 0 ]; do
+	until [ -s x.vmdk.part-flat.vmdk ] && [ "$(stat -c %b x.vmdk.part-flat.vmdk)" -gt 0 ]; do
 		kill -0 $pid
 		read -rt 0.02 <> <(:) || :
 	done

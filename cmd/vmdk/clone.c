@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "disk/convert.h"
+#include "disk/part.h"
 #include "vmdk.h"
 
 struct clone_args {
@@ -111,7 +112,7 @@ static int clone(const struct clone_args *a, char **argv, struct disk_create *p,
 		if (a->format >= 0)
 			p->format = (enum disk_format)a->format;
 		if (!rc)
-			rc = disk_create(argv[1], p, e);
+			rc = disk_part_create(argv[1], p, e);
 	} else if (!rc) {
 		rc = copy(a, argv, p, e);
 	}

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "disk/part.h"
 #include "disk/snapshot.h"
 #include "vmdk.h"
 
@@ -115,7 +116,7 @@ int create_main(struct cli *c, int argc, char **argv)
 				&(struct child_of) { a.outside, a.format < 0 }, &e);
 	if (!rc) {
 		progress_begin(c, progress_how(&a.progress));
-		rc = disk_create(argv[0], &p, &e);
+		rc = disk_part_create(argv[0], &p, &e);
 		progress_end();
 	}
 	free(hint);

@@ -171,8 +171,11 @@ int disk_part_begin(struct disk_part **out, const char *path, const struct disk_
 	p->path = strdup(path);
 	p->part = part_of(path, path);
 	rc = p->path && p->part ? look(path, c, &p->names, e) : no_memory(e);
-	if (!rc && !c->dry)
+	if (!rc && !c->dry) {
 		rc = disk_lock(&p->lock, p->part, e);
+		if (rc == -ENOENT)	/* the folder */
+			err_sys(e, rc, "%s", path);
+	}
 	if (!rc && !c->dry) {
 		p->finished = false;
 		rc = remove_all(p, e);
@@ -226,4 +229,22 @@ void disk_part_free(struct disk_part *p)
 	free(p->path);
 	free(p->part);
 	free(p);
+}
+
+int disk_part_create(const char *path, const struct disk_create *c, struct err *e)
+{
+	struct disk_create empty = *c;
+	struct disk_part *p;
+	int rc = disk_part_begin(&p, path, c, e);
+
+	if (rc || c->dry)
+		return rc;
+	empty.force = false;
+	empty.made = NULL;
+	empty.name = path;
+	rc = disk_create(p->part, &empty, e);
+	if (!rc)
+		rc = disk_part_finish(p, e);
+	disk_part_free(p);
+	return rc;
 }

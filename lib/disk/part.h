@@ -34,6 +34,9 @@ const char *disk_part_path(const struct disk_part *p);
  */
 int disk_part_finish(struct disk_part *p, struct err *e);
 
+/* All of that for a disk that stays empty: as disk_create(). */
+int disk_part_create(const char *path, const struct disk_create *c, struct err *e);
+
 /* The end; unless it was finished all of it is removed.  NULL is fine. */
 void disk_part_free(struct disk_part *p);
 #endif
