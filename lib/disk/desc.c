@@ -33,7 +33,7 @@ static int insert(struct desc_lines *t, size_t i, char *text, const char *eol)
 		t->cap = cap;
 	}
 	/* A last line without an end gets one when something follows. */
-	if (i == t->n && i > 0 && !*t->line[i - 1].eol)
+	if (i == t->n && i > 0 && !strchr(t->line[i - 1].eol, '\n'))
 		t->line[i - 1].eol = t->eol;
 	memmove(t->line + i + 1, t->line + i, (t->n - i) * sizeof(l));
 	t->line[i] = l;
@@ -108,9 +108,9 @@ static int split(struct desc_lines *t, const char *text, size_t len, struct err 
 		const char *nl = memchr(text, '\n', (size_t)(end - text));
 		const char *stop = nl ? nl : end, *eol = nl ? "\n" : "";
 
-		if (nl && nl > text && nl[-1] == '\r') {
+		if (stop > text && stop[-1] == '\r') {
 			stop--;
-			eol = "\r\n";
+			eol = nl ? "\r\n" : "\r";
 		}
 		if (first && nl)
 			t->eol = eol;

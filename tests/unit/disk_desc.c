@@ -184,6 +184,14 @@ static void test_change(void)
 	      !desc_set(d, "parentFileNameHint", NULL, &e) && !d->parent, "%s", e.msg);
 	is_text(d, esx);
 	desc_free(d);
+
+	/* A lone CR at the end of the last line is no part of its value. */
+	d = parse("CID=1\nversion=1\ncreateType=a b\r");
+	is_text(d, "CID=1\nversion=1\ncreateType=a b\r");
+	check(!strcmp(d->create_type, "a b"), "%s", d->create_type);
+	check(!desc_set(d, "ddb.x", "1", &e), "%s", e.msg);
+	is_text(d, "CID=1\nversion=1\ncreateType=a b\nddb.x = \"1\"\n");
+	desc_free(d);
 }
 
 static void test_change_extents(void)
