@@ -207,10 +207,13 @@ static int take_metadata(struct look *l)
 	return rc;
 }
 
-/* May this entry of the second copy be used in place of the first one's? */
+/* May this entry of the second copy be used in place of the first one's?  Not if it says a
+ * place before all grains. */
 static bool usable(const struct look *l, uint32_t second)
 {
-	return l->s->copies > 1 && sparse_is_grain(l->s, second) &&
+	uint64_t least = l->lowest < l->s->h.overhead ? l->lowest : l->s->h.overhead;
+
+	return l->s->copies > 1 && sparse_is_grain(l->s, second) && second >= least &&
 	       sparse_in_file(l->s, second) && !is_taken(l, second, l->s->h.grain);
 }
 

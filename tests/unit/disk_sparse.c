@@ -332,6 +332,24 @@ static void finds_damage(void)
 	ram_free(&r);
 }
 
+/* What only the second copy has is no grain if it lies before all grains. */
+static void second_copy_errs(void)
+{
+	struct ram r = { 0 };
+	struct findings n;
+	struct extent *x;
+
+	rig_create(&r, &(struct sparse_create){ .size = 10 * MIB });
+	le32_put(r.data + le32_get(r.data + le64_get(r.data + H_RGD) * SECTOR) * UINT64_C(512) + 200, 102);
+	x = rig_open(&r, true);
+	n = rig_check(x, true);
+	check(n.damage == 1 && n.repaired == 1, "%u: %s", n.damage, n.last);
+	n = rig_check(x, false);
+	check(!n.damage && !n.leaks, "afterwards: %s", n.last);
+	extent_close(x);
+	ram_free(&r);
+}
+
 /* Grains move to the front, the file ends with the last one, and all is as before. */
 static void compacts(uint64_t grain, uint64_t seed)
 {
@@ -429,5 +447,6 @@ int main(void)
 	resizes();
 	names_fields();
 	finds_damage();
+	second_copy_errs();
 	return check_done();
 }
