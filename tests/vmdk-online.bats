@@ -56,7 +56,8 @@ more() { wait_for "DISK FLUSHED $(($(flushed) + $1))"; }
 
 # The chain is whole, and holds all that the guest was told to be on disk.
 compare() {
-	local disk=${1-$(top scsi0:0)} last at i
+	local disk last at i
+	disk=$(top scsi0:0)
 	vmdk check --chain "$disk"
 	qemu-img convert -q -f vmdk -O raw "$disk" raw
 	last=$(flushed)

@@ -17,7 +17,6 @@
 struct live_vm {
 	char *ctl;
 	uint64_t pid;
-	json_t *disks;		/* as it said when it was started */
 	struct ctl_client *c;	/* NULL: it does not answer */
 };
 
@@ -48,19 +47,16 @@ static bool meet(void *ptr, const json_t *who, const char *ctl)
 	l->vm = more;
 	more[l->n] = (struct live_vm){
 		.ctl = strdup(ctl), .pid = (uint64_t)json_integer_value(json_object_get(who, "pid")),
-		.disks = json_incref(json_object_get(who, "disks")),
 	};
-	if (more[l->n].ctl && !ctl_connect(&more[l->n].c, ctl, NULL)) {
+	if (more[l->n].ctl && !ctl_connect(&more[l->n].c, ctl, NULL))
 		l->n++;
-	} else {
-		json_decref(more[l->n].disks);
+	else
 		free(more[l->n].ctl);
-	}
 	return true;
 }
 
-/* What disks it has now. */
-static int ask(struct live_vm *vm, json_t **disks, struct err *e)
+/* What disks it has now.  wait: until it has done what it is doing, unless that takes long. */
+static int ask(struct live_vm *vm, bool wait, json_t **disks, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = 20000000 };
 	uint64_t until = clock_ns() + BUSY_S * NS_PER_SEC;
@@ -71,7 +67,7 @@ static int ask(struct live_vm *vm, json_t **disks, struct err *e)
 		struct json none = { 0 };
 
 		rc = ctl_call(vm->c, "disks", &none, NULL, 0, CALL_S, &reply, e);
-		if (rc != -EAGAIN || clock_ns() > until)
+		if (rc != -EAGAIN || !wait || clock_ns() > until)
 			break;
 		nanosleep(&pause, NULL);
 	}
@@ -91,57 +87,47 @@ static const json_t *disk_with(const json_t *disks, const char *key, const char 
 	return NULL;
 }
 
-static bool is_persistent(const json_t *disk)
+/* Is path the top of one of vm's disks?  One below a disk that takes what is written to it is
+ * not locked. */
+static int look(struct live *l, struct live_vm *vm, const json_t *disks, const char *path,
+		const char *real, bool *is, struct err *e)
 {
-	return !strcmp(text(disk, "mode"), "persistent");
-}
+	const json_t *d = disk_with(disks, "top", real), *below = disk_with(disks, "path", real);
 
-static int refuse(const struct live_vm *vm, const json_t *disk, const char *path, struct err *e)
-{
-	return err_set(e, -ENOTSUP, "%.100s: the running machine, process %llu, has it as %.40s: "
-		       "such a disk takes no part in snapshots", path, (unsigned long long)vm->pid,
-		       text(disk, "mode"));
-}
-
-/* A disk below one that takes what is written is not locked. */
-static int refuse_overlaid(const struct live *l, const char *path, const char *real,
-			   struct err *e)
-{
-	for (unsigned i = 0; i < l->n; i++) {
-		const json_t *d = disk_with(l->vm[i].disks, "path", real);
-
-		if (d && !json_is_true(json_object_get(d, "cdrom")) && !is_persistent(d) &&
-		    strcmp(text(d, "mode"), "independent-persistent"))
-			return refuse(&l->vm[i], d, path, e);
-	}
+	if (!d && below && !json_is_true(json_object_get(below, "cdrom")) &&
+	    (!strcmp(text(below, "mode"), "undoable") ||
+	     !strcmp(text(below, "mode"), "independent-nonpersistent")))
+		d = below;
+	if (!d)
+		return 0;
+	if (strcmp(text(d, "mode"), "persistent"))
+		return err_set(e, -ENOTSUP, "%.100s: the running machine, process %llu, has it as %.40s: "
+			       "such a disk takes no part in snapshots", path,
+			       (unsigned long long)vm->pid, text(d, "mode"));
+	if (l->the && l->the != vm)
+		return err_set(e, -EBUSY, "%.100s: its disks are those of several running machines",
+			       path);
+	l->the = vm;
+	*is = true;
 	return 0;
 }
 
-static int find_owner(struct live *l, const char *path, const char *real, bool *is,
-		      struct err *e)
+/* Ask them all. */
+static int look_all(struct live *l, const char *path, const char *real, bool wait, bool *is,
+		    int *unknown, struct err *e)
 {
 	int rc = 0;
 
+	*unknown = 0;
 	for (unsigned i = 0; !rc && !*is && i < l->n; i++) {
-		const json_t *d;
 		json_t *disks;
+		int asked = ask(&l->vm[i], wait, &disks, e);
 
-		rc = ask(&l->vm[i], &disks, e);
-		if (rc == -EPIPE) {	/* it has ended */
-			rc = 0;
+		if (asked && asked != -EPIPE)	/* it has not ended */
+			*unknown = asked;
+		if (asked)
 			continue;
-		}
-		if (rc)
-			break;
-		d = disk_with(disks, "top", real);
-		if (d && !is_persistent(d))
-			rc = refuse(&l->vm[i], d, path, e);
-		else if (d && l->the && l->the != &l->vm[i])
-			rc = err_set(e, -EBUSY, "%.100s: its disks are those of several running machines",
-				     path);
-		*is = d && !rc;
-		if (*is)
-			l->the = &l->vm[i];
+		rc = look(l, &l->vm[i], disks, path, real, is, e);
 		json_decref(disks);
 	}
 	return rc;
@@ -151,17 +137,20 @@ static int live_find(void *ptr, const char *path, bool *is, struct err *e)
 {
 	struct live *l = ptr;
 	char *real = realpath(path, NULL);
-	int rc = 0;
+	int rc, unknown;
 
 	*is = false;
 	if (!real || registry_each(meet, l, NULL)) {
 		free(real);	/* no run-time folder: no machine that could be asked */
 		return 0;
 	}
-	rc = refuse_overlaid(l, path, real, e);
-	if (!rc && disk_lock_look(path, NULL) == -EBUSY)
-		rc = find_owner(l, path, real, is, e);
+	rc = look_all(l, path, real, false, is, &unknown, e);
+	if (!rc && !*is && unknown && disk_lock_look(path, NULL) == -EBUSY)
+		rc = look_all(l, path, real, true, is, &unknown, e);
 	free(real);
+	if (!rc && !*is && unknown && disk_lock_look(path, NULL) == -EBUSY)
+		rc = err_set(e, unknown, "%.150s: a running machine does not say whether it is its",
+			     path);
 	return rc;
 }
 
@@ -280,7 +269,6 @@ void live_free(struct live *l)
 {
 	for (unsigned i = 0; i < l->n; i++) {
 		ctl_disconnect(l->vm[i].c);
-		json_decref(l->vm[i].disks);
 		free(l->vm[i].ctl);
 	}
 	free(l->vm);

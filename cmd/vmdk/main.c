@@ -96,8 +96,9 @@ static const struct cli_cmd cmds[] = {
 	{
 		"snapshot", snapshot_main,
 		"create|list|tree|revert|delete|consolidate\n"
-		"[--children] [-d TEXT] [--allow-outside] [--check] [--json]\n"
-		"[-q] [--progress tty|json] VM.vmx|DISK.vmdk [NAME]",
+		"[--children] [-d TEXT] [--max-stun MS] [--allow-outside]\n"
+		"[--check] [--json] [-q] [--progress tty|json] VM.vmx|DISK.vmdk\n"
+		"[NAME]",
 		"Take, show, go back to and delete snapshots.",
 		snapshot_opts,
 	},
