@@ -107,7 +107,15 @@ top() { sed -n "s/^$2.fileName = \"\(.*\)\".*/\1/p" "$1"; }
 	vmdk create --parent p.vmdk c.vmdk
 	truncate -s 100 p.vmdk
 	fails 3 'snapshot: p.vmdk: .*' snapshot create c.vmdk one
-	assert_equal "$(echo *)" 'a.vmdk b.vmdk c.vmdk p.vmdk vm.vmx'
+	# So it is when what the tables point to was cut off.
+	head -c 2M /dev/urandom >data
+	for f in sparse:x 2gbsparse:x-s001 vmfssparse:x-delta; do
+		vmdk convert -f ${f%:*} data x.vmdk
+		truncate -s 1M ${f#*:}.vmdk
+		fails 3 "snapshot: ${f#*:}.vmdk: .*" snapshot create x.vmdk one
+		vmdk delete x.vmdk
+	done
+	assert_equal "$(echo *)" 'a.vmdk b.vmdk c.vmdk data p.vmdk vm.vmx'
 }
 
 @test "revert brings the machine's file back as it was" {

@@ -189,6 +189,25 @@ static int check_depth(const struct machine *m, struct err *e)
 	return rc;
 }
 
+/* Nothing that the tables of a layer point to is missing.  What is flat is as long as it has
+ * to be, or was not opened. */
+static int check_tables(struct image *im, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && im->desc && i < im->next && i < im->desc->nextents; i++) {
+		enum desc_type t = im->desc->extent[i].type;
+		struct extent *x = im->ext[i];
+		struct disk_run run;
+
+		if (!x->file || (t != DESC_SPARSE && t != DESC_VMFSSPARSE && t != DESC_SESPARSE))
+			continue;
+		for (uint64_t at = 0; !rc && at < x->size; at += run.len)
+			rc = x->ops->map(x, at, x->size - at, &run, e);
+	}
+	return rc;
+}
+
 /* Every disk can be opened, with all its parents: what is frozen is whole. */
 static int check_disks(const struct machine *m, struct err *e)
 {
@@ -200,8 +219,10 @@ static int check_disks(const struct machine *m, struct err *e)
 		if (m->disk[i].independent || m->disk[i].live)
 			continue;
 		rc = disk_open(&d, m->disk[i].path, &o, e);
-		if (!rc)
-			rc = disk_close(d, e);
+		if (rc)
+			break;
+		rc = check_tables(disk_layer(d, disk_layers(d) - 1), e);
+		disk_close(d, NULL);
 	}
 	return rc;
 }
