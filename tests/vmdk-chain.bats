@@ -95,6 +95,44 @@ same() {
 	same
 }
 
+@test "parents that were renamed or moved are found by their ids" {
+	chain sparse
+	# All of it came from another host, where parents were named by absolute paths.
+	mv x.vmdk base.vmdk
+	run -8 vmdk chain x-000002.vmdk
+	assert_line 'x.vmdk  missing'
+	run -0 vmdk chain --fix --check x-000002.vmdk
+	assert_output 'x-000001.vmdk: would have its parentFileNameHint set to base.vmdk'
+	run -0 vmdk chain --fix x-000002.vmdk
+	assert_output 'x-000001.vmdk: parentFileNameHint set to base.vmdk'
+	same
+	cp base.vmdk copy.vmdk
+	mv base.vmdk other.vmdk
+	fails 8 'chain: [a-z]*.vmdk and [a-z]*.vmdk have the id of the parent of x-000001.vmdk: .*--parent.*' chain --fix x-000002.vmdk
+	run -0 vmdk chain --fix --parent other.vmdk x-000002.vmdk
+	assert_output 'x-000001.vmdk: parentFileNameHint set to other.vmdk'
+	same
+	mkdir d
+	rm copy.vmdk
+	mv other.vmdk d
+	fails 4 'chain: other.vmdk: No such file or directory' chain --fix x-000002.vmdk
+	fails 5 'chain: .*lies in another folder' chain --fix --parent d/other.vmdk x-000002.vmdk
+	fails 4 'chain: none.vmdk: .*' chain --fix --parent none.vmdk x-000002.vmdk
+	run -0 vmdk chain --fix --allow-outside --parent d/other.vmdk x-000002.vmdk
+	vmdk convert -f raw --allow-outside x-000002.vmdk - | cmp raw -
+	# A path that leads outside, and the right disk is here.
+	mv d/other.vmdk .
+	run -8 vmdk chain x-000002.vmdk
+	assert_line --partial 'is an absolute path'
+	run -0 vmdk chain --fix x-000002.vmdk
+	assert_output 'x-000001.vmdk: parentFileNameHint set to other.vmdk'
+	same
+	# One in the middle, and ids that do not fit with it.
+	mv x-000001.vmdk mid.vmdk
+	vmdk chain --fix x-000002.vmdk
+	same
+}
+
 @test "what cannot be mended" {
 	chain sparse
 	rm x.vmdk

@@ -98,6 +98,7 @@ struct scan {
 	const struct image *im;
 	struct stat *own;	/* its files, or its descriptor alone */
 	size_t nown;
+	uint32_t cid;
 	/* Is the disk of the folder, open without extents, one of those looked for? */
 	bool (*match)(const struct scan *s, const struct image *other);
 };
@@ -232,6 +233,19 @@ int disk_refuse_children(const struct image *im, const char *then, struct err *e
 			     disk_base_name(l.path[0]), l.n > 1 ? " and others" : "", then);
 	disk_files_free(&l);
 	return rc;
+}
+
+static bool has_cid(const struct scan *s, const struct image *other)
+{
+	return other->desc->cid == s->cid;
+}
+
+int disk_with_cid(struct disk_files *l, const char *path, uint32_t cid, struct err *e)
+{
+	struct image beside = { .path = (char *)path };
+	struct scan s = { .im = &beside, .cid = cid, .match = has_cid };
+
+	return scan_folder(l, &s, e);
 }
 
 static int find_sharers(struct disk_files *l, const struct image *im,

@@ -27,6 +27,9 @@ int disk_files_of(struct disk_files *l, const struct image *im, const struct dis
  */
 int disk_children(struct disk_files *l, const struct image *im, struct err *e);
 
+/* The disks beside path, without that one, that have this content id.  As disk_children(). */
+int disk_with_cid(struct disk_files *l, const char *path, uint32_t cid, struct err *e);
+
 /* -EEXIST: it has children, and what is to be done means something for them: then says
  * what, and how to do it even so. */
 int disk_refuse_children(const struct image *im, const char *then, struct err *e);

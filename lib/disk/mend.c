@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "disk/disk.h"
+#include "disk/files.h"
 #include "disk/lock.h"
 #include "disk/rebuild.h"
 #include "disk/snapshot.h"
@@ -121,11 +122,13 @@ static int next_path(struct chain *c, bool outside, char **path, struct err *e)
 	*path = NULL;
 	if (!l->described || l->parent_cid == CID_NONE)
 		return 0;
+	l->unlinked = true;
 	if (!l->hint)
 		return set_why(l, CHAIN_DAMAGED, "it has a parentCID, but no parentFileNameHint", e);
 	rc = image_beside(path, l->path, l->hint, outside, &why);
 	if (rc == -ENOMEM)
 		return no_memory(e);
+	l->unlinked = rc;
 	return rc ? set_why(l, CHAIN_DAMAGED, why.msg, e) : 0;
 }
 
@@ -289,6 +292,68 @@ static int mend_cid(const struct chain *c, size_t i, const struct chain_mend *o,
 	return rc;
 }
 
+/* The path of the disk that link i of the chain was made for: the one that was named, or
+ * the only one beside it with the right id.  NULL: none. */
+static int find_parent(const struct chain *c, size_t i, const struct chain_mend *o, char **path,
+		       struct err *e)
+{
+	const struct chain_link *l = &c->link[i];
+	struct disk_files found;
+	size_t n = 0;
+	int rc;
+
+	*path = NULL;
+	if (o->parent && access(o->parent, F_OK))
+		return err_sys(e, -errno, "%.180s", o->parent);
+	if (o->parent && !is_there(c, o->parent))
+		return (*path = strdup(o->parent)) ? 0 : no_memory(e);
+	rc = disk_with_cid(&found, l->path, l->parent_cid, e);
+	if (rc)
+		return rc;
+	for (size_t k = 0; !rc && k < found.n; k++) {
+		if (is_there(c, found.path[k]))
+			continue;
+		if (n++)
+			rc = err_set(e, -EBADMSG, "%.60s and %.60s have the id of the parent of %.60s: name "
+				     "the one that is it (--parent)", *path, found.path[k], l->path);
+		else if (!(*path = strdup(found.path[k])))
+			rc = no_memory(e);
+	}
+	disk_files_free(&found);
+	if (rc) {
+		free(*path);
+		*path = NULL;
+	}
+	return rc;
+}
+
+/* The parent of link i has another name, or lies elsewhere now. */
+static int mend_hint(const struct chain *c, size_t i, const struct chain_mend *o, const char *why,
+		     struct err *e)
+{
+	const struct chain_link *child = &c->link[i];
+	struct snapshot_link l = { .has_parent = true, .parent_cid = child->parent_cid };
+	char *path, *hint = NULL, *what = NULL;
+	int rc = find_parent(c, i, o, &path, e);
+
+	if (rc)
+		return rc;
+	if (!path)
+		return err_set(e, child->unlinked ? -EBADMSG : -ENOENT, "%s", why);
+	rc = disk_parent_hint(&hint, child->path, path, o->outside, e);
+	l.hint = hint;
+	if (!rc && !o->dry)
+		rc = snapshot_relink(child->path, &l, o->outside, e);
+	if (!rc && asprintf(&what, "parentFileNameHint set to %s", hint) < 0)
+		rc = no_memory(e);
+	else if (!rc)
+		tell(o, child->path, what);
+	free(what);
+	free(hint);
+	free(path);
+	return rc;
+}
+
 /* Mend the lowest thing that is wrong: *more says that there was one, and all may be
  * looked at again. */
 static int mend_one(const struct chain *c, const struct chain_mend *o, bool *more,
@@ -308,6 +373,10 @@ static int mend_one(const struct chain *c, const struct chain_mend *o, bool *mor
 		if (l->state == CHAIN_DAMAGED && !l->described && rebuild_possible(l->path) &&
 		    is_text(l->path))
 			return mend_lost(c, i, o, e);
+		if (l->state == CHAIN_MISSING && i)
+			return mend_hint(c, i - 1, o, l->why, e);
+		if (l->state == CHAIN_DAMAGED && l->unlinked)
+			return mend_hint(c, i, o, l->why, e);
 		return err_set(e, l->state == CHAIN_MISSING ? -ENOENT : -EBADMSG, "%s", l->why);
 	}
 	return 0;

@@ -30,6 +30,7 @@ struct chain_link {
 	uint32_t cid, parent_cid;
 	char *create_type, *hint;
 	uint64_t size;		/* bytes */
+	bool unlinked;		/* it does not say where its parent is, or not in its folder */
 };
 
 struct chain {
@@ -48,7 +49,8 @@ void chain_free(struct chain *c);
 struct chain_mend {
 	bool outside;		/* as disk_opts.allow_outside */
 	bool dry;		/* call mended() for what is found first, change nothing */
-	const char *parent;	/* of the lowest layer that is lost; NULL: it is guessed */
+	const char *parent;	/* of the lowest layer that is lost, or that does not find its own;
+				 * NULL: it is guessed */
 	void *ptr;
 	void (*mended)(void *ptr, const char *path, const char *what);	/* may be NULL */
 };
@@ -61,6 +63,9 @@ struct chain_mend {
  * there are extents beside it, is made from those: NAME-flat, -fNNN, -sNNN, -delta and
  * -sesparse.vmdk; the unreadable one is kept as NAME.vmdk.bad.  The parent of a delta is
  * the one that its header names, else the next lower number that is there, else the base.
+ *
+ * A parent that is not where its child says, nor can be made, is one that was moved or
+ * renamed: it is the disk beside the child that has the CID that the child remembers.
  *
  * Returns    0: nothing is wrong any more (or dry); -EBADMSG: something that cannot be
  *            mended; -EBUSY: in use
