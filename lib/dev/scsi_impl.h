@@ -67,7 +67,7 @@ enum scsi_cmd_flag {
 
 /* What VPD page B0 says; blocks. */
 #define SCSI_TRANSFER_MAX	((SG_BYTES / 2) / BLK_SECTOR)
-#define SCSI_UNMAP_MAX		(1u << 21)
+#define SCSI_UNMAP_MAX		(1u << 20)
 #define SCSI_UNMAP_DESCRIPTORS	256u
 #define SCSI_WRITE_SAME_MAX	(1u << 21)
 

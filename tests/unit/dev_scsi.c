@@ -305,6 +305,22 @@ static void test_reservations(struct scsi_dev *t)
 	GOOD(t, IN, 8, 0x25);
 }
 
+static void test_stop(struct scsi_dev *t)
+{
+	GOOD(t, NONE, 0, 0x34, 0, 0, 0, 0, 5, 0, 0, 1);
+	GOOD(t, NONE, 0, 0x90, 2, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1);
+	FAILS(0x052100, t, NONE, 0, 0x34, 0, 0, 0, 0x10, 0, 0, 0, 1);
+	GOOD(t, NONE, 0, 0x1b, 0, 0, 0, 0);
+	FAILS(0x020402, t, NONE, 0, 0x00);
+	FAILS(0x020402, t, IN, 512, 0x28, 0, 0, 0, 0, 5, 0, 0, 1);
+	GOOD(t, IN, 96, 0x12, 0, 0, 0, 96);
+	GOOD(t, IN, 18, 0x03, 0, 0, 0, 18);
+	check(rig_data[2] == 2 && rig_data[12] == 4, "and says so");
+	GOOD(t, NONE, 0, 0x1b, 0, 0, 0, 1);
+	GOOD(t, NONE, 0, 0x00);
+	FAILS(0x052400, t, NONE, 0, 0x1b, 0, 0, 0, 2);
+}
+
 /* They end with the machine, and say so: whoever relies on them is told. */
 static void test_no_aptpl(struct scsi_dev *t)
 {
@@ -496,6 +512,7 @@ int main(void)
 	test_modes(t);
 	test_opcodes(t);
 	test_reservations(t);
+	test_stop(t);
 	test_no_aptpl(t);
 	test_lba_status(t);
 	test_thick();
