@@ -29,11 +29,15 @@ void unit_free(struct bt_unit *u)
 
 static void page_insert(struct bt *bt, struct bt_unit *u, unsigned i, uint64_t gpa)
 {
-	uint64_t page = mem_off(bt->vm->mem, gpa) >> PAGE_SHIFT;
+	struct bt_pageref **first = &bt->page[mem_off(bt->vm->mem, gpa) >> PAGE_SHIFT];
+	struct bt_pageref *r = &u->page[i];
 
-	u->page[i].unit = u;
-	u->page[i].next = bt->page[page];
-	bt->page[page] = &u->page[i];
+	r->unit = u;
+	r->next = *first;
+	if (r->next)
+		r->next->prev = &r->next;
+	r->prev = first;
+	*first = r;
 }
 
 void unit_insert(struct bt *bt, struct bt_unit *u)
@@ -47,14 +51,12 @@ void unit_insert(struct bt *bt, struct bt_unit *u)
 		page_insert(bt, u, 1, u->gpa2);
 }
 
-static void page_remove(struct bt *bt, struct bt_unit *u, unsigned i, uint64_t gpa)
+/* A page of a library that many programs have mapped, each elsewhere, has thousands. */
+static void page_remove(struct bt_pageref *r)
 {
-	struct bt_pageref **p = &bt->page[mem_off(bt->vm->mem, gpa) >> PAGE_SHIFT];
-
-	while (*p && *p != &u->page[i])
-		p = &(*p)->next;
-	if (*p)
-		*p = u->page[i].next;
+	*r->prev = r->next;
+	if (r->next)
+		r->next->prev = r->prev;
 }
 
 /* The slot may be executed meanwhile: one aligned store (emitted so). */
@@ -201,9 +203,9 @@ void unit_drop(struct bt *bt, struct bt_unit *u)
 	for (h = &bt->hash[hash_of(u->gpa, u->eip, u->mode)]; *h != u; h = &(*h)->hash_next)
 		;
 	*h = u->hash_next;
-	page_remove(bt, u, 0, u->gpa);
+	page_remove(&u->page[0]);
 	if (u->gpa2)
-		page_remove(bt, u, 1, u->gpa2);
+		page_remove(&u->page[1]);
 	while (u->incoming)
 		link_clear(bt, u->incoming);
 	for (unsigned i = 0; i < u->nlinks; i++)

@@ -109,7 +109,7 @@ struct bt_callout {
 
 struct bt_pageref {
 	struct bt_unit *unit;
-	struct bt_pageref *next;
+	struct bt_pageref *next, **prev;
 };
 
 /*
@@ -141,7 +141,9 @@ struct bt_icache {
 };
 
 struct bt_unit {
+	/* What unit_find() looks at, in one line of the host's cache */
 	uint64_t gpa, eip;
+	struct bt_unit *hash_next;
 	uint32_t mode;
 	uint32_t limit;		/* of CS, which it is known to stay inside */
 	uint16_t len, nsites;	/* guest bytes, sites */
@@ -170,7 +172,6 @@ struct bt_unit {
 	unsigned nlinks;
 	struct bt_icache icache;
 	struct bt_link *incoming;
-	struct bt_unit *hash_next;
 	struct bt_pageref page[2];
 	uint64_t soft;		/* instructions that must be soft */
 	struct bt_site *site;
