@@ -133,6 +133,21 @@ same() {
 	same
 }
 
+@test "a chain that is too deep is refused, one layer less is read" {
+	# In memory: each of them is synced.
+	[ ! -w /dev/shm ] || { other=$(mktemp -d /dev/shm/vmdk-test.XXXXXX) && cd "$other"; }
+	vmdk create -s 1M c0.vmdk
+	for i in {1..255}; do "$VMDK" create --parent c$((i - 1)).vmdk c$i.vmdk; done
+	run -0 vmdk chain c254.vmdk
+	assert_equal "${#lines[@]}" 255
+	run -0 vmdk check --chain c254.vmdk
+	vmdk convert -f raw c254.vmdk out
+	fails 3 'chain: c255.vmdk: more than 255 layers' chain c255.vmdk
+	fails 3 'convert: c255.vmdk: more than 255 layers' convert c255.vmdk x.vmdk
+	run -8 vmdk check --chain c255.vmdk
+	fails 2 'snapshot: c254.vmdk: 255 layers are the most' snapshot create c254.vmdk s
+}
+
 @test "what cannot be mended" {
 	chain sparse
 	rm x.vmdk

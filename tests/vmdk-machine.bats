@@ -41,6 +41,12 @@ top() { sed -n "s/^$2.fileName = \"\(.*\)\".*/\1/p" "$1"; }
 	fails 1 'delete: a-000003.vmdk: is the present state of a disk with snapshots \(vm.vmx\); .*' delete a-000003.vmdk
 	fails 1 'delete: a.vmdk: belongs to the snapshot "one" in vm.vmsd; .*' delete a.vmdk
 	fails 1 'resize: a-000001.vmdk: belongs to the snapshot .*; resize the present layer, .*-f' resize a-000001.vmdk 5M
+	vmdk create -s 4M new.vmdk
+	for c in 'create --force -s 1M' 'convert --force new.vmdk' 'clone --force new.vmdk' \
+		'clone --linked --force new.vmdk' 'convert --force -f stream new.vmdk'; do
+		# shellcheck disable=SC2086
+		fails 1 "${c%% *}: a-000001.vmdk: belongs to the snapshot .*" $c a-000001.vmdk
+	done
 	vmdk resize a-000003.vmdk 5M
 	vmdk snapshot revert vm.vmx two
 	run -0 vmdk info --json "$(top vm.vmx scsi0:0)"

@@ -111,6 +111,8 @@ static int clone(const struct clone_args *a, char **argv, struct disk_create *p,
 				&(struct child_of) { a->outside, a->format < 0 }, e);
 		if (a->format >= 0)
 			p->format = (enum disk_format)a->format;
+		if (!rc && a->force)
+			rc = refuse_replacing(argv[1], e);
 		if (!rc)
 			rc = disk_part_create(argv[1], p, e);
 	} else if (!rc) {

@@ -121,27 +121,29 @@ static int to_fd(const struct convert_end *from, int fd, const char *name,
 	return rc;
 }
 
-/* A disk cannot be converted into itself. */
-static int check_same(const struct convert_end *from, const char *dst, struct err *e)
+/* A disk cannot be converted into itself, nor take the place of a snapshot's. */
+static int check_target(const struct convert_end *from, const char *dst, struct err *e)
 {
 	struct stat st;
 
-	if (from->kind != CONVERT_DISK || stat(dst, &st))
+	if (stat(dst, &st))
 		return 0;
+	if (from->kind != CONVERT_DISK)
+		return refuse_replacing(dst, e);
 	for (unsigned i = 0; i < disk_layers(from->disk); i++) {
 		const struct image *im = disk_layer(from->disk, i);
 
 		if (im->ino == st.st_ino && im->dev == st.st_dev)
 			return err_set(e, -EINVAL, "%s: SRC is, or consists of, the same", dst);
 	}
-	return 0;
+	return refuse_replacing(dst, e);
 }
 
 static int to_stream(const struct convert_end *from, const char *dst,
 		     const struct convert_args *a, const struct disk_create *p, struct err *e)
 {
 	struct disk_part *part;
-	int fd, rc = check_same(from, dst, e);
+	int fd, rc = check_target(from, dst, e);
 
 	if (!rc)
 		rc = disk_part_begin(&part, dst, p, e);
@@ -169,7 +171,7 @@ int convert_to_disk(const struct convert_end *from, const char *dst, const struc
 	struct convert_end to = { .kind = CONVERT_DISK };
 	struct disk_create empty = *p;
 	struct disk_part *part;
-	int rc = check_same(from, dst, e), rc2;
+	int rc = check_target(from, dst, e), rc2;
 
 	if (!rc)
 		rc = disk_part_begin(&part, dst, p, e);

@@ -111,6 +111,8 @@ int create_main(struct cli *c, int argc, char **argv)
 	if (a.rdm)
 		p.format = a.physical ? DISK_RDMP : DISK_RDM;
 	rc = check_args(&a, &e);
+	if (!rc && a.force)
+		rc = refuse_replacing(argv[0], &e);
 	if (!rc && a.parent)
 		rc = use_parent(&p, &hint, argv[0], a.parent,
 				&(struct child_of) { a.outside, a.format < 0 }, &e);

@@ -11,6 +11,7 @@
 #include "base/size.h"
 #include "disk/foreign.h"
 #include "vmdk.h"
+#include "vmx/users.h"
 
 const struct disk_backend *const vmdk_backends[] = { &file_http, NULL };
 
@@ -107,6 +108,19 @@ int refuse_foreign(const struct disk *d, bool raw, struct err *e)
 
 	return what ? err_set(e, -ENOTSUP, "%s: is %s (--raw takes it as it is)", base->path, what)
 		    : 0;
+}
+
+int refuse_replacing(const char *path, struct err *e)
+{
+	struct vmx_users users;
+	int rc = vmx_users_of(&users, path, e);
+
+	if (rc)
+		return rc;
+	rc = vmx_users_refuse(&users, path, VMX_REFUSE_FROZEN | VMX_REFUSE_TOP,
+			      "delete its snapshots first (vmdk snapshot delete)", e);
+	vmx_users_free(&users);
+	return rc;
 }
 
 /* Progress */

@@ -102,6 +102,9 @@ int lock_source(struct disk_lock **lock, const char *src, struct err *e);
 int convert_to_disk(const struct convert_end *from, const char *dst, const struct disk_create *p,
 		    const struct convert_opts *how, struct err *e);
 
+/* -EEXIST: the disk that is to be replaced belongs to a snapshot. */
+int refuse_replacing(const char *path, struct err *e);
+
 /* -ENOTSUP: what is to be copied is taken for raw, and looks like a format that is not
  * done here; unless --raw said so. */
 int refuse_foreign(const struct disk *d, bool raw, struct err *e);
