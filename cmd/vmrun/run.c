@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -332,6 +333,7 @@ int run_main(struct cli *c, int argc, char **argv)
 	cfg.disks = d.disk;
 	cfg.ndisks = d.n;
 	cfg.allow_outside = a.allow_outside;
+	cfg.disk_threads = getenv("RING1_IO") && !strcmp(getenv("RING1_IO"), "threads");
 	cfg.memory = a.memory;
 	cfg.cpus = a.cpus;
 	cfg.cpu_level = a.cpu ? (unsigned)a.cpu + 1 : 0;	/* v2, v3 */

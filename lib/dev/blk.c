@@ -2,7 +2,8 @@
  * Block requests and the threads that do those that have to wait.
  *
  * A request's way: blk_submit() on a vCPU's thread -> queue -> a worker -> ended list ->
- * vm_defer() -> done() on vCPU 0's thread.  b->lock protects the lists; everything else
+ * vm_defer() -> done() on vCPU 0's thread.  A read that can be started needs no worker, but
+ * when it fails.  b->lock protects the lists; everything else
  * is vm->lock's.  A worker never takes vm->lock, so that who holds it may wait for one.
  */
 #include "dev/blk.h"
@@ -18,6 +19,8 @@
 #define INLINE_MAX_SMP	(128u << 10)
 #define SLOW_NS		500000u		/* what a write on the vCPU's thread may take */
 #define DETOUR		256		/* writes that threads do after one that took longer */
+#define MISSES		4		/* reads in a row that had to wait: the next will, too, */
+#define RETRY		8		/* but for one in so many, perhaps */
 
 struct blk_list {
 	struct blk_req *first, **last;
@@ -28,10 +31,12 @@ struct blk {
 	struct blk_params p;
 	uint64_t writes, flushed;	/* writes that have ended; of these are durable */
 	unsigned detour;	/* so many writes are left to threads */
+	unsigned misses;	/* reads in a row that had to wait */
 	pthread_mutex_t lock;
 	pthread_cond_t work, idle;
 	struct blk_list queue, ended;
 	unsigned busy;		/* requests that a worker has, or is to have */
+	unsigned started;	/* that go on without one */
 	unsigned nthreads;
 	bool quit;
 	pthread_t thread[BLK_THREADS];
@@ -117,6 +122,13 @@ static int perform(const struct blk *b, struct blk_req *r)
 	return -EINVAL;
 }
 
+/* With the lock: is nothing under way any more? */
+static void rest(struct blk *b)
+{
+	if (!b->busy && !b->started)
+		pthread_cond_broadcast(&b->idle);
+}
+
 static void *worker(void *ptr)
 {
 	struct blk *b = ptr;
@@ -133,8 +145,8 @@ static void *worker(void *ptr)
 		pthread_mutex_lock(&b->lock);
 		list_put(&b->ended, r);
 		vm_defer(b->vm, &b->tell);
-		if (!--b->busy)
-			pthread_cond_broadcast(&b->idle);
+		b->busy--;
+		rest(b);
 	}
 	pthread_mutex_unlock(&b->lock);
 	return NULL;
@@ -216,6 +228,17 @@ static int attempt_write(struct blk *b, struct blk_req *r)
 	return rc;
 }
 
+/* To try a read that has to wait takes as long as to start it. */
+static int attempt_read(struct blk *b, struct blk_req *r)
+{
+	int rc = -EAGAIN;
+
+	if (b->misses < MISSES || b->misses % RETRY == 0)
+		rc = b->p.ops->try_readv(b->p.ptr, r->iov, r->niov, r->off, &r->err);
+	b->misses = rc == -EAGAIN ? b->misses + 1 : 0;
+	return rc;
+}
+
 /* Do it here if that does not take long.  -EAGAIN: a worker is to do it. */
 static int attempt(struct blk *b, struct blk_req *r)
 {
@@ -235,33 +258,82 @@ static int attempt(struct blk *b, struct blk_req *r)
 	if (r->op >= BLK_FLUSH || r->len > (b->vm->ncpus > 1 ? INLINE_MAX_SMP : INLINE_MAX))
 		return -EAGAIN;
 	if (r->op == BLK_READ && ops->try_readv)
-		return ops->try_readv(b->p.ptr, r->iov, r->niov, r->off, &r->err);
+		return attempt_read(b, r);
 	if (r->op == BLK_WRITE && !r->fua)
 		return attempt_write(b, r);
 	return -EAGAIN;
 }
 
+/* Leave it to a worker.  With the lock.  false: no thread can be had. */
+static bool hand_over(struct blk *b, struct blk_req *r)
+{
+	if (b->busy >= b->nthreads)
+		add_worker(b);
+	if (!b->nthreads)
+		return false;
+	list_put(&b->queue, r);
+	b->busy++;
+	pthread_cond_signal(&b->work);
+	return true;
+}
+
+/* A request that was started has ended, on any thread. */
+static void has_ended(void *req, int rc)
+{
+	struct blk_req *r = req;
+	struct blk *b = r->blk;
+
+	pthread_mutex_lock(&b->lock);
+	if (!rc || !hand_over(b, r)) {
+		r->rc = rc ? perform(b, r) : 0;
+		list_put(&b->ended, r);
+		vm_defer(b->vm, &b->tell);
+	}
+	b->started--;
+	rest(b);
+	pthread_mutex_unlock(&b->lock);
+}
+
+/* Start it, so that it goes on without a thread of ours. */
+static bool start(struct blk *b, struct blk_req *r)
+{
+	const struct blk_ops *ops = b->p.ops;
+
+	if (r->op != BLK_READ || !ops->start_readv)
+		return false;
+	pthread_mutex_lock(&b->lock);
+	b->started++;
+	pthread_mutex_unlock(&b->lock);
+	if (!ops->start_readv(b->p.ptr, r->iov, r->niov, r->off, has_ended, r))
+		return true;
+	pthread_mutex_lock(&b->lock);
+	b->started--;
+	pthread_mutex_unlock(&b->lock);
+	return false;
+}
+
 void blk_submit(struct blk *b, struct blk_req *r)
 {
+	bool taken;
+
 	r->blk = b;
 	r->err.code = 0;
 	r->stamp = b->writes;
 	r->rc = attempt(b, r);
 	if (r->rc != -EAGAIN) {
+		b->vm->io.here++;
 		end(r);
 		return;
 	}
-	pthread_mutex_lock(&b->lock);
-	if (b->busy >= b->nthreads)
-		add_worker(b);
-	if (b->nthreads) {
-		list_put(&b->queue, r);
-		b->busy++;
-		pthread_cond_signal(&b->work);
-		r = NULL;
+	if (start(b, r)) {
+		b->vm->io.started++;
+		return;
 	}
+	b->vm->io.threads++;
+	pthread_mutex_lock(&b->lock);
+	taken = hand_over(b, r);
 	pthread_mutex_unlock(&b->lock);
-	if (!r)
+	if (taken)
 		return;
 	r->rc = perform(b, r);	/* no thread can be had: the guest waits */
 	end(r);
@@ -273,7 +345,7 @@ void blk_drain(struct blk *b)
 
 	do {
 		pthread_mutex_lock(&b->lock);
-		while (b->busy)
+		while (b->busy || b->started)
 			pthread_cond_wait(&b->idle, &b->lock);
 		more = b->ended.first;
 		pthread_mutex_unlock(&b->lock);

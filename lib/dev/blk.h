@@ -66,6 +66,12 @@ struct blk_ops {
 			  struct err *e);
 	/* NULL, or: would every request have to wait now? */
 	bool (*frozen)(void *ptr);
+	/*
+	 * NULL, or: begin to read, and call done(req, rc) when that has ended, on any thread;
+	 * rc other than 0: readv() is to say why.  -EAGAIN: it cannot be read this way.
+	 */
+	int (*start_readv)(void *ptr, const struct iovec *iov, int n, uint64_t off,
+			   void (*done)(void *req, int rc), void *req);
 	int (*zero)(void *ptr, uint64_t off, uint64_t len, bool unmap, struct err *e);
 	int (*flush)(void *ptr, struct err *e);
 	/* BLK_MAP; NULL: all has room. */

@@ -11,9 +11,12 @@
 #include "disk/create.h"
 #include "disk/disk.h"
 #include "disk/files.h"
+#include "disk/ring.h"
 
 struct blkdisk {
 	struct disk *disk;
+	struct ring *ring;	/* made when the first read has to wait */
+	bool no_ring;		/* there can be none */
 	int fd;			/* a physical RDM: of the device */
 };
 
@@ -30,6 +33,16 @@ static int bd_writev(void *ptr, const struct iovec *iov, int n, uint64_t off, st
 static int bd_try_readv(void *ptr, const struct iovec *iov, int n, uint64_t off, struct err *e)
 {
 	return disk_try_readv(((struct blkdisk *)ptr)->disk, iov, n, off, e);
+}
+
+static int bd_start_readv(void *ptr, const struct iovec *iov, int n, uint64_t off,
+			  void (*done)(void *req, int rc), void *req)
+{
+	struct blkdisk *bd = ptr;
+
+	if (!bd->ring && !bd->no_ring)
+		bd->no_ring = ring_new(&bd->ring, NULL) != 0;
+	return bd->no_ring ? -EAGAIN : disk_start_readv(bd->disk, bd->ring, iov, n, off, done, req);
 }
 
 static int bd_try_writev(void *ptr, const struct iovec *iov, int n, uint64_t off,
@@ -80,14 +93,15 @@ static void bd_close(void *ptr)
 {
 	struct blkdisk *bd = ptr;
 
+	ring_free(bd->ring);
 	disk_close(bd->disk, NULL);
 	free(bd);
 }
 
 static const struct blk_ops bd_ops = {
 	.readv = bd_readv, .writev = bd_writev, .try_readv = bd_try_readv,
-	.try_writev = bd_try_writev, .frozen = bd_frozen, .zero = bd_zero, .flush = bd_flush,
-	.map = bd_map, .close = bd_close,
+	.try_writev = bd_try_writev, .start_readv = bd_start_readv, .frozen = bd_frozen,
+	.zero = bd_zero, .flush = bd_flush, .map = bd_map, .close = bd_close,
 };
 
 struct disk *blkdisk_disk(const struct blk *b)
@@ -245,6 +259,7 @@ int blkdisk_open(struct blk **b, struct vm *vm, const char *path,
 
 	if (!bd)
 		return err_set(e, -ENOMEM, "out of memory");
+	bd->no_ring = o->threads;
 	rc = open_disk(bd, path, o, e);
 	if (rc) {
 		free(bd);

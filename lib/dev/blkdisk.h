@@ -11,6 +11,7 @@ struct blkdisk_opts {
 	/* NULL, or: what is written goes to a child disk of this name, beside path; one that
 	 * is there already is gone on with. */
 	const char *overlay;
+	bool threads;		/* no io_uring: threads do what has to wait */
 	bool forget;		/* the child is nowhere when the disk is closed, or killed */
 };
 

@@ -96,4 +96,15 @@ int disk_try_readv(struct disk *d, const struct iovec *iov, int n, uint64_t off,
 		   struct err *e);
 int disk_try_writev(struct disk *d, const struct iovec *iov, int n, uint64_t off,
 		    struct err *e);
+
+/*
+ * A read that goes on, by way of a ring, while nobody waits for it.
+ *
+ * iov, ptr   stay until done(), which is called on the ring's thread or inside this
+ *            call.  rc 0; else ask disk_readv(), which says what is wrong
+ * Returns    0: done() will be called or was; -EAGAIN: it will not, ask disk_readv()
+ */
+struct ring;
+int disk_start_readv(struct disk *d, struct ring *r, const struct iovec *iov, int n,
+		     uint64_t off, void (*done)(void *ptr, int rc), void *ptr);
 #endif

@@ -43,6 +43,7 @@ struct pc_config {
 	bool adapter[PC_SCSI_BUSES];		/* is there, of a type, even without disks */
 	enum pc_scsi adapter_type[PC_SCSI_BUSES];
 	bool allow_outside;			/* descriptors of disks may name any file */
+	bool disk_threads;			/* threads wait for disks, io_uring is not used */
 	uint8_t boot[PC_DISKS];			/* of them, in this order; firmware */
 	unsigned nboot;
 	bool boot_menu;				/* firmware shows one */

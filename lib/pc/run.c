@@ -218,6 +218,9 @@ void pc_stats(struct pc *pc, void (*put)(void *ptr, const char *name, uint64_t v
 			put(ptr, name, row[k].value);
 		}
 	}
+	put(ptr, "disk_inline", pc->vm.io.here);
+	put(ptr, "disk_uring", pc->vm.io.started);
+	put(ptr, "disk_threads", pc->vm.io.threads);
 }
 
 /* Serve the console until a vCPU parks, the machine is to stop, or it is time.

@@ -168,6 +168,8 @@ struct vm {
 	const void *engine_opts;	/* the engine's own options, e.g. struct bt_opts */
 	struct x86_model model;
 	struct trace trace;
+	/* Requests of disks: done where they were made; by the kernel meanwhile; by threads. */
+	struct { uint64_t here, started, threads; } io;
 	/* Set by devices, acted on by lib/pc: */
 	_Atomic bool want_reset, want_poweroff;
 	_Atomic int debug_exit;	/* -1, or the process exit code asked for */

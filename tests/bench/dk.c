@@ -4,7 +4,7 @@
  *	dk DEVICE SECONDS [TEST...]
  *
  * Each line is `dk NAME VALUE UNIT`, each test takes that long: 1 MiB sequentially, 4 KiB
- * at random, alone and four at a time, and 4 KiB with a flush behind each.  newwrite, only
+ * at random, alone, four and 32 at a time, and 4 KiB with a flush behind each.  newwrite, only
  * when it is asked for: 4 KiB into each 64 KiB once, which a snapshot has to copy.
  */
 #include <errno.h>
@@ -24,6 +24,7 @@
 #define BIG	(1u << 20)
 #define SMALL	4096u
 #define GRAIN	65536u
+#define THREADS	32
 
 static int fd;
 static uint64_t size, end_ns;
@@ -82,8 +83,8 @@ static void *run(void *ptr)
 
 static void test(const char *name, struct work w, unsigned threads)
 {
-	struct work each[8];
-	pthread_t t[8];
+	struct work each[THREADS];
+	pthread_t t[THREADS];
 	uint64_t began = now_ns(), done = 0;
 	double took;
 
@@ -118,6 +119,7 @@ static const struct {
 	{ "randwrite", 1, { .write = true, .random = true, .block = SMALL } },
 	{ "randread4", 4, { .random = true, .block = SMALL } },
 	{ "randwrite4", 4, { .write = true, .random = true, .block = SMALL } },
+	{ "randread32", 32, { .random = true, .block = SMALL } },
 	{ "syncwrite", 1, { .write = true, .random = true, .flush = true, .block = SMALL } },
 };
 
