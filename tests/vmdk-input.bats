@@ -73,6 +73,8 @@ all() {
 }
 
 @test "odd names: blanks, other scripts, options, long ones, paths with .." {
+	# In memory: all that is made is synced.
+	[ ! -w /dev/shm ] || { other=$(mktemp -d /dev/shm/vmdk-test.XXXXXX) && cd "$other"; }
 	mkdir sub
 	for n in 'a b.vmdk' 'ü 中.vmdk' ' .vmdk' 'x.VMDK' "it's \$HOME.vmdk" 'a*?.vmdk' 'no end' \
 		'sub/../up.vmdk' "$PWD/absolute.vmdk" '-x.vmdk' "$(printf 'l%.0s' {1..225}).vmdk"; do
@@ -97,7 +99,7 @@ all() {
 		fi
 		assert_equal "$n: $(find . -mindepth 1)" "$n: ./sub"
 	done
-	fails 1 'create: x+\.\.\.: File name too long' create -s 1M "$(printf 'x%.0s' {1..300}).vmdk"
+	fails 1 'create: x+(\.\.\.)?: File name too long' create -s 1M "$(printf 'x%.0s' {1..300}).vmdk"
 	fails 4 'info: a\?b: No such file or directory' info $'a\nb'
 	fails 2 'create: a\?b: a quote or a newline in the name' create -s 1M $'a\nb'
 }

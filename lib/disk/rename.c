@@ -384,6 +384,7 @@ int disk_rename(const char *from, const char *to, const struct disk_manage *m,
 	};
 	struct renaming r = { .from = from, .to = to, .m = m };
 	struct disk_lock *lock = NULL;
+	struct stat st;
 	int rc;
 
 	if (!*disk_base_name(to))
@@ -393,7 +394,8 @@ int disk_rename(const char *from, const char *to, const struct disk_manage *m,
 		rc = image_open(&r.im, from, &o, e);
 	if (rc)
 		return rc;
-	if (same_name(from, to))
+	/* A symbolic link would be locked where it leads. */
+	if (same_name(from, to) || (!lstat(to, &st) && S_ISLNK(st.st_mode)))
 		rc = err_sys(e, -EEXIST, "%s", to);
 	if (!rc && !m->dry)
 		rc = disk_lock(&lock, to, e);
