@@ -124,3 +124,33 @@ plays() {
 	run -0 vmrun disk list --json $pid
 	refute_output --partial scsi1:3
 }
+
+# The guest does nothing with it: the machine alone is of interest.
+@test "a disk comes and goes under a machine that is reset, has two processors, or ends" {
+	local disk=$d/x.vmdk i
+	guest 686
+	tests/guest/mkinitramfs "$d/rd.gz"
+	vmdk create -s 16M -f sparse "$disk"
+	"$VMRUN" run --timeout 200 --kernel "$guest" --initrd "$d/rd.gz" --accel bt --cpus 2 \
+		--controller scsi0=lsisas1068 --append "console=ttyS0 quiet panic=1 ring1=reboot" \
+		</dev/null >"$d/console" 2>&1 3>&- &
+	pid=$!
+	until_says 'RING1 GUEST UP'
+	for ((i = 0; i < 10; i++)); do
+		machine add $pid "$disk,mode=independent-nonpersistent"
+		machine remove $pid "$disk"
+		machine add $pid --cdrom "$d/rd.gz"
+		machine remove $pid "$d/rd.gz"
+	done
+	machine add $pid "$disk"
+	run -0 vmrun disk list $pid
+	assert_output --partial "$disk"
+	# What is asked for when it ends is done, or refused; nobody waits for ever.
+	machine remove $pid "$disk" &
+	kill $pid
+	wait $! || true
+	wait $pid
+	pid=
+	[ ! -e "$disk.lck" ]
+	vmdk check "$disk"
+}

@@ -16,6 +16,7 @@ setup() {
 }
 
 teardown() {
+	[ -z "${vm-}" ] || kill -9 "$vm" 2>/dev/null || true
 	[ -z "${loop-}" ] || { umount "$d/mnt" || true; losetup -d "$loop"; } 2>/dev/null
 }
 
@@ -65,6 +66,27 @@ in_guest() {
 	AS=("${preload[@]}" SGIO_BAD=3000)
 	in_guest "adapter=pvscsi test=bad block=3000" --disk "$d/p.vmdk,type=pvscsi"
 	grep -a 'DISK OK' "$d/console" || { tail -n 40 "$d/console"; return 1; }
+}
+
+@test "physical: one comes and goes while the machine runs" {
+	vmdk create --rdm "$d/dev" --physical "$d/p.vmdk"
+	guest 686
+	export RING1_RUN=$d/run
+	"${preload[@]}" "$VMRUN" run --kernel "$guest" --accel bt --timeout 60 --controller scsi0=pvscsi \
+		--append "console=ttyS0 panic=0" </dev/null >"$d/console" 2>&1 3>&- &
+	vm=$!
+	until vmrun disk list $vm 2>/dev/null; do
+		kill -0 $vm
+		sleep 0.1
+	done
+	fails 5 'disk: .*rdmp.vmdk" is or passes a symbolic link.*' disk add $vm "$d/p.vmdk"
+	vmrun disk add --allow-outside $vm "$d/p.vmdk"
+	fails 6 'disk: .*p.vmdk.* locked .*' disk add --allow-outside $vm "$d/p.vmdk"
+	vmrun disk remove $vm "$d/p.vmdk"
+	[ ! -e "$d/p.vmdk.lck" ]
+	grep -qx 12 "$d/log"
+	kill $vm
+	wait $vm
 }
 
 @test "virtual: a loop device that nobody else may write to meanwhile" {
