@@ -76,15 +76,25 @@ static int d_flush(void *p, struct err *e)
 	return ++luck % 31 ? 0 : -EIO;
 }
 
+static int d_map(void *p, uint64_t off, uint64_t *len, bool *data, struct err *e)
+{
+	fuzz_check(off < DISK && *len && *len <= DISK - off, "outside the disk");
+	*data = luck & 1;
+	if (*len > 512 && luck & 2)
+		*len = 512;
+	return ++luck % 41 ? 0 : -EIO;
+}
+
 static const struct blk_ops store_ops = {
 	.readv = d_read, .writev = d_write, .try_readv = d_try_read, .try_writev = d_try_write,
-	.zero = d_zero, .flush = d_flush,
+	.zero = d_zero, .flush = d_flush, .map = d_map,
 };
 
 /* A disk in memory, of DISK bytes or less. */
 static inline struct blk *fuzz_store(uint64_t size, bool readonly)
 {
-	struct blk_params p = { .ops = &store_ops, .size = size, .readonly = readonly };
+	struct blk_params p = { .ops = &store_ops, .size = size, .readonly = readonly,
+				.thin = size % 1024 == 0 };
 	struct blk *b = blk_new(&vm, &p, NULL);
 
 	fuzz_check(b, "no memory");

@@ -2,12 +2,14 @@
  * The SCSI adapters under random registers and random rings: lengths of 0 and huge ones,
  * lists that lead to themselves, addresses in their own registers, beyond memory and in
  * ROM.  Half of the time a driver is imitated that sets everything up rightly and then
- * errs.  Nothing may go wrong inside, no action may take long, and whatever was under way
- * ends when the adapter is reset.
+ * errs.  Targets come and go; one passes its commands to a device that does what it likes.
+ * Nothing may go wrong inside, no action may take long, and whatever was under way ends
+ * when the adapter is reset.
  */
 #include "dev/buslogic.h"
 #include "dev/lsilogic.h"
 #include "dev/pvscsi.h"
+#include "dev/sgio.h"
 #include "device.h"
 
 enum { ACTIONS = 2000, ADAPTERS = 4 };
@@ -19,15 +21,84 @@ static const uint8_t slot[ADAPTERS] = { PCI_DEVFN(16, 0), PCI_DEVFN(17, 0), PCI_
 					PCI_DEVFN(19, 0) };
 static void *host[ADAPTERS];
 
-static void attach(struct fuzz *f, unsigned n, struct scsi_bus *bus)
-{
-	for (unsigned id = 0; id < 4; id++) {
-		struct blk *b = fuzz_blk(f, 4 * n + id, id == 2);
-		struct scsi_dev *t = id == 3 ? scsi_cd_new(&vm, b, NULL, NULL) :
-					       scsi_disk_new(&vm, b, NULL, NULL);
+/* --- targets, which come and go --------------------------------------------------------- */
 
-		fuzz_check(t && !scsi_bus_attach(bus, id, t, NULL), "attach");
+/* A disk of the host that takes commands, and does with them what it likes. */
+static void d_command(void *p, struct sgio_cmd *c)
+{
+	uint32_t l = ++luck;
+
+	c->end = l % 5 ? SGIO_DONE : (enum sgio_end)(l / 5 % 7);
+	c->status = l % 3 ? SCSI_GOOD : SCSI_CHECK_CONDITION;
+	c->sense_len = l % 3 ? 0 : l % (SGIO_SENSE_MAX + 1);
+	c->moved = c->len ? l % (c->len + 1) : 0;
+	if (c->dir == SGIO_IN)
+		memset(c->data, (int)l, c->len);
+}
+
+static const struct blk_ops pass_ops = { .command = d_command };
+
+static struct scsi_bus *bus_of(unsigned n)
+{
+	return n == PVSCSI ? pvscsi_bus(host[n]) : n == BUSLOGIC ? buslogic_bus(host[n]) :
+	       mpt_bus(host[n]);
+}
+
+static void attach(struct fuzz *f, unsigned n, unsigned id)
+{
+	struct blk_params pass = { .ops = &pass_ops, .size = DISK, .command_max = 64 << 10 };
+	struct blk *b = id == 4 ? blk_new(&vm, &pass, NULL) : fuzz_blk(f, 4 * n + id, id == 2);
+	struct scsi_dev *t = id == 3 ? scsi_cd_new(&vm, b, NULL, NULL) :
+				       scsi_disk_new(&vm, b, NULL, NULL);
+
+	fuzz_check(t && !scsi_bus_attach(bus_of(n), id, t, NULL), "attach");
+}
+
+static struct leaving {
+	struct scsi_bus *bus;	/* NULL: not used */
+	struct scsi_dev *t;
+	bool gone;
+} leaving[8];
+
+static void is_gone(void *ptr)
+{
+	struct leaving *l = ptr;
+
+	fuzz_check(!l->gone, "gone twice");
+	l->gone = true;
+}
+
+static void forget(void)
+{
+	for (unsigned i = 0; i < sizeof(leaving) / sizeof(leaving[0]); i++) {
+		if (!leaving[i].bus || !leaving[i].gone)
+			continue;
+		blk_close(scsi_bus_forget(leaving[i].bus, leaving[i].t), NULL);
+		leaving[i] = (struct leaving){ 0 };
 	}
+}
+
+static void come_or_go(struct fuzz *f)
+{
+	unsigned n = fuzz_below(f, ADAPTERS), id = fuzz_below(f, 5), i = 0;
+	bool there = bus_of(n)->target[id];
+
+	forget();
+	while (i < sizeof(leaving) / sizeof(leaving[0]) && leaving[i].bus)
+		i++;
+	if (!there) {
+		attach(f, n, id);
+	} else if (i < sizeof(leaving) / sizeof(leaving[0])) {
+		leaving[i].bus = bus_of(n);
+		fuzz_check(!scsi_bus_detach(bus_of(n), id, is_gone, &leaving[i], &leaving[i].t, NULL),
+			   "detach");
+	} else {
+		return;
+	}
+	if (n == PVSCSI)
+		pvscsi_changed(host[n], id, !there);
+	else if (n != BUSLOGIC)
+		mpt_changed(host[n], id, !there);
 }
 
 static void any_cdb(struct fuzz *f, uint8_t *cdb)
@@ -274,7 +345,7 @@ static void place(unsigned n)
 static void act(struct fuzz *f)
 {
 	tame = fuzz_below(f, 2);
-	switch (fuzz_below(f, 18)) {
+	switch (fuzz_below(f, 19)) {
 	case 0: pv_setup(f); break;
 	case 1: mpt_setup(f, LSILOGIC + fuzz_below(f, 2)); break;
 	case 2: bl_setup(f); break;
@@ -292,8 +363,17 @@ static void act(struct fuzz *f)
 		break;
 	}
 	case 16: any_config(f, slot, ADAPTERS); break;
+	case 17: come_or_go(f); break;
 	default: place(fuzz_below(f, ADAPTERS));
 	}
+}
+
+static void reset_all(void)
+{
+	pvscsi_reset(host[PVSCSI]);
+	mpt_reset(host[LSILOGIC]);
+	mpt_reset(host[LSISAS]);
+	buslogic_reset(host[BUSLOGIC]);
 }
 
 static void run_machine(struct fuzz *f)
@@ -306,25 +386,25 @@ static void run_machine(struct fuzz *f)
 	host[LSILOGIC] = lsilogic_new(&vm, pci, slot[LSILOGIC], NULL);
 	host[LSISAS] = lsisas_new(&vm, pci, slot[LSISAS], NULL);
 	host[BUSLOGIC] = buslogic_new(&vm, pci, slot[BUSLOGIC], NULL);
-	attach(f, PVSCSI, pvscsi_bus(host[PVSCSI]));
-	attach(f, LSILOGIC, mpt_bus(host[LSILOGIC]));
-	attach(f, LSISAS, mpt_bus(host[LSISAS]));
-	attach(f, BUSLOGIC, buslogic_bus(host[BUSLOGIC]));
-	for (unsigned n = 0; n < ADAPTERS; n++)
+	for (unsigned n = 0; n < ADAPTERS; n++) {
+		for (unsigned id = 0; id < 5; id++)
+			attach(f, n, id);
 		place(n);
+	}
 	for (unsigned i = 0; i < ACTIONS; i++) {
 		uint64_t seed = f->state, began = cpu_ns();
 
 		act(f);
 		fuzz_check(cpu_ns() - began < SLOW_NS, "action %u, state %#llx", i,
 			   (unsigned long long)seed);
-		if (!fuzz_below(f, 500)) {
-			pvscsi_reset(host[PVSCSI]);
-			mpt_reset(host[LSILOGIC]);
-			mpt_reset(host[LSISAS]);
-			buslogic_reset(host[BUSLOGIC]);
-		}
+		if (!fuzz_below(f, 500))
+			reset_all();
 	}
+	reset_all();
+	for (unsigned i = 0; i < sizeof(leaving) / sizeof(leaving[0]); i++)
+		while (leaving[i].bus && !leaving[i].gone)	/* the device has it still */
+			vm_run_work(&vm);
+	forget();
 	pvscsi_free(host[PVSCSI]);
 	mpt_free(host[LSILOGIC]);
 	mpt_free(host[LSISAS]);

@@ -382,7 +382,7 @@ static void act(struct fuzz *f, struct scsi_dev *t)
 
 static void run_target(struct fuzz *f, unsigned kind)
 {
-	struct blk_params p = { .ops = &sober_ops, .size = DISK };
+	struct blk_params p = { .ops = &sober_ops, .size = DISK, .thin = true };
 	struct scsi_dev *t;
 
 	sober = kind == 0;
