@@ -118,6 +118,30 @@ same() {
 	vmdk check x.vmdk
 }
 
+@test "a vmfsSparse header that was written over comes back, and the grains with it" {
+	vmdk clone -f vmfssparse data x.vmdk
+	head -c 512 /dev/urandom | dd of=x-delta.vmdk conv=notrunc status=none
+	cp x-delta.vmdk keep
+	fails 3 'info: x-delta.vmdk: not a vmfsSparse extent: .*' info x.vmdk
+	run -8 --separate-stderr vmdk check x.vmdk
+	assert_line --partial 'x-delta.vmdk: header: the header is lost'
+	cmp x-delta.vmdk keep
+	run -0 --separate-stderr vmdk check --repair x.vmdk
+	vmdk check x.vmdk
+	same x.vmdk data
+	# Nothing is made of what has no directory.
+	head -c 4096 /dev/urandom | dd of=x-delta.vmdk conv=notrunc status=none
+	fails 3 'check: x-delta.vmdk: not a vmfsSparse extent: .*' check --repair x.vmdk
+	# As QEMU does it: a write under a table that is not there goes to byte 0.
+	command -v qemu-io >/dev/null || skip "no qemu-io"
+	vmdk convert -f vmfssparse data y.vmdk
+	qemu-io -f vmdk -c 'write -q -P 5 3M 4k' y.vmdk || skip "qemu does not write to it"
+	[ "$(head -c 4 y-delta.vmdk)" != COWD ] || skip "qemu has mended that"
+	vmdk check --repair y.vmdk
+	vmdk check y.vmdk
+	same y.vmdk data
+}
+
 @test "tables that lead outside or to one grain twice: found, mended, and gone" {
 	vmdk clone -f sesparse data s.vmdk
 	vmdk clone -f vmfssparse data c.vmdk

@@ -274,6 +274,47 @@ static const struct extent_ops cowd_ops = {
 	.check = cowd_check, .close = close_cowd,
 };
 
+/* Does each entry of a directory lead to a table in the file, and one to any? */
+static bool is_directory(struct disk_file *f, const struct cowd_header *h)
+{
+	uint64_t end = h->gd + (uint64_t)cowd_gd_sectors(h->gd_entries), sectors = f->size / SECTOR;
+	uint8_t *gd = malloc((size_t)h->gd_entries * 4);
+	bool any = false, good;
+
+	good = gd && end <= sectors &&
+	       !file_read(f, gd, (size_t)h->gd_entries * 4, (uint64_t)h->gd * SECTOR, NULL);
+	for (uint32_t i = 0; good && i < h->gd_entries; i++) {
+		uint32_t v = le32_get(gd + i * 4);
+
+		good = !v || (v >= end && (uint64_t)v + COWD_GT_SECTORS <= sectors);
+		any |= v != 0;
+	}
+	free(gd);
+	return good && any;
+}
+
+/* A header that was written over is what ESX's is for the disk, if a directory is where
+ * that would say.  QEMU does so: see vmdk(5). */
+static bool guess_header(struct cowd *c, uint8_t *buf, struct disk_file *f,
+			 const struct extent_params *p)
+{
+	struct cowd_header h = {
+		.flags = COWD_ROOT | COWD_CHECKCAPABLE, .grain = 1, .gd = COWD_HEADER_SECTORS,
+		.capacity = (uint32_t)(p->size / SECTOR),
+	};
+
+	if (!p->size || p->size > cowd_size_max(0))
+		return false;
+	h.gd_entries = cowd_tables(h.capacity, 1);
+	h.free = f->size / SECTOR < COWD_SECTORS_MAX ? (uint32_t)(f->size / SECTOR) : COWD_SECTORS_MAX;
+	if (!is_directory(f, &h))
+		return false;
+	cowd_header_encode(buf, &h);
+	c->h = h;
+	c->lost = true;
+	return true;
+}
+
 static int open_header(struct cowd *c, struct disk_file *f, const struct extent_params *p,
 		       struct err *e)
 {
@@ -284,7 +325,7 @@ static int open_header(struct cowd *c, struct disk_file *f, const struct extent_
 	if (rc)
 		return rc;
 	rc = cowd_header_decode(&c->h, buf, e);
-	if (rc)
+	if (rc && !(rc == -EBADMSG && p->mend && guess_header(c, buf, f, p)))
 		return err_in(e, rc, f->path);
 	memcpy(c->sector, buf, SECTOR);
 	own = (uint64_t)c->h.capacity * SECTOR;

@@ -255,6 +255,9 @@ static int check_header(struct look *l)
 	static const uint8_t clean[4];
 	int rc = 0;
 
+	if (c->lost)
+		say(l, "header", false, l->fix, "the header is lost; what it said follows from the "
+		    "descriptor");
 	if (c->h.free < l->end)
 		say(l, "free", false, l->fix, "freeSector is %" PRIu32
 		    ", but sectors up to %" PRIu64 " are used", c->h.free, l->end);
@@ -264,9 +267,10 @@ static int check_header(struct look *l)
 	if (!l->fix)
 		return 0;
 	c->next = l->end;
-	if (c->h.free < l->end || c->h.free > l->end) {
+	if (c->lost || c->h.free < l->end || c->h.free > l->end) {
 		c->h.free = l->end;
 		c->mark_dirty = true;
+		c->lost = false;
 	}
 	if (c->h.flags & COWD_INCONSISTENT)
 		c->mark_dirty = true;

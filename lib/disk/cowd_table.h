@@ -21,6 +21,7 @@ struct cowd {
 	uint64_t next;		/* sectors from here on were not given out */
 	bool looked;		/* next was compared with what the file has */
 	bool mark_dirty;	/* h.free was raised */
+	bool lost;		/* there is no header in the file: h is what it has to have been */
 	bool written;		/* room was used since it was opened: h.free is to be made exact */
 	struct ranges avail;	/* sectors that nothing on disk refers to */
 	struct ranges dropped;	/* avail after the next flush */
