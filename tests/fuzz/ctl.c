@@ -63,8 +63,36 @@ static int do_shout(void *ptr, struct ctl_request *r, struct json *out, struct e
 	return 0;
 }
 
+/* Answered at some later time, to whoever is there then. */
+static struct ctl_later *later[64];
+static unsigned nlater;
+
+static int do_later(void *ptr, struct ctl_request *r, struct json *out, struct err *e)
+{
+	if (nlater == 64)
+		return err_set(e, -EBUSY, "too many");
+	later[nlater] = ctl_later(r, e);
+	if (!later[nlater])
+		return -ENOMEM;
+	nlater++;
+	return CTL_LATER;
+}
+
+static void answer(struct fuzz *f, bool all)
+{
+	while (nlater && (all || fuzz_below(f, 4))) {
+		unsigned i = fuzz_below(f, nlater);
+		struct json out = { 0 };
+		struct err e = { .code = -EIO, .msg = "did not work" };
+
+		json_put_u64(&out, "n", nlater);
+		ctl_answer(later[i], fuzz_below(f, 2) ? 0 : -EIO, &out, &e);
+		later[i] = later[--nlater];
+	}
+}
+
 static const struct ctl_verb verbs[] = {
-	{ "echo", do_echo }, { "fail", do_fail }, { "keep", do_keep }, { "shout", do_shout }, { NULL, NULL },
+	{ "later", do_later }, { "echo", do_echo }, { "fail", do_fail }, { "keep", do_keep }, { "shout", do_shout }, { NULL, NULL },
 };
 
 /* --- clients --------------------------------------------------------------------------------- */
@@ -168,7 +196,7 @@ static void babble(struct fuzz *f, struct client *c)
 	static const char *const piece[] = {
 		"{", "}", "[", "]", ":", ",", "\"", "\n", "\"do\"", "\"id\"", "\"echo\"", "\"text\"", "1e999", "-0",
 		"9223372036854775808", "\\ud800", "\xff", "\xc3", "null", "true", "{\"do\":\"echo\"}\n",
-		"{\"do\":\"keep\",\"id\":\"x\"}\n", "{\"do\":\"subscribe\"}\n", "{\"do\":\"shout\"}\n", " ",
+		"{\"do\":\"keep\",\"id\":\"x\"}\n", "{\"do\":\"later\",\"id\":7}\n", "{\"do\":\"later\"}\n", "{\"do\":\"subscribe\"}\n", "{\"do\":\"shout\"}\n", " ",
 	};
 	static char buf[CTL_LINE + 100];
 	size_t n = 0;
@@ -196,6 +224,8 @@ static void act(struct fuzz *f)
 		ctl_handle(server);
 		return;
 	}
+	if (!fuzz_below(f, 16))
+		answer(f, false);
 	if (c->fd < 0) {
 		/* More than CTL_CLIENTS would have honest ones cut off. */
 		if ((unsigned)(c - client) < CTL_CLIENTS || !fuzz_below(f, 8))
@@ -273,7 +303,10 @@ int main(int argc, char **argv)
 		for (unsigned i = 0; i < 2000; i++)
 			act(&f);
 		settle();
+		if (fuzz_below(&f, 2))
+			answer(&f, true);
 		ctl_close(server);
+		answer(&f, true);
 		fuzz_check(open_fds() == before, "%u descriptors, not %u", open_fds(), before);
 		f.runs++;
 	} while (clock_ns() < f.end_ns);

@@ -62,8 +62,23 @@ static inline void fuzz_damage(struct fuzz *f, struct mem_image *m, const uint64
 			v = fuzz_next(f);
 		if (fuzz_below(f, 4) == 0 && m->size > 64)
 			memcpy(&v, m->p + fuzz_next(f) % (m->size - 8), 8);
+		/* The entry of a neighbour: two that say the same. */
+		if (fuzz_below(f, 4) == 0 && at < m->size) {
+			uint64_t from = (at & ~7ull) ^ (8ull << fuzz_below(f, 3));
+
+			at &= ~7ull;
+			len = 8;
+			if (from + 8 <= m->size)
+				memcpy(&v, m->p + from, 8);
+		}
 		if (at + len <= m->size)
 			memcpy(m->p + at, &v, len);
+	}
+	if (fuzz_below(f, 12) == 0) {	/* a whole map, or table */
+		uint64_t at = place[fuzz_below(f, places)], n = 512ull << fuzz_below(f, 4);
+
+		if (at + n <= m->size)
+			memset(m->p + at, fuzz_below(f, 2) ? 0xff : 0, n);
 	}
 	if (fuzz_below(f, 10) == 0)
 		mem_set_size(m, fuzz_below(f, 2) ? fuzz_next(f) % (m->size + 1) :
@@ -182,8 +197,8 @@ static inline void fuzz_extent(struct fuzz *f, fuzz_open_fn *open,
 		else if (what < 11)
 			fuzz_rc(x->ops->flush(x, &e), &e, "flush");
 		else
-			fuzz_rc(x->ops->resize(x, (1 + fuzz_below(f, 200000)) * SECTOR, &e), &e,
-				"resize");
+			fuzz_rc(x->ops->resize(x, (1 + fuzz_below(f, fuzz_below(f, 4) ? 200000 : 4000000)) *
+					       (uint64_t)SECTOR, &e), &e, "resize");
 	}
 	extent_close(x);
 	mem_free(&d);

@@ -252,8 +252,12 @@ static void damage(struct fuzz *f)
 
 /* --- what is done ---------------------------------------------------------------------------------- */
 
+static char last[400];	/* finding of damage that is left */
+
 static void found(void *ptr, const struct disk_finding *f)
 {
+	if (!f->leak && !f->repaired)
+		snprintf(last, sizeof(last), "%s: %s: %s", f->path, f->kind, f->text);
 	fuzz_check(f->path && f->kind && f->text && f->text[0] && !strchr(f->text, '\n'), "a finding");
 }
 
@@ -271,7 +275,8 @@ static void check_disk(struct fuzz *f, const char *path)
 	c.repair = false;
 	memset(&sum, 0, sizeof(sum));
 	rc = said("check again", disk_check(path, &c, &o, &sum, &e), &e);
-	fuzz_check(!rc && !sum.damage, "%d, %ju after a repair: %s", rc, (uintmax_t)sum.damage, e.msg);
+	fuzz_check(!rc && !sum.damage, "%d, %ju after a repair: %s", rc, (uintmax_t)sum.damage,
+		   rc ? e.msg : last);
 }
 
 static bool open_disk(struct fuzz *f, const char *path, bool write, struct disk **d)
