@@ -255,11 +255,10 @@ disk() {
 	fails 1 'rename: t.vmdk: File exists' rename ./t.vmdk t.vmdk
 }
 
-@test "a disk that another process has locked: 6, and who it is" {
-	vmdk create -s 1G -f thin x.vmdk
+# hold FILE: another process, $pid, has it locked until it is let go.
+hold() {
 	mkfifo go
-	# It holds the lock until somebody writes to the pipe.
-	perl - x.vmdk.lck go 3>&- <<-'END' &
+	perl - "$1.lck" go 3>&- <<-'END' &
 		mkdir $ARGV[0];
 		open(my $f, ">", "$ARGV[0]/M00000.lck");
 		my $all = pack("ssx4qqlx4", 1, 0, 0, 0, 0);	# F_WRLCK
@@ -269,7 +268,17 @@ disk() {
 		<$go>;
 	END
 	pid=$!
-	until [ -s x.vmdk.lck/M00000.lck ]; do kill -0 $pid; read -rt 0.05 <> <(:) || :; done
+	until [ -s "$1.lck/M00000.lck" ]; do kill -0 $pid; read -rt 0.05 <> <(:) || :; done
+}
+
+let_go() {
+	echo >go
+	wait $pid
+}
+
+@test "a disk that another process has locked: 6, and who it is" {
+	vmdk create -s 1G -f thin x.vmdk
+	hold x.vmdk
 	fails 6 'resize: x.vmdk: locked by process .* on host thishost.*' resize x.vmdk 2G
 	fails 6 'delete: x.vmdk: locked by .*' delete x.vmdk
 	fails 6 'rename: x.vmdk: locked by .*' rename x.vmdk y.vmdk
@@ -279,13 +288,37 @@ disk() {
 	assert_line --regexp "^  in use +locked by process $pid \(perl\) on host thishost"
 	run -0 vmdk info --json x.vmdk
 	assert_output --partial "\"lock\":\"locked by process $pid (perl) on host thishost"
-	echo >go
-	wait $pid
+	let_go
 	run -0 vmdk info --json x.vmdk
 	assert_output --partial '"lock":null'
 	# Its owner is dead: taken over.
 	vmdk delete x.vmdk
 	assert_equal "$(echo *)" go
+}
+
+@test "layers below a disk that is in use stay as they are" {
+	disk sparse 8M '1 0 64k' '0 1M 64k' '2 2M 64k'
+	vmdk rename x.vmdk base.vmdk
+	vmdk create --parent base.vmdk middle.vmdk
+	vmdk create --parent middle.vmdk top.vmdk
+	sum=$(sha256sum base.vmdk)
+	hold top.vmdk
+	local used='a disk in use hangs on it: top.vmdk: locked by process .*'
+	fails 6 "compact: base.vmdk: $used" compact base.vmdk
+	fails 6 "inflate: base.vmdk: $used" inflate base.vmdk
+	fails 6 "check: base.vmdk: $used" check --repair base.vmdk
+	fails 6 "resize: base.vmdk: $used" resize -f base.vmdk 16M
+	fails 6 "delete: base.vmdk: $used" delete -f base.vmdk
+	assert_equal "$(sha256sum base.vmdk)" "$sum"
+	let_go
+	# Not in use: what it holds stays, and so does what its children know it by.
+	vmdk compact base.vmdk
+	vmdk check --chain top.vmdk
+	vmdk inflate base.vmdk
+	vmdk check --chain top.vmdk
+	io top.vmdk 'read -P 2 2M 64k'
+	fails 1 'inflate: base.vmdk: is the parent of middle.vmdk, .*' inflate --zero base.vmdk
+	vmdk delete -f base.vmdk
 }
 
 @test "clone copies what a chain holds, into its base's format" {

@@ -21,11 +21,13 @@ int err_set(struct err *e, int rc, const char *fmt, ...)
  * beginning: the reason stands last, and a path may be as long as it likes. */
 static void join(char *msg, size_t size, const char *head, const char *tail)
 {
-	size_t h = strlen(head), t = strlen(tail), room;
+	size_t h = strlen(head), t = strlen(tail), room, most = size / 2;
 
-	if (t > size / 2) {
-		tail += t - size / 2;
-		t = size / 2;
+	if (h < size - most - sizeof("...: "))
+		most = size - h - sizeof("...: ");
+	if (t > most) {
+		tail += t - most;
+		t = most;
 	}
 	room = size - t - sizeof("...: ");
 	if (h <= room)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "disk/disk.h"
+#include "disk/files.h"
 #include "disk/geometry.h"
 
 struct checking {
@@ -145,7 +146,9 @@ static int check_layer(struct checking *k, const char *path, const struct disk_o
 	if (rc)
 		return rc;
 	k->path = im->path;
-	if (im->desc)
+	if (k->c->repair)
+		rc = disk_refuse_used_above(im, e);
+	if (!rc && im->desc)
 		rc = check_overlaps(k, im, e);
 	if (!rc && im->desc)
 		rc = check_geometry(k, im, e);

@@ -34,6 +34,8 @@ int disk_delete(const char *path, const struct disk_manage *m, struct disk_files
 		rc = err_set(e, -EINVAL, "%s: has no descriptor: it may be anything", path);
 	if (!rc)
 		rc = disk_files_of(gone, im, &o, e);
+	if (!rc)
+		rc = disk_refuse_used_above(im, e);
 	if (!rc && !m->force)
 		rc = disk_refuse_children(im, "which would lose what it has from it; delete -f does it even so", e);
 	if (!rc && !m->force)

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "disk/disk.h"
+#include "disk/lock.h"
+
 const char *disk_base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -233,6 +236,61 @@ int disk_refuse_children(const struct image *im, const char *then, struct err *e
 			     disk_base_name(l.path[0]), l.n > 1 ? " and others" : "", then);
 	disk_files_free(&l);
 	return rc;
+}
+
+/* The parent of im, open without extents, or NULL. */
+static struct image *parent_of(const struct image *im)
+{
+	struct disk_opts o = { .no_lock = true, .no_extents = true, .plain = true };
+	struct image *parent = NULL;
+	char *path;
+
+	if (!im->desc || !im->desc->parent || im->desc->parent_cid == CID_NONE ||
+	    image_file(&path, im, im->desc->parent, true, NULL))
+		return NULL;
+	if (image_open(&parent, path, &o, NULL))
+		parent = NULL;
+	free(path);
+	return parent;
+}
+
+/* Is other in use, and what is looked for a layer below it? */
+static bool is_used_above(const struct scan *s, const struct image *other)
+{
+	struct image *at = NULL, *next;
+	bool is = false;
+
+	if (disk_lock_look(other->path, NULL) != -EBUSY)
+		return false;
+	for (unsigned i = 0; !is && i < DISK_LAYERS; i++) {
+		is = is_child(s, at ? at : other);
+		next = is ? NULL : parent_of(at ? at : other);
+		image_close(at);
+		at = next;
+		if (!at)
+			break;
+	}
+	image_close(at);
+	return is;
+}
+
+int disk_refuse_used_above(const struct image *im, struct err *e)
+{
+	struct stat st;
+	struct scan s = { .im = im, .own = &st, .nown = 1, .match = is_used_above };
+	struct disk_files l;
+	char why[120];
+	int rc;
+
+	if (!im->desc || stat(im->path, &st))
+		return 0;
+	rc = scan_folder(&l, &s, e);
+	if (rc || !l.n)
+		return rc;
+	rc = disk_lock_look(l.path[0], e);
+	disk_files_free(&l);
+	snprintf(why, sizeof(why), "%.80s: a disk in use hangs on it", im->path);
+	return rc ? err_in(e, rc, why) : 0;
 }
 
 static bool has_cid(const struct scan *s, const struct image *other)

@@ -248,6 +248,10 @@ static int shrink(struct resizing *r, const struct disk_opts *o, struct err *e)
 
 static int check_force(const struct resizing *r, const struct disk_manage *m, struct err *e)
 {
+	int rc = m->locked ? 0 : disk_refuse_used_above(r->top, e);
+
+	if (rc)
+		return rc;
 	if (m->force)
 		return 0;
 	if (r->bytes < r->was)

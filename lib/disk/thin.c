@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "disk/files.h"
+
 #define WINDOW	(1u << 20)	/* bytes looked at or written at once */
 #define BLOCK	4096u		/* where there are no grains */
 
@@ -22,6 +24,21 @@ static int can_write(const struct disk *d, struct err *e)
 			return err_set(e, -EROFS, "%s: extents of its kind are not written in place",
 				       top->path);
 	return 0;
+}
+
+/* What the disk holds stays, and so does its content id, by which its children know it. */
+static int begin(struct disk *d, bool lost, struct err *e)
+{
+	struct image *top = top_of(d);
+	int rc = can_write(d, e);
+
+	if (!rc)
+		rc = disk_refuse_used_above(top, e);
+	if (!rc && lost && top->desc)
+		rc = disk_refuse_children(top, "which would lose what it has from it", e);
+	if (!rc && !lost)
+		top->cid_changed = true;
+	return rc;
 }
 
 static int go_on(const struct disk_thin *t, uint64_t done, uint64_t total, struct err *e)
@@ -139,7 +156,7 @@ int disk_compact(struct disk *d, const struct disk_thin *t, struct err *e)
 {
 	uint8_t *buf = malloc(DISK_GRAIN_MAX);
 	uint64_t size = disk_size(d), n;
-	int rc = can_write(d, e);
+	int rc = begin(d, false, e);
 
 	if (!buf)
 		rc = err_set(e, -ENOMEM, "no memory");
@@ -201,7 +218,7 @@ int disk_inflate(struct disk *d, const struct disk_thin *t, struct err *e)
 	struct image *top = top_of(d);
 	uint64_t size = disk_size(d);
 	struct disk_run run;
-	int rc = can_write(d, e);
+	int rc = begin(d, t->zero, e);
 
 	if (!zeros)
 		rc = err_set(e, -ENOMEM, "no memory");

@@ -3,7 +3,8 @@
 /*
  * How much room a disk takes on the host: less, where it holds zeros, or all that it
  * could take.  What the disk holds does not change, so both may be stopped and begun
- * again.  Nobody else may use d meanwhile.
+ * again.  Nobody else may use d meanwhile: -EBUSY when a disk of its folder that hangs on
+ * it is in use.
  */
 
 #include "disk/disk.h"
@@ -28,7 +29,8 @@ int disk_compact(struct disk *d, const struct disk_thin *t, struct err *e);
 /*
  * Take room for all of the disk, filled with zeros: a thin disk becomes an
  * eagerzeroedthick one, a sparse one gets all its grains.
- * Returns    0; -EINVAL: it has a parent; -EROFS, -ENOSPC, ...
+ * Returns    0; -EINVAL: it has a parent; -EEXIST: it is to be zeros, and has children;
+ *            -EROFS, -ENOSPC, ...
  */
 int disk_inflate(struct disk *d, const struct disk_thin *t, struct err *e);
 

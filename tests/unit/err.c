@@ -38,5 +38,14 @@ int main(void)
 		check(ends_with(e.msg, ": No such file or directory"), "%zu: %s", n, e.msg);
 		check(strlen(e.msg) < sizeof(e.msg), "%zu", strlen(e.msg));
 	}
+	/* What fits stays whole, however it is divided. */
+	for (size_t n = 1; n < 230; n++) {
+		memset(path, 'q', n);
+		path[0] = 'p';
+		path[n] = 0;
+		err_set(&e, -EIO, "%s", path);
+		err_in(&e, -EIO, "h");
+		check(strlen(e.msg) == n + 3 && e.msg[3] == 'p', "%zu: %s", n, e.msg);
+	}
 	return check_done();
 }
