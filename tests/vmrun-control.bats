@@ -77,3 +77,50 @@ $BATS_TEST_TMPDIR/none/r: No such file or directory"
 	kill $pid
 	wait $pid
 }
+
+@test "requests for disks that make no sense are refused, and change nothing" {
+	cd "$BATS_TEST_TMPDIR" || return 1
+	vmdk create -s 4M a.vmdk
+	vmdk create -s 4M b.vmdk
+	vmdk create -s 8M c.vmdk
+	mkfifo fifo.vmdk
+	machine --disk a.vmdk --disk b.vmdk,mode=independent-persistent
+	local a=\"$PWD/a.vmdk\" b=\"$PWD/b.vmdk\" want
+	run -0 ask '{"do":"disks"}'
+	assert_output --partial "\"mode\":\"persistent\",\"top\":$a,\"layers\":1,\"capacity_bytes\":4194304"
+	# What is asked, and what the answer has in it.
+	while read -r request want; do
+		run -0 ask "$request"
+		[[ $output == *"$want"* ]] || { echo "$request: $output, not $want"; return 1; }
+	done <<-END
+	{"do":"disk-push"} "disks\\" is not a list
+	{"do":"disk-push","disks":{}} "disks\\" is not a list
+	{"do":"disk-push","disks":[]} "disks\\" is not a list
+	{"do":"disk-push","disks":[1]} "path\\" is missing
+	{"do":"disk-push","disks":[{"top":$a,"path":null}]} "path\\" is missing
+	{"do":"disk-push","disks":[{"top":7,"path":"x"}]} "top\\" is missing
+	{"do":"disk-push","disks":[{"top":"/none","path":"x"}]} "code":116
+	{"do":"disk-push","disks":[{"top":$b,"path":$a}]} takes no part in snapshots
+	{"do":"disk-push","disks":[{"top":$a,"path":"x"},{"top":$a,"path":"y"}]} named twice
+	{"do":"disk-push","disks":[{"top":$a,"path":"none.vmdk"}]} "code":2
+	{"do":"disk-push","disks":[{"top":$a,"path":"fifo.vmdk"}]} is a pipe
+	{"do":"disk-push","disks":[{"top":$a,"path":"/dev/zero"}]} is a character device
+	{"do":"disk-push","disks":[{"top":$a,"path":"c.vmdk"}]} is no layer on another
+	{"do":"disk-push","disks":[{"top":$a,"path":$a}]} locked by process $pid
+	{"do":"disk-revert","disks":[{"top":$a,"path":"c.vmdk"}]} of another size
+	{"do":"disk-rebase","top":$a} "parent_cid\\" is missing
+	{"do":"disk-rebase","top":$a,"parent_cid":4294967296} "parent_cid\\" is missing, or not
+	{"do":"disk-rebase","top":$a,"parent_cid":1,"hint":"b.vmdk"} has no parent
+	{"do":"disk-rebase","top":$a,"parent_cid":1} has no parent
+	{"do":"disk-fold","top":$a,"bytes_max":1} "stun_max_ns\\" is missing
+	{"do":"disk-fold","top":$a,"bytes_max":1,"stun_max_ns":1} has no parent
+	END
+	run -0 ask '{"do":"disks"}'
+	assert_output --partial "\"top\":$a,\"layers\":1"
+	run -0 bash -c 'rm fifo.vmdk; ls -d *.lck'
+	assert_output $'a.vmdk.lck\nb.vmdk.lck'
+	kill $pid
+	wait $pid
+	run -0 vmdk check a.vmdk
+	refute_output --partial parent
+}

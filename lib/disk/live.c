@@ -138,8 +138,11 @@ static int open_below(struct live_change *c, const char *hint, struct err *e)
 static int open_rebase(struct live_change *c, struct err *e)
 {
 	struct image *top = disk_top(c->d);
-	int rc = c->path ? open_below(c, c->path, e) : copy_layers(c, c->d, e);
+	int rc;
 
+	if (c->d->n < 2 || c->parent_cid == CID_NONE)
+		return err_set(e, -EINVAL, "%.150s: has no parent, or is to have none", top->path);
+	rc = c->path ? open_below(c, c->path, e) : copy_layers(c, c->d, e);
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&c->d->meta);

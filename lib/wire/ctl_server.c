@@ -24,6 +24,7 @@ struct client {
 	struct ctl_server *s;
 	int fd;
 	bool subscribed;
+	bool asked_all;		/* it sends no more, but may wait for replies */
 	bool gone;		/* to be freed at the end of ctl_handle() */
 	char in[CTL_LINE];
 	size_t nin;
@@ -67,7 +68,7 @@ static void client_free(struct client *c)
 static void client_watch(struct client *c)
 {
 	struct epoll_event ev = {
-		.events = EPOLLIN | (c->nout ? EPOLLOUT : 0), .data.ptr = c,
+		.events = (c->asked_all ? 0 : EPOLLIN) | (c->nout ? EPOLLOUT : 0), .data.ptr = c,
 	};
 
 	epoll_ctl(c->s->epoll, EPOLL_CTL_MOD, c->fd, &ev);
@@ -187,10 +188,12 @@ void ctl_answer(struct ctl_later *l, int rc, struct json *out, const struct err 
 		;
 	if (at)
 		*at = l->next;
-	if (l->c && !l->c->gone)
+	if (l->c && !l->c->gone) {
 		reply(l->c, l->id, rc, out, e);
-	else
+		l->c->gone |= l->c->asked_all && !l->c->later;
+	} else {
 		drop(out);
+	}
 	json_decref(l->id);
 	free(l);
 }
@@ -264,7 +267,9 @@ static bool client_read(struct client *c)
 	}
 	take_fds(c, &m);
 	if (n == 0) {
-		c->gone = true;
+		c->gone |= !c->later;
+		c->asked_all = true;
+		client_watch(c);
 		return false;
 	}
 	c->nin += (size_t)n;

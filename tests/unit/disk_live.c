@@ -274,6 +274,10 @@ static void test_refused(void)
 	check(live_open(&c, &e) == -ENOTSUP && strstr(e.msg, "size"), "%s", e.msg);
 	check(!disk_lock_look(child, &e) && !disk_lock_look(path, &e), "%s", e.msg);
 	c.kind = LIVE_REBASE;
+	c.path = NULL;
+	c.parent_cid = 1;
+	check(live_open(&c, &e) == -EINVAL && strstr(e.msg, "no parent"), "%s", e.msg);
+	push(&r);
 	c.path = "y.vmdk";
 	c.parent_cid = 1;
 	check(live_open(&c, &e) == -EINVAL && strstr(e.msg, "by its CID"), "%s", e.msg);
