@@ -116,6 +116,25 @@ all() {
 	fails 1 'rename: l.vmdk: File exists' rename a.vmdk l.vmdk
 	vmdk delete a.vmdk
 	assert_equal "$(echo *)" l.vmdk
+	# A link in another folder: files and parents lie beside what it leads to.
+	mkdir store
+	vmdk create -s 1M -f 2gbsparse store/p.vmdk
+	vmdk create --parent store/p.vmdk store/c.vmdk
+	ln -s store/p.vmdk p.vmdk
+	fails 5 'create: .*another folder' create --parent p.vmdk c.vmdk
+	vmdk create --allow-outside --parent p.vmdk c.vmdk
+	vmdk check --allow-outside --chain c.vmdk
+	vmdk delete c.vmdk
+	rm p.vmdk
+	ln -sf store/c.vmdk l.vmdk
+	run -0 vmdk check --chain l.vmdk
+	vmdk resize l.vmdk 3G
+	vmdk clone l.vmdk copy.vmdk
+	vmdk diff copy.vmdk store/c.vmdk
+	vmdk delete copy.vmdk
+	assert_equal "$(echo *)" 'l.vmdk store'
+	vmdk delete store/c.vmdk
+	assert_equal "$(echo store/*)" 'store/p-s001.vmdk store/p.vmdk'
 }
 
 @test "an output that is full, closed or cut off: 1, and it is said" {

@@ -278,11 +278,10 @@ static const struct extent_ops cowd_ops = {
 static bool is_directory(struct disk_file *f, const struct cowd_header *h)
 {
 	uint64_t end = h->gd + (uint64_t)cowd_gd_sectors(h->gd_entries), sectors = f->size / SECTOR;
-	uint8_t *gd = malloc((size_t)h->gd_entries * 4);
+	uint8_t *gd = end <= sectors ? malloc((size_t)h->gd_entries * 4) : NULL;
 	bool any = false, good;
 
-	good = gd && end <= sectors &&
-	       !file_read(f, gd, (size_t)h->gd_entries * 4, (uint64_t)h->gd * SECTOR, NULL);
+	good = gd && !file_read(f, gd, (size_t)h->gd_entries * 4, (uint64_t)h->gd * SECTOR, NULL);
 	for (uint32_t i = 0; good && i < h->gd_entries; i++) {
 		uint32_t v = le32_get(gd + i * 4);
 

@@ -601,9 +601,16 @@ static char *folder_of(const char *path)
 int disk_parent_hint(char **hint, const char *child, const char *parent, bool outside,
 		     struct err *e)
 {
-	char *a = folder_of(child), *b = folder_of(parent);
+	struct stat st;
+	bool link = !lstat(parent, &st) && S_ISLNK(st.st_mode);
+	char *real = link ? realpath(parent, NULL) : NULL, *a, *b;
 	int rc = 0;
 
+	/* Children do not follow links. */
+	if (real)
+		parent = real;
+	a = folder_of(child);
+	b = folder_of(parent);
 	*hint = NULL;
 	if (!a || !b)
 		rc = err_sys(e, -errno, "%s", a ? parent : child);
@@ -617,5 +624,6 @@ int disk_parent_hint(char **hint, const char *child, const char *parent, bool ou
 		rc = err_sys(e, -errno, "%s", parent);
 	free(a);
 	free(b);
+	free(real);
 	return rc;
 }

@@ -321,6 +321,17 @@ static void identify(struct image *im, const struct disk_file *f)
 	}
 }
 
+/* Files that a descriptor names lie beside it, not beside a link to it. */
+static int find_real(struct image *im, struct err *e)
+{
+	struct stat st;
+
+	if (lstat(im->path, &st) || !S_ISLNK(st.st_mode))
+		return 0;
+	im->real = realpath(im->path, NULL);
+	return im->real ? 0 : err_sys(e, -errno, "%s", im->path);
+}
+
 static struct image *image_alloc(const char *path)
 {
 	struct image *im = calloc(1, sizeof(*im));
@@ -340,6 +351,8 @@ int image_open(struct image **out, const char *path, const struct disk_opts *o,
 	struct disk_file *f = o->file;
 	int rc = im ? 0 : no_memory(path, e);
 
+	if (!rc && !f)
+		rc = find_real(im, e);
 	if (!rc && o->write && !o->no_lock)
 		rc = disk_lock(&im->lock, path, e);
 	if (!rc && !f)
@@ -391,6 +404,7 @@ void image_close(struct image *im)
 	free(im->ext);
 	free(im->start);
 	free(im->broken);
+	free(im->real);
 	free(im->path);
 	free(im);
 }

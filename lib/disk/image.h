@@ -29,6 +29,7 @@ struct disk_opts {
 
 struct image {
 	char *path;		/* of the descriptor, or of the only file */
+	char *real;		/* where path leads, if it is a symbolic link; else NULL */
 	struct desc *desc;	/* NULL: raw, or an extent's file without its descriptor */
 	struct extent **ext;	/* one an extent line, in order */
 	uint64_t *start;	/* next + 1 values: ext[i] holds bytes start[i].. */

@@ -206,5 +206,5 @@ int image_file(char **out, const struct image *im, const char *name, bool outsid
 {
 	const char *encoding = im->desc ? desc_get(im->desc, "encoding") : NULL;
 
-	return beside_in(out, im->path, encoding, name, outside, e);
+	return beside_in(out, im->real ? im->real : im->path, encoding, name, outside, e);
 }

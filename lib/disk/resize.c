@@ -288,7 +288,8 @@ int disk_resize(const char *path, uint64_t bytes, const struct disk_manage *m,
 	struct disk_opts o = { .write = !m->dry, .allow_outside = m->allow_outside,
 			       .no_lock = m->locked };
 	struct resizing r = { .path = path, .bytes = bytes };
-	uint64_t largest;
+	char *real = NULL;
+	uint64_t largest = 0;
 	int rc;
 
 	if (!bytes || bytes % SECTOR || bytes > DISK_SIZE_MAX)
@@ -297,11 +298,14 @@ int disk_resize(const char *path, uint64_t bytes, const struct disk_manage *m,
 	rc = disk_open(&r.d, path, &o, e);
 	if (rc)
 		return rc;
-	rc = resize_open(&r, m, &o, &largest, e);
+	if (disk_layer(r.d, disk_layers(r.d) - 1)->real)
+		r.path = real = strdup(disk_layer(r.d, disk_layers(r.d) - 1)->real);
+	rc = r.path ? resize_open(&r, m, &o, &largest, e) : err_set(e, -ENOMEM, "out of memory");
 	*was = r.was;
 	disk_files_free(&r.made);
 	disk_close(r.d, NULL);
 	if (!rc && !m->dry)
 		rc = hide_parents(&r, &o, largest, e);
+	free(real);
 	return rc;
 }
