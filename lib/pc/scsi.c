@@ -17,6 +17,7 @@ struct host_kind {
 	struct scsi_bus *(*bus)(void *host);
 	/* A target came or went; NULL: such adapters do not tell. */
 	void (*changed)(void *host, unsigned id, bool there);
+	unsigned settle_s;	/* what came is there for so long, what went gone */
 };
 
 #define HOST(stem, struct_stem, make_fn) \
@@ -41,7 +42,9 @@ CHANGED(pvscsi, pvscsi)
 static const struct host_kind kinds[PC_SCSI_KINDS] = {
 	[PC_SCSI_LSILOGIC] = { ROW(lsilogic), lsilogic_do_changed },
 	[PC_SCSI_BUSLOGIC] = { ROW(buslogic), NULL },
-	[PC_SCSI_LSISAS1068] = { ROW(lsisas1068), lsisas1068_do_changed },
+	[PC_SCSI_LSISAS1068] = { ROW(lsisas1068), lsisas1068_do_changed,
+				 /* As its firmware does; Linux's driver may hang, else. */
+				 .settle_s = 2 },
 	[PC_SCSI_PVSCSI] = { ROW(pvscsi), pvscsi_do_changed },
 };
 
@@ -49,6 +52,7 @@ struct scsi_hosts {
 	struct {
 		const struct host_kind *kind;	/* NULL: no adapter */
 		void *host;
+		uint64_t changed_ns[SCSI_TARGETS];	/* when each came or went; 0: never */
 	} h[PC_SCSI_BUSES];
 };
 
@@ -163,8 +167,16 @@ static void tell(struct scsi_hosts *all, const struct pc_disk *d, bool there)
 {
 	const struct host_kind *k = all->h[d->channel].kind;
 
+	all->h[d->channel].changed_ns[d->unit] = clock_ns();
 	if (k->changed)
 		k->changed(all->h[d->channel].host, d->unit, there);
+}
+
+uint64_t scsi_hosts_settled(const struct scsi_hosts *all, const struct pc_disk *d)
+{
+	uint64_t then = all->h[d->channel].changed_ns[d->unit];
+
+	return then ? then + all->h[d->channel].kind->settle_s * NS_PER_SEC : 0;
 }
 
 int scsi_hosts_attach(struct pc *pc, const struct pc_disk *d, struct blk *b, struct err *e)
