@@ -60,7 +60,6 @@ same() {
 			fails 3 "${c%% *}: bad.vmdk: $pattern.*" $c y.vmdk
 		done
 	done <<-'END'
-		0  KDMV not a vmfsSparse extent: its magic is
 		4  \x02 version is 2, known is 1
 		8  \xff flags is
 		12 \x00\x00 numSectors is 0
@@ -68,6 +67,10 @@ same() {
 		24 \xff\xff\xff\xff .*numGDEntries (is )?4294967295
 		20 \x00 gdOffset is 0
 	END
+	# One that is another's can be made again.
+	patch x-delta.vmdk 0 KDMV
+	fails 3 'map: bad.vmdk: not a vmfsSparse extent: its magic is.*' map y.vmdk
+	run -8 vmdk check y.vmdk
 }
 
 @test "one of the two grain directories is enough, and --repair makes the other" {
@@ -123,6 +126,46 @@ same() {
 	truncate -s 7M f-flat.vmdk
 	fails 3 'info: f-flat.vmdk: has 7340032 bytes.*' info f.vmdk
 	fails 3 'check: f-flat.vmdk: has 7340032 bytes.*' check f.vmdk
+}
+
+@test "a file that is cut off inside a sector: what check says is what readers find" {
+	vmdk clone -f sparse data x.vmdk
+	head -c -1000 x.vmdk >bad.vmdk
+	fails 3 'convert: bad.vmdk: ends at byte .*' convert bad.vmdk y.vmdk
+	run -8 vmdk check bad.vmdk
+	assert_line -p 'inside a sector: it was cut off'
+	run -0 vmdk check --repair bad.vmdk
+	vmdk convert bad.vmdk y.vmdk
+	run -0 vmdk check bad.vmdk
+	assert_output 'bad.vmdk: clean'
+}
+
+# of EXTENT...: x.vmdk with these extent lines.
+of() {
+	printf '# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n' >x.vmdk
+	printf 'createType="custom"\n' >>x.vmdk
+	printf '%s\n' "$@" >>x.vmdk
+}
+
+@test "extents that no disk can have: 3" {
+	mkdir d
+	mkfifo f
+	of 'RW 1 FLAT "x.vmdk" 0'
+	fails 3 'info: x.vmdk: is the descriptor, and one of its own extents' info x.vmdk
+	of 'RW 1 FLAT "h" 0'
+	ln x.vmdk h
+	fails 3 'check: x.vmdk: is the descriptor, and one of its own extents' check x.vmdk
+	of 'RW 1 FLAT "d" 0'
+	fails 3 'map: d: is a folder, .*' map x.vmdk
+	of 'RW 1 FLAT "f" 0'
+	fails 3 'map: f: is a pipe, .*' map x.vmdk
+	of 'RW 1 FLAT "" 0'
+	fails 3 'diff: x.vmdk: line 6: an extent line with an empty file name' diff x.vmdk data
+	# One of no sectors is none, and cannot grow.
+	of 'RW 0 FLAT "data" 0'
+	fails 3 'resize: x.vmdk: its last extent has no sectors' resize x.vmdk 16M
+	assert_equal "$(stat -c %s data)" 8388608
+	run -0 vmdk info x.vmdk
 }
 
 @test "a chain: loops, a parent that is none, or another" {

@@ -4,6 +4,7 @@
 # shellcheck disable=SC2034,SC2154
 TOOL=vmdk
 load helper
+kernel=$(realpath "${BUILD:-build}/tests/guest/exceptions.elf")
 
 setup() { mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return 1; }
 
@@ -186,6 +187,10 @@ full() {
 		done
 	done
 	head -c 3M /dev/zero >"$1/rest" 2>/dev/null
+	# A machine's disk whose lock finds no room.
+	run --separate-stderr vmrun run --kernel "$kernel" \
+		--disk "$1/old.vmdk"
+	assert_regex "$status $stderr" '^1 vmrun: run: --disk: .*No space left on device$' || return 1
 	for c in "snapshot create $1/old.vmdk s" "resize $1/old.vmdk 1G" "inflate $1/old.vmdk" \
 		"create --parent $1/old.vmdk $1/y.vmdk" "clone --linked $1/old.vmdk $1/y.vmdk"; do
 		# shellcheck disable=SC2086

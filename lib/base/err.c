@@ -61,3 +61,10 @@ int err_in(struct err *e, int rc, const char *place)
 	join(e->msg, sizeof(e->msg), place, old);
 	return rc;
 }
+
+int err_code(struct err *e, int rc)
+{
+	if (e)
+		e->code = rc;
+	return rc;
+}

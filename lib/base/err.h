@@ -28,4 +28,7 @@ int err_sys(struct err *e, int rc, const char *fmt, ...)
 /* Prefix the message with "place: ".  Returns rc. */
 int err_in(struct err *e, int rc, const char *place);
 
+/* The same message, but another -errno, which is returned. */
+int err_code(struct err *e, int rc);
+
 #endif

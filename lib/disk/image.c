@@ -144,6 +144,16 @@ static bool has_device(const struct image *im, const char *path)
 	return false;
 }
 
+/* What is written to such an extent would be the descriptor. */
+static int refuse_self(const struct image *im, const struct disk_file *f, struct err *e)
+{
+	struct stat st;
+
+	if (f->fd < 0 || fstat(f->fd, &st) || st.st_ino != im->ino || st.st_dev != im->dev)
+		return 0;
+	return err_set(e, -EBADMSG, "%s: is the descriptor, and one of its own extents", im->path);
+}
+
 static int open_extent(struct image *im, const struct desc_extent *d,
 		       const struct disk_opts *o, const struct extent_params *p,
 		       struct err *e)
@@ -158,16 +168,19 @@ static int open_extent(struct image *im, const struct desc_extent *d,
 		return open_fileless(im, d, p, e);
 	rc = image_file(&path, im, d->file, o->allow_outside, e);
 	if (rc)
-		return err_in(e, rc, im->path);
+		return err_in(e, rc == -EINVAL ? err_code(e, -EBADMSG) : rc, im->path);
 	rc = file_open(&f, o->backends, path,
 		       flags | (has_device(im, path) ? FILE_SHARED : 0), e);
 	if (!rc) {
-		rc = open_on(im, d->type, f, p, e);
+		rc = refuse_self(im, f, e);
+		if (!rc)
+			rc = open_on(im, d->type, f, p, e);
 		if (rc)
 			file_close(f);
 	}
 	free(path);
-	return rc;
+	/* A name that no file of a disk can have is not the user's. */
+	return rc == -EINVAL ? err_code(e, -EBADMSG) : rc;
 }
 
 static struct extent_params params_of(const struct image *im, const struct desc_extent *d,

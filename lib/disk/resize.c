@@ -49,6 +49,9 @@ static int can_resize(const struct resizing *r, struct err *e)
 		device |= !strcasecmp(r->top->desc->create_type, mapping[i]);
 	if (device)
 		return err_set(e, -ENOTSUP, "%s: a device has the size that it has", r->path);
+	if (r->top->desc && !r->top->embedded &&
+	    r->top->desc->extent[r->top->next - 1].sectors == 0)
+		return err_set(e, -ENOTSUP, "%s: its last extent has no sectors", r->path);
 	if (x->file && !x->ops->resize)
 		return err_set(e, -ENOTSUP, "%s: extents of type %s have one size", r->path,
 			       x->ops->name);

@@ -434,6 +434,23 @@ static int make_second(struct look *l)
 	return 0;
 }
 
+/* Some writers leave out zeros at the end, but nobody writes a part of a sector. */
+static int check_end(struct look *l)
+{
+	struct disk_file *f = l->s->x.file;
+	uint64_t size = f->size;
+	int rc = 0;
+
+	if (size % SECTOR == 0 || (l->s->h.flags & SPARSE_COMPRESSED))
+		return 0;
+	if (l->repair)
+		rc = file_resize(f, sparse_round_up(size, SECTOR), l->e);
+	if (!rc)
+		say(l, "end", false, l->repair, "the file ends at byte %" PRIu64 ", inside a "
+		    "sector: it was cut off, what lay behind is lost", size);
+	return rc;
+}
+
 static int check_header(struct look *l)
 {
 	struct sparse *s = l->s;
@@ -491,6 +508,8 @@ int sparse_check(struct extent *x, const struct extent_check *c, struct err *e)
 		rc = check_count(&l);
 	if (!rc && l.repair)
 		rc = sparse_mark(s, e);
+	if (!rc)
+		rc = check_end(&l);
 	if (!rc)
 		rc = check_header(&l);
 	if (!rc)

@@ -54,6 +54,8 @@ int disks_open(struct pc *pc, struct err *e)
 					e);
 
 		pc->disk[i] = disks_layers(&pc->cfg.disks[i], pc->blk[i]);
+		if (rc == -ENOSPC)	/* of the host's: pc_load() means the guest's memory */
+			rc = -EIO;
 		if (rc)
 			return err_in(e, rc, pc->cfg.disks[i].cd ? "--cdrom" : "--disk");
 	}

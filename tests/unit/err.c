@@ -26,6 +26,9 @@ int main(void)
 	check(err_sys(&e, -ENOENT, "%s", "f") == -ENOENT, "code");
 	check(!strcmp(e.msg, "f: No such file or directory"), "%s", e.msg);
 
+	check(err_code(&e, -EIO) == -EIO && e.code == -EIO && err_code(NULL, -EIO) == -EIO &&
+	      !strcmp(e.msg, "f: No such file or directory"), "%s", e.msg);
+
 	for (size_t n = 180; n < sizeof(path); n = n < 260 ? n + 1 : n * 2) {
 		memset(path, 'p', n);
 		path[n] = 0;
