@@ -138,6 +138,7 @@ uint64_t sparse_hole(struct sparse *s, unsigned copy, uint64_t i)
 	uint32_t sectors = sparse_gt_sectors(&s->h);
 
 	if (sparse_gd_get(s, copy, i / s->h.gtes, &table, NULL) || !table ||
+	    !sparse_table_fits(s, table) ||
 	    !meta_hole(s->meta, (table + (uint64_t)from) * SECTOR,
 		       (sectors - from) * (uint64_t)SECTOR))
 		return 0;

@@ -88,6 +88,11 @@ static int read_table(struct look *l, unsigned copy, uint64_t gt)
 	uint8_t *p;
 
 	l->there[copy] = false;
+	if (sparse_hole(s, copy, first) == s->h.gtes) {
+		memset(l->table[copy], 0, s->h.gtes * 4);
+		l->there[copy] = true;
+		return 0;
+	}
 	for (uint64_t i = 0; i < s->h.gtes; i += n) {
 		int rc = sparse_entries(s, copy, first + i, false, &p, &n, &block, l->e);
 
