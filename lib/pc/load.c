@@ -214,7 +214,8 @@ int load_reset(struct pc *pc, struct err *e)
 		rc = firmware_tell(pc, e);
 		break;
 	}
-	if (pc->cfg.no_reboot)	/* they are not loaded again */
+	/* Not loaded again, unless it goes back to a snapshot. */
+	if (pc->cfg.no_reboot && !pc->control)
 		images_free(pc);
 	else
 		unload(&pc->rq);
