@@ -39,6 +39,7 @@
 
 #define DIRTY_MAX	(4u << 20)	/* bytes of changed tables before they are written */
 #define GD_MAX		(1u << 22)	/* entries of a directory: 128 TiB in 64 KiB grains */
+#define GD_CHUNK	(64u << 10)	/* bytes of a directory looked at in one go */
 #define PUT_MAX		65536u		/* grains after which that is looked at */
 
 static bool apart(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
@@ -498,6 +499,51 @@ static void choose_directory(struct sparse *s)
 	s->copies += !s->rgd_bad;
 }
 
+/* Entries of the second directory that cannot be beside those of the first; tables: that the
+ * first has.  After a crash the second may lack some. */
+static void count_odd(const struct sparse *s, const uint8_t *gd, const uint8_t *rgd, uint64_t n,
+		      uint64_t *odd, uint64_t *tables)
+{
+	uint32_t gt = sparse_gt_sectors(&s->h);
+
+	for (uint64_t i = 0; i < n; i += 4) {
+		uint32_t first = le32_get(gd + i), second = le32_get(rgd + i);
+
+		*tables += first != 0;
+		if (second)
+			*odd += !sparse_table_fits(s, second) ||
+				(first && !apart(first, gt, second, gt));
+		else
+			*odd += first && !s->h.unclean;
+	}
+}
+
+/*
+ * A wrong rgdOffset may lead anywhere in the file, and what is kept in step there would be
+ * written over somebody's data: what is no directory in most of its entries is none.
+ */
+static int doubt_second(struct sparse *s, struct err *e)
+{
+	uint64_t bytes = s->gd_entries * 4, odd = 0, tables = 0, n;
+	uint8_t *buf = malloc(2 * GD_CHUNK);
+	int rc = buf ? 0 : err_set(e, -ENOMEM, "no memory for two directories");
+
+	for (uint64_t at = 0; !rc && at < bytes; at += n) {
+		n = bytes - at < GD_CHUNK ? bytes - at : GD_CHUNK;
+		rc = file_read(s->x.file, buf, n, s->h.gd * SECTOR + at, e);
+		if (!rc)
+			rc = file_read(s->x.file, buf + GD_CHUNK, n, s->h.rgd * SECTOR + at, e);
+		if (!rc)
+			count_odd(s, buf, buf + GD_CHUNK, n, &odd, &tables);
+	}
+	free(buf);
+	if (!rc && odd * 2 > tables) {
+		s->rgd_bad = true;
+		s->copies = 1;
+	}
+	return rc;
+}
+
 static int look_at_header(struct sparse *s, const struct extent_params *p, struct err *e)
 {
 	struct sparse_header *h = &s->h;
@@ -524,7 +570,7 @@ static int look_at_header(struct sparse *s, const struct extent_params *p, struc
 		return err_set(e, -EBADMSG, "gdOffset is sector %" PRIu64 ": no directory of %"
 			       PRIu64 " entries can be there", h->gd,
 			       s->gd_entries);
-	return 0;
+	return s->copies > 1 && (p->writable || p->mend) ? doubt_second(s, e) : 0;
 }
 
 int sparse_open(struct extent **x, struct disk_file *f, const struct extent_params *p,

@@ -321,9 +321,12 @@ static void finds_damage(void)
 		{ "header", false, H_RGD, true, 9, false, false },
 		{ "header", false, H_GD, true, 1, false, false },
 		{ "directory", false, 0, .value = 1, .directory = true },
-		{ "directory", true, 0, .value = 1, .directory = true },
+		{ "header", true, 0, .value = 1, .directory = true },	/* the only entry */
 		{ "directory", false, 0, .value = le64_get(r.data + H_GD), .directory = true },
-		{ "directory", true, 0, .value = le64_get(r.data + H_GD), .directory = true },
+		{ "header", true, 0, .value = le64_get(r.data + H_GD), .directory = true },
+		{ "header", false, H_RGD, true, third, false, false },	/* in data */
+		{ "header", false, H_RGD, true, third - 1, false, false },	/* zeros before them */
+		{ "header", false, H_RGD, true, gt / SECTOR, false, false },	/* a table */
 		{ "directory", false, 0, .value = UINT32_MAX, .directory = true },
 	};
 
