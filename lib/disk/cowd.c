@@ -302,6 +302,9 @@ static bool guess_header(struct cowd *c, uint8_t *buf, struct disk_file *f,
 		.capacity = (uint32_t)(p->size / SECTOR),
 	};
 
+	/* One wrong field is damage that its name says, not a header that is gone. */
+	if (le32_get(buf) == COWD_MAGIC)
+		return false;
 	if (!p->size || p->size > cowd_size_max(0))
 		return false;
 	h.gd_entries = cowd_tables(h.capacity, 1);
