@@ -11,13 +11,16 @@
 #include "wire/registry.h"
 
 #define CALL_S		300.0	/* a machine on a slow disk has to flush */
+#define ASK_S		20.0	/* it is stopped, perhaps */
+#define OTHERS_S	1.0
 #define BUSY_S		60	/* it is doing something else */
 #define BYTES_PER_MS	(128u << 10)	/* that even a slow host writes */
 
 struct live_vm {
 	char *ctl;
 	uint64_t pid;
-	struct ctl_client *c;	/* NULL: it does not answer */
+	struct ctl_client *c;
+	bool mute;
 };
 
 static const char *text(const json_t *o, const char *key)
@@ -55,22 +58,30 @@ static bool meet(void *ptr, const json_t *who, const char *ctl)
 	return true;
 }
 
-/* What disks it has now.  wait: until it has done what it is doing, unless that takes long. */
-static int ask(struct live_vm *vm, bool wait, json_t **disks, struct err *e)
+/*
+ * What disks it has now.
+ *
+ * asked      it is the one: wait until it has done what it is doing, unless that takes
+ *            long.  Another one that does not answer at once is not asked again
+ */
+static int ask(struct live_vm *vm, bool asked, json_t **disks, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = 20000000 };
 	uint64_t until = clock_ns() + BUSY_S * NS_PER_SEC;
 	json_t *reply;
 	int rc;
 
+	if (vm->mute && !asked)
+		return -ETIMEDOUT;
 	for (;;) {
 		struct json none = { 0 };
 
-		rc = ctl_call(vm->c, "disks", &none, NULL, 0, CALL_S, &reply, e);
-		if (rc != -EAGAIN || !wait || clock_ns() > until)
+		rc = ctl_call(vm->c, "disks", &none, NULL, 0, asked ? ASK_S : OTHERS_S, &reply, e);
+		if (rc != -EAGAIN || !asked || clock_ns() > until)
 			break;
 		nanosleep(&pause, NULL);
 	}
+	vm->mute = rc == -ETIMEDOUT;
 	if (rc)
 		return rc;
 	*disks = json_incref(json_object_get(reply, "disks"));
@@ -112,45 +123,39 @@ static int look(struct live *l, struct live_vm *vm, const json_t *disks, const c
 	return 0;
 }
 
-/* Ask them all. */
-static int look_all(struct live *l, const char *path, const char *real, bool wait, bool *is,
-		    int *unknown, struct err *e)
-{
-	int rc = 0;
-
-	*unknown = 0;
-	for (unsigned i = 0; !rc && !*is && i < l->n; i++) {
-		json_t *disks;
-		int asked = ask(&l->vm[i], wait, &disks, e);
-
-		if (asked && asked != -EPIPE)	/* it has not ended */
-			*unknown = asked;
-		if (asked)
-			continue;
-		rc = look(l, &l->vm[i], disks, path, real, is, e);
-		json_decref(disks);
-	}
-	return rc;
-}
-
+/*
+ * Ask the machine whose process has it locked; if none has, all of them.  What another than
+ * that does not say is not known, and does not matter.
+ */
 static int live_find(void *ptr, const char *path, bool *is, struct err *e)
 {
 	struct live *l = ptr;
 	char *real = realpath(path, NULL);
-	int rc, unknown;
+	long pid = disk_lock_pid(path);
+	int rc = 0;
 
 	*is = false;
 	if (!real || registry_each(meet, l, NULL)) {
 		free(real);	/* no run-time folder: no machine that could be asked */
 		return 0;
 	}
-	rc = look_all(l, path, real, false, is, &unknown, e);
-	if (!rc && !*is && unknown && disk_lock_look(path, NULL) == -EBUSY)
-		rc = look_all(l, path, real, true, is, &unknown, e);
+	for (unsigned i = 0; !rc && !*is && i < l->n; i++) {
+		bool asked = pid && l->vm[i].pid == (uint64_t)pid;
+		json_t *disks;
+
+		if (pid && !asked)
+			continue;
+		rc = ask(&l->vm[i], asked, &disks, e);
+		if (!rc) {
+			rc = look(l, &l->vm[i], disks, path, real, is, e);
+			json_decref(disks);
+		} else if (!asked || rc == -EPIPE) {	/* EPIPE: it has ended */
+			rc = 0;
+		} else {
+			rc = err_in(e, rc, "the machine that runs");
+		}
+	}
 	free(real);
-	if (!rc && !*is && unknown && disk_lock_look(path, NULL) == -EBUSY)
-		rc = err_set(e, unknown, "%.150s: a running machine does not say whether it is its",
-			     path);
 	return rc;
 }
 

@@ -364,6 +364,28 @@ int disk_lock_look(const char *path, struct err *e)
 	return rc;
 }
 
+long disk_lock_pid(const char *path)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char *real = realpath(path, NULL), *member = NULL;
+	struct owner me, o = { .pid = 0 };
+	int fd = -1;
+
+	if (asprintf(&member, "%s.lck/%s", real ? real : path, MEMBER) < 0)
+		member = NULL;
+	if (member)
+		fd = open(member, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	self(&me);
+	if (fd >= 0 && (fcntl(fd, F_OFD_GETLK, &fl) || fl.l_type == F_UNLCK || !record_read(fd, &o) ||
+			strcasecmp(o.host, me.host)))
+		o.pid = 0;
+	if (fd >= 0)
+		close(fd);
+	free(member);
+	free(real);
+	return o.pid;
+}
+
 void disk_unlock(struct disk_lock *l)
 {
 	if (!l)

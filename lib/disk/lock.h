@@ -29,6 +29,9 @@ int disk_lock_clear(const char *path, struct err *e);
  * Changes nothing. */
 int disk_lock_look(const char *path, struct err *e);
 
+/* The process of this host that has the disk locked by disk_lock(); 0: none. */
+long disk_lock_pid(const char *path);
+
 /* Unlock and remove the folder.  NULL is fine. */
 void disk_unlock(struct disk_lock *l);
 #endif

@@ -48,8 +48,10 @@ static void test_held(void)
 	snprintf(pid, sizeof(pid), "process %d ", getpid());
 	check(rc == -EBUSY && strstr(e.msg, pid) && strstr(e.msg, host), "%d: %s", rc, e.msg);
 	check(disk_lock_clear(path, &e) == -EBUSY && there(member), "cleared");
+	check(disk_lock_pid(path) == getpid(), "%ld", disk_lock_pid(path));
 	disk_unlock(l);
 	check(!there(folder), "left behind");
+	check(disk_lock_pid(path) == 0, "%ld", disk_lock_pid(path));
 	disk_unlock(NULL);
 }
 
