@@ -55,11 +55,12 @@ same() {
 	sed 's/x-delta/bad/' x.vmdk >y.vmdk
 	while read -r off bytes pattern; do
 		patch x-delta.vmdk "$off" "$bytes"
-		for c in info map check 'check --repair'; do
-			# shellcheck disable=SC2086
-			fails 3 "${c%% *}: bad.vmdk: $pattern.*" $c y.vmdk
-		done
+		for c in info map; do fails 3 "$c: bad.vmdk: $pattern.*" $c y.vmdk; done
+		# The descriptor and the tables tell what it said, unless it is of another version.
+		run vmdk check y.vmdk
+		[ "$status" -eq 3 ] || { assert_line -p 'the header is lost' && [ "$status" -eq 8 ]; }
 	done <<-'END'
+		0  KDMV not a vmfsSparse extent: its magic is
 		4  \x02 version is 2, known is 1
 		8  \xff flags is
 		12 \x00\x00 numSectors is 0
@@ -67,10 +68,6 @@ same() {
 		24 \xff\xff\xff\xff .*numGDEntries (is )?4294967295
 		20 \x00 gdOffset is 0
 	END
-	# One that is another's can be made again.
-	patch x-delta.vmdk 0 KDMV
-	fails 3 'map: bad.vmdk: not a vmfsSparse extent: its magic is.*' map y.vmdk
-	run -8 vmdk check y.vmdk
 }
 
 @test "one of the two grain directories is enough, and --repair makes the other" {
