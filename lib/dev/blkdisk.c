@@ -1,11 +1,13 @@
 #include "dev/blkdisk.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/le.h"
 #include "dev/sgio.h"
 #include "disk/create.h"
@@ -13,26 +15,50 @@
 #include "disk/files.h"
 #include "disk/ring.h"
 
+#define QUIET_S	60
+
 struct blkdisk {
 	struct disk *disk;
 	struct ring *ring;	/* made when the first read has to wait */
 	bool no_ring;		/* there can be none */
 	int fd;			/* a physical RDM: of the device */
+	void (*warn)(const char *line);
+	_Atomic uint64_t quiet_until_ns;
 };
+
+/* The guest is told of each failure; whoever runs it, of one a minute. */
+static int failed(struct blkdisk *bd, int rc, const struct err *e)
+{
+	uint64_t now, until = bd->quiet_until_ns;
+
+	if (rc >= 0 || rc == -EAGAIN || !bd->warn || !e)
+		return rc;
+	now = clock_ns();
+	if (now >= until && atomic_compare_exchange_strong(&bd->quiet_until_ns, &until,
+							   now + QUIET_S * NS_PER_SEC))
+		bd->warn(e->msg);
+	return rc;
+}
 
 static int bd_readv(void *ptr, const struct iovec *iov, int n, uint64_t off, struct err *e)
 {
-	return disk_readv(((struct blkdisk *)ptr)->disk, iov, n, off, e);
+	struct blkdisk *bd = ptr;
+
+	return failed(bd, disk_readv(bd->disk, iov, n, off, e), e);
 }
 
 static int bd_writev(void *ptr, const struct iovec *iov, int n, uint64_t off, struct err *e)
 {
-	return disk_writev(((struct blkdisk *)ptr)->disk, iov, n, off, e);
+	struct blkdisk *bd = ptr;
+
+	return failed(bd, disk_writev(bd->disk, iov, n, off, e), e);
 }
 
 static int bd_try_readv(void *ptr, const struct iovec *iov, int n, uint64_t off, struct err *e)
 {
-	return disk_try_readv(((struct blkdisk *)ptr)->disk, iov, n, off, e);
+	struct blkdisk *bd = ptr;
+
+	return failed(bd, disk_try_readv(bd->disk, iov, n, off, e), e);
 }
 
 static int bd_start_readv(void *ptr, const struct iovec *iov, int n, uint64_t off,
@@ -48,7 +74,9 @@ static int bd_start_readv(void *ptr, const struct iovec *iov, int n, uint64_t of
 static int bd_try_writev(void *ptr, const struct iovec *iov, int n, uint64_t off,
 			 struct err *e)
 {
-	return disk_try_writev(((struct blkdisk *)ptr)->disk, iov, n, off, e);
+	struct blkdisk *bd = ptr;
+
+	return failed(bd, disk_try_writev(bd->disk, iov, n, off, e), e);
 }
 
 static bool bd_frozen(void *ptr)
@@ -58,12 +86,16 @@ static bool bd_frozen(void *ptr)
 
 static int bd_zero(void *ptr, uint64_t off, uint64_t len, bool unmap, struct err *e)
 {
-	return disk_zero(((struct blkdisk *)ptr)->disk, off, len, unmap, e);
+	struct blkdisk *bd = ptr;
+
+	return failed(bd, disk_zero(bd->disk, off, len, unmap, e), e);
 }
 
 static int bd_flush(void *ptr, struct err *e)
 {
-	return disk_flush(((struct blkdisk *)ptr)->disk, e);
+	struct blkdisk *bd = ptr;
+
+	return failed(bd, disk_flush(bd->disk, e), e);
 }
 
 #define MAP_STEPS 256	/* what is longer in pieces is asked for again */
@@ -260,6 +292,7 @@ int blkdisk_open(struct blk **b, struct vm *vm, const char *path,
 	if (!bd)
 		return err_set(e, -ENOMEM, "out of memory");
 	bd->no_ring = o->threads;
+	bd->warn = o->warn;
 	rc = open_disk(bd, path, o, e);
 	if (rc) {
 		free(bd);

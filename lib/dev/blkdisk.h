@@ -11,6 +11,8 @@ struct blkdisk_opts {
 	/* NULL, or: what is written goes to a child disk of this name, beside path; one that
 	 * is there already is gone on with. */
 	const char *overlay;
+	/* NULL, or: told what cannot be read or written, once a minute at most, by any thread. */
+	void (*warn)(const char *line);
 	bool threads;		/* no io_uring: threads do what has to wait */
 	bool forget;		/* the child is nowhere when the disk is closed, or killed */
 };

@@ -26,6 +26,7 @@ int disks_open_one(struct pc *pc, const struct pc_disk *d, bool outside, struct 
 {
 	struct blkdisk_opts o = { .readonly = d->cd, .raw = d->cd,
 				  .allow_outside = outside, .threads = pc->cfg.disk_threads,
+				  .warn = pc->cfg.warn,
 				  .forget = d->mode == PC_DISK_NONPERSISTENT };
 	char *overlay;
 	int rc;
