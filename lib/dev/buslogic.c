@@ -452,6 +452,7 @@ struct buslogic *buslogic_new(struct vm *vm, struct pci *pci, unsigned devfn, st
 		return NULL;
 	}
 	b->vm = vm;
+	b->bus.cdb_max = BL_CDB_MAX;
 	bar.ptr = b;
 	pci_fn_ident(&b->fn, 0x104b, 0x1040, 0x010000, 1);
 	le16_put(b->fn.init + PCI_SUBVENDOR, 0x104b);

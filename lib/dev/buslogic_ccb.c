@@ -10,7 +10,7 @@ enum { OUT_FREE, OUT_START, OUT_ABORT };
 enum { IN_FREE, IN_GOOD, IN_ABORTED, IN_NOT_FOUND, IN_ERROR, IN_INVALID };
 enum { CCB_OP = 0, CCB_FLAGS = 1, CCB_CDB_LEN = 2, CCB_SENSE_LEN = 3, CCB_LENGTH = 4,
        CCB_DATA = 8, CCB_HOST = 14, CCB_TARGET_STATUS = 15, CCB_TARGET = 16, CCB_LUN = 17,
-       CCB_CDB = 18, CCB_CDB_MAX = 12, CCB_SENSE = 36 };
+       CCB_CDB = 18, CCB_SENSE = 36 };
 enum { OP_PLAIN = 0x00, OP_LIST = 0x02, OP_RESIDUAL = 0x03, OP_LIST_RESIDUAL = 0x04,
        OP_RESET = 0x81 };
 enum { HOST_OK = 0x00, HOST_NO_TARGET = 0x11, HOST_OVERRUN = 0x12, HOST_BAD_OP = 0x16,
@@ -210,7 +210,7 @@ static void fill(struct buslogic *b, struct bl_req *q, const uint8_t *ccb)
 	static const enum scsi_attr attrs[] = { SCSI_SIMPLE, SCSI_HEAD_OF_QUEUE, SCSI_ORDERED,
 						SCSI_SIMPLE };
 	uint8_t tag = ccb[b->wide_lun ? CCB_FLAGS : CCB_LUN];
-	unsigned len = ccb[CCB_CDB_LEN] < CCB_CDB_MAX ? ccb[CCB_CDB_LEN] : CCB_CDB_MAX;
+	unsigned len = ccb[CCB_CDB_LEN] < BL_CDB_MAX ? ccb[CCB_CDB_LEN] : BL_CDB_MAX;
 
 	q->residual = ccb[CCB_OP] == OP_RESIDUAL || ccb[CCB_OP] == OP_LIST_RESIDUAL;
 	q->sense_addr = le32_get(ccb + CCB_SENSE);

@@ -7,7 +7,8 @@
 
 enum { BL_INT_IN = 1, BL_INT_OUT = 2, BL_INT_DONE = 4, BL_INT_RESET = 8, BL_INT_VALID = 0x80 };
 
-enum { BL_CCB = 40, BL_PARAMS = 8, BL_REPLY = 256, BL_ACTIVE_MAX = 256 };
+enum { BL_CCB = 40, BL_PARAMS = 8, BL_REPLY = 256, BL_ACTIVE_MAX = 256,
+       BL_CDB_MAX = 12 };
 
 struct bl_req {
 	struct scsi_req s;

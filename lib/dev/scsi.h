@@ -109,6 +109,10 @@ void scsi_drain(struct scsi_dev *d);
 enum scsi_reset { SCSI_POWER_ON, SCSI_BUS_RESET, SCSI_TARGET_RESET };
 void scsi_reset(struct scsi_dev *d, enum scsi_reset how);
 
+/* Commands of more bytes than max do not reach it: they are none of its commands, and it
+ * does not say that they are.  0: no limit. */
+void scsi_limit_cdb(struct scsi_dev *d, unsigned max);
+
 /* Put a medium (NULL: none) into a CD-ROM; the old one is freed.  0, or -EBUSY: the
  * guest has locked the tray (force opens it all the same). */
 int scsi_cd_insert(struct scsi_dev *d, struct blk *b, bool force, struct err *e);

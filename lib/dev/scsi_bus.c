@@ -4,6 +4,11 @@
 #include <errno.h>
 #include <stddef.h>
 
+void scsi_limit_cdb(struct scsi_dev *d, unsigned max)
+{
+	d->cdb_max = max;
+}
+
 int scsi_bus_attach(struct scsi_bus *b, unsigned id, struct scsi_dev *d, struct err *e)
 {
 	if (id >= SCSI_TARGETS)
@@ -13,6 +18,7 @@ int scsi_bus_attach(struct scsi_bus *b, unsigned id, struct scsi_dev *d, struct 
 	if (b->target[id])
 		return err_set(e, -EBUSY, "SCSI ID %u is taken", id);
 	b->target[id] = d;
+	scsi_limit_cdb(d, b->cdb_max);
 	return 0;
 }
 

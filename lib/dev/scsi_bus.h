@@ -9,6 +9,7 @@
 #define SCSI_LUN_NONE		UINT32_MAX
 
 struct scsi_bus {
+	unsigned cdb_max;		/* bytes of a command that the adapter has; 0: any */
 	struct scsi_dev *target[SCSI_TARGETS];	/* NULL: none */
 	struct scsi_dev *leaving;	/* off the bus, but with requests under way */
 };

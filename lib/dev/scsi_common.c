@@ -131,7 +131,7 @@ static unsigned inquiry_vpd(const struct scsi_dev *d, uint8_t page, uint8_t *buf
 	} else if (page == 0xb2) {
 		/* UNMAP and WRITE SAME with UNMAP; what is unmapped reads as zeros; thin.
 		 * Or nothing of that: fully provisioned. */
-		buf[5] = scsi_thin(d) ? 0xe4 : 0;
+		buf[5] = scsi_thin(d) ? d->cdb_max && d->cdb_max < 16 ? 0xa4 : 0xe4 : 0;
 		buf[6] = scsi_thin(d) ? 2 : 0;
 		len = 8;
 	}

@@ -91,6 +91,7 @@ struct scsi_dev {
 	char vendor[8], product[16], revision[4], serial[32];
 	uint8_t naa[16];
 	unsigned block;		/* bytes */
+	unsigned cdb_max;	/* of the adapter; 0: any */
 	uint32_t attention[SCSI_INITIATORS];	/* unit attention to tell, or 0 */
 	uint32_t last_sense;	/* with keep_sense */
 	bool keep_sense;
@@ -122,10 +123,13 @@ static inline bool scsi_thin(const struct scsi_dev *d)
 	return d->blk && blk_thin(d->blk);
 }
 
+unsigned scsi_cdb_length(uint8_t op);	/* bytes; 0: the operation code does not say */
+
 /* Is this row of its table a command of this target? */
 static inline bool scsi_has(const struct scsi_dev *d, const struct scsi_cmd *c)
 {
-	return !(c->flags & CMD_THIN) || scsi_thin(d);
+	return (!(c->flags & CMD_THIN) || scsi_thin(d)) &&
+		(!d->cdb_max || scsi_cdb_length(c->op) <= d->cdb_max);
 }
 
 static inline uint64_t scsi_blocks(const struct scsi_dev *d)
@@ -182,7 +186,6 @@ void scsi_pass_close(struct scsi_dev *d);
 typedef void scsi_run(struct scsi_dev *d, struct scsi_req *r);
 scsi_run scsi_test_unit_ready, scsi_request_sense, scsi_report_luns, scsi_opcodes;
 scsi_run scsi_inquiry;							/* scsi_common.c */
-unsigned scsi_cdb_length(uint8_t op);	/* bytes; 0: the operation code does not say */
 scsi_run scsi_mode_sense, scsi_mode_select;				/* scsi_mode.c */
 scsi_run scsi_pr_in, scsi_pr_out, scsi_reserve, scsi_release;	/* scsi_pr.c */
 scsi_run scsi_read, scsi_write, scsi_capacity, scsi_flush, scsi_verify;	/* scsi_disk.c */

@@ -257,6 +257,16 @@ static void test_opcodes(struct scsi_dev *t)
 	FAILS(0x052400, t, IN, 64, 0xa3, 0x0c, 1, 0x9e, 0, 0, 0, 0, 0, 64);
 	GOOD(t, IN, 64, 0xa3, 0x0c, 2, 0x9e, 0, 0x10, 0, 0, 0, 64);
 	check(rig_data[1] == 3 && be16_get(rig_data + 2) == 16, "service action");
+	/* Linux has BusLogic's driver write zeros by what is said to be there. */
+	scsi_limit_cdb(t, 12);
+	GOOD(t, IN, 64, 0xa3, 0x0c, 1, 0x93, 0, 0, 0, 0, 0, 64);
+	check(rig_data[1] == 1, "WRITE SAME(16) in 12 bytes");
+	GOOD(t, IN, 64, 0xa3, 0x0c, 1, 0x41, 0, 0, 0, 0, 0, 64);
+	check(rig_data[1] == 3, "WRITE SAME(10)");
+	GOOD(t, IN, 255, 0x12, 1, 0xb2, 0, 255);
+	check(rig_data[5] == 0xa4, "by that, too");
+	FAILS(0x052000, t, OUT, 512, 0x93);
+	scsi_limit_cdb(t, 0);
 }
 
 static void register_key(struct scsi_dev *t, uint8_t sa, uint64_t key, uint64_t to,
