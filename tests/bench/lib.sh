@@ -50,8 +50,8 @@ vb_initramfs()
 }
 
 # guest_argv ENGINE KERNEL INITRD APPEND: the command, a word a line, that boots
-# them (INITRD may be empty) with the serial console on standard output.  tcg is
-# the rival.
+# them (INITRD may be empty, KERNEL too where there are disks) with the serial
+# console on standard output.  tcg is the rival.
 guest_argv()
 {
 	case $1 in
@@ -63,7 +63,7 @@ guest_argv()
 		;;
 	bt|interp|kvm|auto)
 		printf '%s\n' "$BIN/vmrun" run --accel "$1" --memory "${MEMORY}M" \
-			--serial stdio --no-reboot --kernel "$2" --append "$4" ${3:+--initrd "$3"}
+			--serial stdio --no-reboot ${2:+--kernel "$2" --append "$4"} ${3:+--initrd "$3"}
 		;;
 	*)
 		die "no such engine: $1"

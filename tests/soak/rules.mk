@@ -6,7 +6,13 @@ $(BUILD)/soak/threads32 $(BUILD)/soak/threads64: $(BUILD)/soak/threads%: $(THREA
 	$(call say,CC,$@)$(CC) -O2 -static -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wshadow \
 		-Wno-unused-parameter $(if $(WERROR),-Werror) -m$* -msse2 -pthread -o $@ $(filter %.c,$^)
 
-soak-tools: $(BUILD)/soak/threads32 $(BUILD)/soak/threads64
+# Reads and writes a file, in a guest.
+$(BUILD)/soak/diskload32 $(BUILD)/soak/diskload64: $(BUILD)/soak/diskload%: tests/soak/diskload.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) -O2 -static -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra \
+		-Wshadow -Wno-unused-parameter $(if $(WERROR),-Werror) -m$* -msse2 -pthread -o $@ $<
+
+soak-tools: $(BUILD)/soak/diskload32 $(BUILD)/soak/diskload64 $(BUILD)/soak/threads32 $(BUILD)/soak/threads64
 
 soak: all bench-tools soak-tools
 	$(Q)BUILD=$(BUILD) BIN=$(BIN) tests/soak/run
