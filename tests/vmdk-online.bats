@@ -247,3 +247,25 @@ idle() {
 	stop
 	assert_equal "$(echo *-000003* *.lck *.journal)" '*-000003* *.lck *.journal'
 }
+
+@test "a base that is not written to in place, or smaller than its child, under a running machine" {
+	head -c 1M /dev/urandom >raw
+	vmdk convert -f stream raw x.vmdk
+	vmdk convert -f sparse raw y.vmdk
+	vmdk snapshot create x.vmdk a
+	vmdk snapshot create y.vmdk a
+	vmdk resize y-000001.vmdk 3M
+	idle --disk x-000001.vmdk --disk y-000001.vmdk
+	run -0 vmdk snapshot delete --json x.vmdk a
+	assert_output --partial '"from":"x.vmdk","into":"x-000001.vmdk"'
+	assert_output --partial '"top":"x-000001.vmdk"'
+	run -0 vmdk snapshot delete --json y.vmdk a
+	assert_output --partial '"top":"y.vmdk"'
+	run -0 vmdk snapshot create x-000001.vmdk b
+	stop
+	assert_equal "$(echo x*.vmdk y*.vmdk)" 'x-000001.vmdk x-000002.vmdk y.vmdk'
+	vmdk convert -f raw x-000002.vmdk x.raw
+	vmdk convert -f raw y.vmdk y.raw
+	cmp raw x.raw
+	cmp <(cat raw; head -c 2M /dev/zero) y.raw
+}

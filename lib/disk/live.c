@@ -165,6 +165,7 @@ static int open_other(struct disk **to, const struct live_change *c, const char 
 		return rc;
 	rc = err_set(e, -ENOTSUP, "%.150s: is of another size than the disk in use", path);
 	disk_close(*to, NULL);
+	*to = NULL;
 	return rc;
 }
 

@@ -114,7 +114,9 @@ int snapshots_fold(struct machine *m, struct tree *t, int p, int c, size_t i, bo
 	machine_say(m, MACHINE_MERGE, t->layer[c].path, t->layer[p].path);
 	rc = fold(m, t, p, c, i, e);
 	*merged = !rc;
-	if (rc != -EAGAIN)
+	/* What the machine cannot do, such as making the parent larger, or writing to the top
+	 * what its parent has, can be done to a layer that is frozen. */
+	if (rc != -EAGAIN && (rc != -ENOTSUP || m->disk[i].rounds))
 		return rc;
 	if (m->disk[i].rounds++ == ROUNDS)
 		return err_set(e, -EAGAIN, "%.120s: the guest writes faster than its disk is merged; "

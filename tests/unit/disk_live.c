@@ -291,6 +291,31 @@ static void test_refused(void)
 	end(&r);
 }
 
+/* A parent that is smaller is not folded into. */
+static void test_fold_refused(void)
+{
+	struct disk_create base = { .size = SIZE, .format = DISK_SPARSE };
+	struct live_change c = { .kind = LIVE_FOLD, .bytes_max = BIG, .stun_max_ns = BIG };
+	struct disk_manage m = { .force = true };
+	struct err e = { 0 };
+	struct rig r;
+	char path[96], *child;
+	uint64_t was;
+
+	start(&r, DISK_SPARSE, 6);
+	snprintf(path, sizeof(path), "%s/y.vmdk", r.dir);
+	check(!disk_create(path, &base, &e), "%s", e.msg);
+	check(!snapshot_name(&child, path, &e) &&
+	      !snapshot_add(child, path, false, false, NULL, NULL, &e), "%s", e.msg);
+	check(!disk_resize(child, SIZE + 65536, &m, &was, &e), "%s", e.msg);
+	check(!disk_open(&c.d, child, &(struct disk_opts){ .write = true }, &e), "%s", e.msg);
+	check(live_open(&c, &e) == -ENOTSUP && strstr(e.msg, "size"), "%s", e.msg);
+	check(!disk_lock_look(path, &e), "%s", e.msg);
+	check(!disk_close(c.d, &e), "%s", e.msg);
+	free(child);
+	end(&r);
+}
+
 /* Two disks switch together, or neither does. */
 static void test_together(void)
 {
@@ -352,6 +377,7 @@ static void test_replace(void)
 int main(int argc, char **argv)
 {
 	test_refused();
+	test_fold_refused();
 	test_together();
 	test_replace();
 	test_threads(DISK_SPARSE, 1, 30);
