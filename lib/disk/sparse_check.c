@@ -28,6 +28,7 @@ struct look {
 	uint8_t *taken;
 	uint64_t end;		/* bytes: what is behind was taken by repairs */
 	uint64_t lowest;	/* the first sector of a grain */
+	uint64_t cut;		/* bytes: the file ended there, inside a sector; or 0 */
 	uint8_t *table[2];	/* of the present one, both copies */
 	bool there[2];
 	void *grain;		/* a grain's bytes */
@@ -440,20 +441,22 @@ static int make_second(struct look *l)
 }
 
 /* Some writers leave out zeros at the end, but nobody writes a part of a sector. */
-static int check_end(struct look *l)
+static int mend_end(struct look *l)
 {
 	struct disk_file *f = l->s->x.file;
-	uint64_t size = f->size;
-	int rc = 0;
 
-	if (size % SECTOR == 0 || (l->s->h.flags & SPARSE_COMPRESSED))
+	if (f->size % SECTOR == 0 || (l->s->h.flags & SPARSE_COMPRESSED))
 		return 0;
-	if (l->repair)
-		rc = file_resize(f, sparse_round_up(size, SECTOR), l->e);
-	if (!rc)
+	l->cut = f->size;
+	return l->repair ? file_resize(f, sparse_round_up(l->cut, SECTOR), l->e) : 0;
+}
+
+/* A crash may leave a part of what nothing refers to yet. */
+static void tell_end(struct look *l)
+{
+	if (l->cut && is_taken(l, l->cut / SECTOR, 1))
 		say(l, "end", false, l->repair, "the file ends at byte %" PRIu64 ", inside a "
-		    "sector: it was cut off, what lay behind is lost", size);
-	return rc;
+		    "sector: it was cut off, what lay behind is lost", l->cut);
 }
 
 static int check_header(struct look *l)
@@ -514,7 +517,7 @@ int sparse_check(struct extent *x, const struct extent_check *c, struct err *e)
 	if (!rc && l.repair)
 		rc = sparse_mark(s, e);
 	if (!rc)
-		rc = check_end(&l);
+		rc = mend_end(&l);
 	if (!rc)
 		rc = check_header(&l);
 	if (!rc)
@@ -525,6 +528,8 @@ int sparse_check(struct extent *x, const struct extent_check *c, struct err *e)
 		rc = pass_grains(&l);
 	if (!rc)
 		rc = pass_copies(&l);
+	if (!rc)
+		tell_end(&l);
 	if (!rc)
 		rc = check_overhead(&l);
 	if (!rc && l.repair)

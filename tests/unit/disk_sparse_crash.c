@@ -82,13 +82,14 @@ static void crash(const struct ram *base, const struct ram *r, size_t n, const s
 		return;
 	is_allowed(m, x, "read only");
 	f = rig_check(x, false);
-	check(!f.damage, "change %zu: %s", n, f.last);
+	check(!f.damage, "change %zu: %s: %s", n, f.kinds, f.last);
 	extent_close(x);
 	x = rig_open(&c, true);
 	if (x) {
 		is_allowed(m, x, "opened again");
 		f = rig_check(x, false);
-		check(!f.damage && !strstr(f.kinds, "mismatch"), "change %zu, settled: %s", n, f.last);
+		check(!f.damage && !strstr(f.kinds, "mismatch"), "change %zu, settled: %s: %s", n,
+		      f.kinds, f.last);
 		extent_close(x);
 	}
 	ram_free(&c);
