@@ -43,7 +43,7 @@ void scsi_hosts_free(struct scsi_hosts *h);
  *
  * scsi_hosts_find    the first free place on the adapters there are; -ENOSPC: none
  * scsi_hosts_check   is there an adapter for d's place, and is that free?
- * scsi_hosts_settled from when on what is at d's place may change, of clock_ns()
+ * scsi_hosts_settled from when on d may come, or go, of clock_ns()
  * scsi_hosts_attach  b (then the target's) at d's place; the driver is told
  * scsi_hosts_detach  scsi_bus_detach() of d's place; the driver is told
  * scsi_hosts_forget  scsi_bus_forget() of what was there
@@ -51,7 +51,7 @@ void scsi_hosts_free(struct scsi_hosts *h);
 struct scsi_dev;
 int scsi_hosts_find(struct scsi_hosts *h, struct pc_disk *d, struct err *e);
 int scsi_hosts_check(struct scsi_hosts *h, const struct pc_disk *d, struct err *e);
-uint64_t scsi_hosts_settled(const struct scsi_hosts *h, const struct pc_disk *d);
+uint64_t scsi_hosts_settled(const struct scsi_hosts *h, const struct pc_disk *d, bool goes);
 int scsi_hosts_attach(struct pc *pc, const struct pc_disk *d, struct blk *b, struct err *e);
 int scsi_hosts_detach(struct pc *pc, const struct pc_disk *d, void (*gone)(void *ptr), void *ptr,
 		      struct scsi_dev **t, struct err *e);

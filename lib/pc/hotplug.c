@@ -90,14 +90,14 @@ static void ask(struct hot *h, void (*fn)(struct hot *h))
 	await(h, &h->done);
 }
 
-/* Adapters whose firmware would wait before it tells of the next change of a place. */
-static void settle(struct hot *h)
+/* Adapters whose firmware would wait before it tells of the next change. */
+static void settle(struct hot *h, bool goes)
 {
 	const struct timespec step = { .tv_nsec = 20000000 };
 	uint64_t then;
 
 	pthread_mutex_lock(&h->pc->vm.lock);
-	then = scsi_hosts_settled(h->pc->dev[PC_DEV_SCSI], &h->disk);
+	then = scsi_hosts_settled(h->pc->dev[PC_DEV_SCSI], &h->disk, goes);
 	pthread_mutex_unlock(&h->pc->vm.lock);
 	while (clock_ns() < then && !atomic_load(&h->pc->stop))
 		nanosleep(&step, NULL);
@@ -117,7 +117,7 @@ static int add_work(struct control_job *job, struct err *e)
 
 	if (rc)
 		return rc;
-	settle(h);
+	settle(h, false);
 	ask(h, attach);
 	if (h->rc)
 		*e = h->err;
@@ -246,7 +246,7 @@ static int remove_work(struct control_job *job, struct err *e)
 {
 	struct hot *h = (struct hot *)job;
 
-	settle(h);
+	settle(h, true);
 	ask(h, detach);
 	if (h->rc) {
 		*e = h->err;

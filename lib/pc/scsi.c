@@ -17,7 +17,7 @@ struct host_kind {
 	struct scsi_bus *(*bus)(void *host);
 	/* A target came or went; NULL: such adapters do not tell. */
 	void (*changed)(void *host, unsigned id, bool there);
-	unsigned settle_s;	/* what came is there for so long, what went gone */
+	unsigned settle_s;	/* before and after a target goes, nothing else changes */
 };
 
 #define HOST(stem, struct_stem, make_fn) \
@@ -52,7 +52,8 @@ struct scsi_hosts {
 	struct {
 		const struct host_kind *kind;	/* NULL: no adapter */
 		void *host;
-		uint64_t changed_ns[SCSI_TARGETS];	/* when each came or went; 0: never */
+		uint64_t changed_ns;	/* when a target came or went last; 0: never */
+		bool went;
 	} h[PC_SCSI_BUSES];
 };
 
@@ -167,16 +168,19 @@ static void tell(struct scsi_hosts *all, const struct pc_disk *d, bool there)
 {
 	const struct host_kind *k = all->h[d->channel].kind;
 
-	all->h[d->channel].changed_ns[d->unit] = clock_ns();
+	all->h[d->channel].changed_ns = clock_ns();
+	all->h[d->channel].went = !there;
 	if (k->changed)
 		k->changed(all->h[d->channel].host, d->unit, there);
 }
 
-uint64_t scsi_hosts_settled(const struct scsi_hosts *all, const struct pc_disk *d)
+uint64_t scsi_hosts_settled(const struct scsi_hosts *all, const struct pc_disk *d, bool goes)
 {
-	uint64_t then = all->h[d->channel].changed_ns[d->unit];
+	uint64_t then = all->h[d->channel].changed_ns;
 
-	return then ? then + all->h[d->channel].kind->settle_s * NS_PER_SEC : 0;
+	if (!then || !(goes || all->h[d->channel].went))
+		return 0;
+	return then + all->h[d->channel].kind->settle_s * NS_PER_SEC;
 }
 
 int scsi_hosts_attach(struct pc *pc, const struct pc_disk *d, struct blk *b, struct err *e)
