@@ -132,7 +132,7 @@ plays() {
 	tests/guest/mkinitramfs "$d/rd.gz"
 	vmdk create -s 16M -f sparse "$disk"
 	"$VMRUN" run --timeout 200 --kernel "$guest" --initrd "$d/rd.gz" --accel bt --cpus 2 \
-		--controller scsi0=lsisas1068 --append "console=ttyS0 quiet panic=1 ring1=reboot" \
+		--controller scsi0=pvscsi --append "console=ttyS0 quiet panic=1 ring1=reboot" \
 		</dev/null >"$d/console" 2>&1 3>&- &
 	pid=$!
 	until_says 'RING1 GUEST UP'
