@@ -171,6 +171,16 @@ qemu_finds() {
 	disk pvscsi 686 bt 100		# nobody holds its lock
 }
 
+@test "a guest cannot make a VMDK of its raw disk, a child of others' disks perhaps" {
+	for a in pvscsi ide; do
+		disk=$BATS_TEST_TMPDIR/d.img
+		truncate -s 16M "$disk"
+		disk $a 686 bt 100 test=format
+		run -0 vmdk info "$disk"
+		assert_line --regexp '^  format +raw$'
+	done
+}
+
 # A guest that writes more than the file system that holds its disk takes.
 too_much() {
 	local log=$BATS_TEST_TMPDIR/console

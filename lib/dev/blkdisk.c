@@ -22,9 +22,35 @@ struct blkdisk {
 	struct ring *ring;	/* made when the first read has to wait */
 	bool no_ring;		/* there can be none */
 	int fd;			/* a physical RDM: of the device */
+	bool raw_by_look;	/* what is written goes to a raw file, which nobody says it is */
 	void (*warn)(const char *line);
 	_Atomic uint64_t quiet_until_ns;
 };
+
+/*
+ * A file is raw because it begins like no other.  A guest that changed that would choose
+ * what it is the next time: a child of any disk of the folder whose id it knows.
+ */
+static int refuse_format(const struct blkdisk *bd, const struct iovec *iov, int n, uint64_t off,
+			 struct err *e)
+{
+	char head[BLK_SECTOR];
+	size_t have = 0;
+
+	if (off || !bd->raw_by_look)
+		return 0;
+	for (int i = 0; i < n && have < sizeof(head); i++) {
+		size_t len = iov[i].iov_len < sizeof(head) - have ? iov[i].iov_len :
+			     sizeof(head) - have;
+
+		memcpy(head + have, iov[i].iov_base, len);
+		have += len;
+	}
+	if (!image_probe(head, have, disk_size(bd->disk)))
+		return 0;
+	return err_set(e, -EPERM, "%s: is raw; what the guest wrote to its first sector would make it "
+		       "a VMDK", disk_layer(bd->disk, 0)->path);
+}
 
 /* The guest is told of each failure; whoever runs it, of one a minute. */
 static int failed(struct blkdisk *bd, int rc, const struct err *e)
@@ -51,7 +77,9 @@ static int bd_writev(void *ptr, const struct iovec *iov, int n, uint64_t off, st
 {
 	struct blkdisk *bd = ptr;
 
-	return failed(bd, disk_writev(bd->disk, iov, n, off, e), e);
+	int rc = refuse_format(bd, iov, n, off, e);
+
+	return failed(bd, rc ? rc : disk_writev(bd->disk, iov, n, off, e), e);
 }
 
 static int bd_try_readv(void *ptr, const struct iovec *iov, int n, uint64_t off, struct err *e)
@@ -76,7 +104,9 @@ static int bd_try_writev(void *ptr, const struct iovec *iov, int n, uint64_t off
 {
 	struct blkdisk *bd = ptr;
 
-	return failed(bd, disk_try_writev(bd->disk, iov, n, off, e), e);
+	int rc = refuse_format(bd, iov, n, off, e);
+
+	return failed(bd, rc ? rc : disk_try_writev(bd->disk, iov, n, off, e), e);
 }
 
 static bool bd_frozen(void *ptr)
@@ -256,6 +286,13 @@ static int open_disk(struct blkdisk *bd, const char *path, const struct blkdisk_
 	return rc;
 }
 
+static bool is_raw(const struct disk *d)
+{
+	const struct image *top = disk_layer(d, disk_layers(d) - 1);
+
+	return !top->desc && top->next == 1 && !strcmp(top->ext[0]->ops->name, "FLAT");
+}
+
 /* An RDM in physical mode, without a child? */
 static bool is_physical(const struct disk *d)
 {
@@ -298,6 +335,7 @@ int blkdisk_open(struct blk **b, struct vm *vm, const char *path,
 		free(bd);
 		return rc;
 	}
+	bd->raw_by_look = !o->readonly && is_raw(bd->disk);
 	rc = set_params(&p, bd, path, o, e);
 	if (!rc) {
 		*b = blk_new(vm, &p, e);

@@ -43,7 +43,7 @@ static const enum desc_type type_of[] = {
 	[WHAT_SESPARSE] = DESC_SESPARSE,
 };
 
-static enum what detect(const struct disk_file *f, const char *head, size_t n)
+static enum what detect(uint64_t size, const char *head, size_t n)
 {
 	if (n >= 4 && !memcmp(head, "KDMV", 4))
 		return WHAT_SPARSE;
@@ -52,7 +52,12 @@ static enum what detect(const struct disk_file *f, const char *head, size_t n)
 	if (n >= 8 && le64_get(head) == 0xcafebabe)
 		return WHAT_SESPARSE;
 	/* A guest may write what looks like a descriptor to the start of a raw disk. */
-	return f->size <= DESC_MAX && desc_probe(head, n) ? WHAT_TEXT : WHAT_RAW;
+	return size <= DESC_MAX && desc_probe(head, n) ? WHAT_TEXT : WHAT_RAW;
+}
+
+bool image_probe(const char *head, size_t n, uint64_t size)
+{
+	return detect(size, head, n) != WHAT_RAW;
 }
 
 static int no_memory(const char *path, struct err *e)
@@ -311,7 +316,7 @@ static int open_what(struct image *im, struct disk_file **f, const struct disk_o
 	if (!rc)
 		rc = file_read(*f, head, n, 0, e);
 	if (!rc && !o->raw)
-		what = detect(*f, head, n);
+		what = detect((*f)->size, head, n);
 	if (!rc && what == WHAT_SPARSE)
 		rc = read_embedded(im, *f, head, e);
 	free(head);

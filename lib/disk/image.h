@@ -72,6 +72,10 @@ int image_map(struct image *im, uint64_t off, uint64_t len, struct disk_run *run
 struct extent *image_extent(const struct image *im, uint64_t off, uint64_t *in);
 int image_flush(struct image *im, struct err *e);
 /* Does dropping what is in it give room back, in all of it that can be written? */
+/* Would a file of size bytes that begins with the n bytes of head be taken for another
+ * than a raw one? */
+bool image_probe(const char *head, size_t n, uint64_t size);
+
 bool image_thin(const struct image *im);
 
 /* Before the first write since it was opened: give the descriptor a new CID. */
