@@ -229,7 +229,7 @@ static void say_pending(struct run *r)
 {
 	bool pending = false;
 
-	if (r->m->found == JOURNAL_PREPARE || r->m->found == JOURNAL_COMMIT)
+	if (r->m->found != JOURNAL_NONE && r->m->found != JOURNAL_MERGE)
 		cli_say(r->c, "%s: a change was interrupted; the next one, or consolidate, "
 			"completes or undoes it", r->path);
 	else if (!snapshots_pending(r->m, &pending, NULL) && pending)

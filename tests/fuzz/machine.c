@@ -61,13 +61,19 @@ static void make_list(struct fuzz *f)
 
 static void make_journal(struct fuzz *f)
 {
-	static const char *const phase[] = { "prepare", "commit", "merge", "?" };
+	static const char *const phase[] = { "prepare", "commit", "merge", "switch", "?" };
 	static const char *const what[] = { "unlink", "relink", "vmsd", "vmx", "hint", "cid", "parentCID" };
 	char text[4096] = "";
-	unsigned steps = fuzz_below(f, 5);
+	unsigned steps = fuzz_below(f, 5), switches = fuzz_below(f, 3), undos = fuzz_below(f, 3);
 	size_t n = 0;
 
-	LINE("phase = \"%s\"\n", phase[fuzz_below(f, 4)]);
+	LINE("phase = \"%s\"\n", phase[fuzz_below(f, 5)]);
+	LINE("switches = \"%llu\"\nundos = \"%llu\"\n", fuzz_below(f, 8) ? switches : number(f),
+	     fuzz_below(f, 8) ? undos : number(f));
+	for (unsigned i = 0; i < switches; i++)
+		LINE("switch%u.file = \"%s\"\nswitch%u.cid = \"%llu\"\n", i, any(f), i, number(f));
+	for (unsigned i = 0; i < undos; i++)
+		LINE("undo%u.unlink = \"%s\"\n", i, any(f));
 	LINE("steps = \"%llu\"\n", fuzz_below(f, 8) ? steps : number(f));
 	for (unsigned i = 0; i < steps; i++) {
 		unsigned w = fuzz_below(f, 7);
