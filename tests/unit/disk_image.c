@@ -181,10 +181,10 @@ static void test_outside(void)
 		refuses("out.vmdk", &ro, -EPERM, bad[i].words);
 	}
 	desc("out.vmdk", 1, CID_NONE, TYPE("vmfs") "RW 1 FLAT \"fifo\" 0\n");
-	refuses("out.vmdk", &ro, -EINVAL, "pipe");
-	refuses("out.vmdk", &outside, -EINVAL, "pipe");
+	refuses("out.vmdk", &ro, -EBADMSG, "pipe");
+	refuses("out.vmdk", &outside, -EBADMSG, "pipe");
 	desc("out.vmdk", 1, CID_NONE, TYPE("vmfs") "RW 1 FLAT \"sub\" 0\n");
-	refuses("out.vmdk", &ro, -EINVAL, "folder");
+	refuses("out.vmdk", &ro, -EBADMSG, "folder");
 	desc("in.vmdk", 1, CID_NONE, TYPE("vmfs") "RW 1 FLAT \"sub/raw\" 0\n");
 	d = opens("in.vmdk", &ro);
 	check(byte_at(d, 0) == 5, "a folder below is beside");

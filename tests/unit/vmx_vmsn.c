@@ -94,7 +94,8 @@ static int config_of(const void *data, size_t n, char **text, struct err *e)
 	int rc;
 
 	ram_set_size(&r, n);
-	memcpy(r.data, data, n);
+	if (n)
+		memcpy(r.data, data, n);
 	f = ram_open(&r, false);
 	rc = vmsn_config(text, &len, f, e);
 	check(rc ? !*text : *text && strlen(*text) == len, "%s", e->msg);
