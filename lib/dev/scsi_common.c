@@ -92,10 +92,16 @@ static unsigned vpd_identification(const struct scsi_dev *d, uint8_t *buf)
 }
 
 /* SBC-3, 6.5.3. */
+/* Do commands of 16 bytes reach it? */
+static bool has_sixteen(const struct scsi_dev *d)
+{
+	return !d->cdb_max || d->cdb_max >= 16;
+}
+
 static unsigned vpd_limits(const struct scsi_dev *d, uint8_t *buf)
 {
 	buf[4] = 1;						/* WSNZ */
-	buf[5] = 255;						/* COMPARE AND WRITE */
+	buf[5] = has_sixteen(d) ? 255 : 0;			/* COMPARE AND WRITE */
 	be16_put(buf + 6, 1);					/* granularity */
 	be32_put(buf + 8, SCSI_TRANSFER_MAX);
 	if (scsi_thin(d)) {
@@ -103,7 +109,8 @@ static unsigned vpd_limits(const struct scsi_dev *d, uint8_t *buf)
 		be32_put(buf + 24, SCSI_UNMAP_DESCRIPTORS);
 		be32_put(buf + 28, 8);				/* 4 KiB */
 	}
-	be64_put(buf + 36, SCSI_WRITE_SAME_MAX);
+	/* Linux takes WRITE SAME(16) for more than that. */
+	be64_put(buf + 36, has_sixteen(d) ? SCSI_WRITE_SAME_MAX : UINT16_MAX);
 	return 64;
 }
 
@@ -131,7 +138,7 @@ static unsigned inquiry_vpd(const struct scsi_dev *d, uint8_t page, uint8_t *buf
 	} else if (page == 0xb2) {
 		/* UNMAP and WRITE SAME with UNMAP; what is unmapped reads as zeros; thin.
 		 * Or nothing of that: fully provisioned. */
-		buf[5] = scsi_thin(d) ? d->cdb_max && d->cdb_max < 16 ? 0xa4 : 0xe4 : 0;
+		buf[5] = scsi_thin(d) ? has_sixteen(d) ? 0xe4 : 0xa4 : 0;
 		buf[6] = scsi_thin(d) ? 2 : 0;
 		len = 8;
 	}

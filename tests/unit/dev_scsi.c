@@ -265,6 +265,8 @@ static void test_opcodes(struct scsi_dev *t)
 	check(rig_data[1] == 3, "WRITE SAME(10)");
 	GOOD(t, IN, 255, 0x12, 1, 0xb2, 0, 255);
 	check(rig_data[5] == 0xa4, "by that, too");
+	GOOD(t, IN, 255, 0x12, 1, 0xb0, 0, 255);
+	check(rig_data[5] == 0 && be64_get(rig_data + 36) == 0xffff, "limits of short commands");
 	FAILS(0x052000, t, OUT, 512, 0x93);
 	scsi_limit_cdb(t, 0);
 }
