@@ -138,6 +138,23 @@ all() {
 	assert_equal "$(echo store/*)" 'store/p-s001.vmdk store/p.vmdk'
 }
 
+@test "a terminal obeys nothing that a file says" {
+	local esc=$'\e[2J'
+	printf 'x%.0s' {1..512} >"${esc}x"
+	printf '%s\n' '# Disk DescriptorFile' version=1 CID=12345678 parentCID=ffffffff \
+		'createType="vmfs"' "RW 1 VMFS \"${esc}x\"" "ddb.adapterType = \"$esc\"" \
+		"ddb.uuid = \"$esc\"" >d.vmdk
+	vmdk create -s 1M s.vmdk
+	vmdk snapshot create s.vmdk name
+	sed -i "s/\"name\"/\"$esc\"/" s.vmsd
+	for c in "info d.vmdk" "map d.vmdk" "check d.vmdk" "chain d.vmdk" "info --json d.vmdk" \
+		"snapshot list s.vmdk" "snapshot tree s.vmdk"; do
+		# shellcheck disable=SC2086
+		run -0 vmdk $c
+		[[ $output != *$'\e'* ]] || { echo "$c"; return 1; }
+	done
+}
+
 @test "an output that is full, closed or cut off: 1, and it is said" {
 	vmdk create -s 1M -f thin a.vmdk
 	vmdk create --parent a.vmdk c.vmdk

@@ -55,12 +55,12 @@ static int print_link(struct cli *c, const struct chain_args *a, const struct ch
 		return print_json(c, &j);
 	}
 	if (l->described)
-		printf("%s  %s  CID %08x  parentCID %08x  %s\n", l->path, l->create_type, l->cid,
+		print_text("%s  %s  CID %08x  parentCID %08x  %s\n", l->path, l->create_type, l->cid,
 		       l->parent_cid, chain_state_name[l->state]);
 	else
-		printf("%s  %s\n", l->path, l->raw ? "raw" : chain_state_name[l->state]);
+		print_text("%s  %s\n", l->path, l->raw ? "raw" : chain_state_name[l->state]);
 	if (l->why)
-		printf("  %s\n", l->why);
+		print_text("  %s\n", l->why);
 	return CLI_DONE;
 }
 

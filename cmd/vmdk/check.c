@@ -36,7 +36,7 @@ static void print_finding(void *ptr, const struct disk_finding *f)
 	struct json j = { 0 };
 
 	if (!k->json) {
-		printf("%s: %s: %s%s\n", f->path, f->kind, f->text,
+		print_text("%s: %s: %s%s\n", f->path, f->kind, f->text,
 		       f->repaired ? " (repaired)" : f->leak ? " (only room is lost)" : "");
 		return;
 	}

@@ -200,7 +200,7 @@ static void print_extents(const struct desc *d)
 		printf("  %-18s%s %s %s", i ? "" : "extents", access_name[x->access],
 		       size_format(size, x->sectors << SECTOR_SHIFT), desc_type_name[x->type]);
 		if (x->file)
-			printf(" %s", x->file);
+			print_text(" %s", x->file);
 		if (x->offset_sectors)
 			printf(" at %" PRIu64, x->offset_sectors << SECTOR_SHIFT);
 		putchar('\n');
@@ -223,23 +223,23 @@ static void info_text(const struct image *im)
 	printf("  %-18s%s\n", "room taken", size_format(size, room));
 	printf("  %-18s%s\n", "grain", size_format(size, im->grain));
 	if (im->broken)
-		printf("  %-18s%s\n", "broken", im->broken);
+		print_text("  %-18s%s\n", "broken", im->broken);
 	if (locked)
 		printf("  %-18s%s\n", "in use", locked);
 	if (device)
-		printf("  %-18s%s\n", "maps to", device);
+		print_text("  %-18s%s\n", "maps to", device);
 	free(device);
 	free(locked);
 	if (!d)
 		return;
 	printf("  %-18s%08x\n", "content id", d->cid);
 	if (d->parent)
-		printf("  %-18s%s, content id %08x\n", "parent", d->parent, d->parent_cid);
+		print_text("  %-18s%s, content id %08x\n", "parent", d->parent, d->parent_cid);
 	if (!geometry_get(d, &g, NULL))
 		printf("  %-18s%u/%u/%u\n", "geometry", g.cylinders, g.heads, g.sectors);
 	for (size_t i = 0; i < SHOWN; i++)
 		if (desc_get(d, shown[i].key))
-			printf("  %-18s%s\n", shown[i].text, desc_get(d, shown[i].key));
+			print_text("  %-18s%s\n", shown[i].text, desc_get(d, shown[i].key));
 	print_extents(d);
 }
 

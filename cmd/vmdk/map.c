@@ -41,7 +41,7 @@ static int print_range(struct cli *c, bool json, const struct disk *d, const str
 		printf("%15" PRIu64 " %15" PRIu64 " %-8s", r->start, r->run.len,
 		       kind_name[r->run.kind]);
 		if (there || r->run.kind == DISK_PACKED)
-			printf(" %u %s", r->layer, r->run.file->path);
+			print_text(" %u %s", r->layer, r->run.file->path);
 		if (there)
 			printf(" %" PRIu64, r->run.off);
 		putchar('\n');

@@ -81,7 +81,7 @@ static void report(struct search *s, const char *list, const struct vmsd *v,
 		json_put_u64(&j, "age_seconds", age);
 		print_json(s->c, &j);
 	} else {
-		printf("%s: %s  %s\n", list, format_age(text, age), path ? path : snap->name);
+		print_text("%s: %s  %s\n", list, format_age(text, age), path ? path : snap->name);
 	}
 	free(path);
 }

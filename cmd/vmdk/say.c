@@ -15,6 +15,25 @@
 
 const struct disk_backend *const vmdk_backends[] = { &file_http, NULL };
 
+void print_text(const char *fmt, ...)
+{
+	char *line;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&line, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	for (int i = 0; i < n; i++)
+		if (((unsigned char)line[i] < ' ' || line[i] == 0x7f) &&
+		    !(line[i] == '\n' && i == n - 1))
+			line[i] = '?';
+	fputs(line, stdout);
+	free(line);
+}
+
 int print_json(struct cli *c, struct json *j)
 {
 	char *line = json_line(j);

@@ -199,7 +199,7 @@ static int print_snap(struct run *r, const struct vmsd_snap *s)
 
 	if (!r->a->change.json) {
 		date(created, sizeof(created), s->time_us, "%Y-%m-%d %H:%M:%S");
-		printf("%c %s  %s\n", current ? '*' : ' ', created, path ? path : s->name);
+		print_text("%c %s  %s\n", current ? '*' : ' ', created, path ? path : s->name);
 		free(path);
 		return rc;
 	}
@@ -255,7 +255,7 @@ static void print_tree(struct run *r, uint32_t parent, unsigned depth)
 	for (unsigned i = 0; i < v->n; i++) {
 		if (v->snap[i].parent != parent)
 			continue;
-		printf("%*s%s\n", (int)(2 * depth), "", v->snap[i].name);
+		print_text("%*s%s\n", (int)(2 * depth), "", v->snap[i].name);
 		print_tree(r, v->snap[i].uid, depth + 1);
 	}
 	if (v->current == parent)

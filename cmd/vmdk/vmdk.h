@@ -75,6 +75,9 @@ int fail_made(struct cli *c, struct json *files, const struct err *e);
 /* Print one object and take it.  Returns the exit code. */
 int print_json(struct cli *c, struct json *j);
 
+/* As printf(), for what others wrote: one line, and nothing that a terminal obeys. */
+void print_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* Parse the options, and see to it that there are as many operands as names ("SRC DST").
  * As cli_parse(). */
 int parse_line(struct cli *c, void *args, int *argc, char **argv, const char *names);
