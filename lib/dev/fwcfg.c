@@ -113,11 +113,11 @@ void fwcfg_on_read(struct fwcfg *f, void (*fn)(void *ptr, const char *name), voi
 /* The selected item, or NULL. */
 static const struct item *selected(const struct fwcfg *f)
 {
-	const struct item *it = &f->item[f->key & KEY_MASK];
+	unsigned key = f->key & KEY_MASK;
 
-	if (f->key & KEY_ARCH || (f->key & KEY_MASK) >= FWCFG_FILE0 + FWCFG_FILES || !it->data)
+	if (f->key & KEY_ARCH || key >= FWCFG_FILE0 + FWCFG_FILES || !f->item[key].data)
 		return NULL;
-	return it;
+	return &f->item[key];
 }
 
 static void select_item(struct fwcfg *f, uint16_t key)
