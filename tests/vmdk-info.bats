@@ -181,7 +181,7 @@ descriptor() {
 	fails 5 'info: .*symbolic link.*' info x.vmdk
 	rm x-flat.vmdk
 	mkfifo x-flat.vmdk
-	fails 2 'info: x-flat.vmdk: is a pipe.*' info x.vmdk
+	fails 3 'info: x-flat.vmdk: is a pipe.*' info x.vmdk
 	fails 2 'info: FILE is missing' info
 	fails 2 'info: b: one operand too many' info a b
 	fails 2 'check: --frob: unknown option .*' check --frob x.vmdk
