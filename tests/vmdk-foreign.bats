@@ -95,6 +95,11 @@ reads() {
 	assert_equal "$(echo new*)" 'new-ctk.vmdk new-flat.vmdk new.vmdk'
 	grep -q '^changeTrackPath="new-ctk.vmdk"' new.vmdk
 	reads new.vmdk
+	# What is no such file by its name is not deleted as one.
+	echo mine >notes
+	sed -i 's/"new-ctk.vmdk"/"notes"/' new.vmdk
+	vmdk delete new.vmdk
+	assert_equal "$(echo n*)" 'new-ctk.vmdk notes'
 }
 
 @test "Workstation on Windows: paths and encodings of that host" {

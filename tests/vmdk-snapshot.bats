@@ -188,6 +188,7 @@ machine() {
 	assert_output $'x\n  y\n    (now)\n  z\n    y'
 	fails 2 'snapshot: "a/b": a .* may not be in one' snapshot create d.vmdk a/b
 	fails 2 'snapshot: the name of a snapshot may not be empty' snapshot create d.vmdk ''
+	fails 2 'snapshot: the name of a snapshot has to be UTF-8' snapshot create d.vmdk $'\xff'
 	fails 4 'snapshot: no snapshot "nope"' snapshot delete d.vmdk nope
 	fails 2 'snapshot: NAME is missing' snapshot delete d.vmdk
 	fails 2 'snapshot: VERB is missing' snapshot

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "disk/disk.h"
@@ -77,11 +78,20 @@ static int add_extent(struct disk_files *l, const struct image *im, const struct
 	return disk_files_add(l, file, e);
 }
 
+const char *disk_change_tracking(const struct desc *d)
+{
+	static const char end[] = "-ctk.vmdk";
+	const char *name = d ? desc_get(d, "changeTrackPath") : NULL;
+	size_t n = name ? strlen(name) : 0;
+
+	return n >= strlen(end) && !strcasecmp(name + n - strlen(end), end) ? name : NULL;
+}
+
 int disk_files_of(struct disk_files *l, const struct image *im, const struct disk_opts *o,
 		  struct err *e)
 {
 	const struct desc *desc = im->desc;
-	const char *ctk = desc ? desc_get(desc, "changeTrackPath") : NULL;
+	const char *ctk = disk_change_tracking(desc);
 	char *file;
 	int rc = 0;
 

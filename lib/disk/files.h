@@ -21,6 +21,10 @@ struct disk_files {
 int disk_files_of(struct disk_files *l, const struct image *im, const struct disk_opts *o,
 		  struct err *e);
 
+/* The file of change tracking that a descriptor (NULL is fine) names, or NULL: by its name it
+ * has to be one, so that no other file is deleted or renamed with a disk. */
+const char *disk_change_tracking(const struct desc *d);
+
 /*
  * The disks of the same folder whose parent im is, by their descriptors; what cannot be
  * read there is none.  Returns 0, -ENOMEM, ...

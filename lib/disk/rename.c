@@ -197,7 +197,7 @@ static char *new_name_of(const struct renaming *r, const char *file)
 
 static int change_desc(struct renaming *r, struct desc *d, struct err *e)
 {
-	const char *ctk = desc_get(d, "changeTrackPath");
+	const char *ctk = disk_change_tracking(d);
 	char *name;
 	int rc = 0;
 

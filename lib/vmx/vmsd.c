@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/recode.h"
+
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
 
 static void snaps_free(struct vmsd_snap *s, unsigned n)
@@ -353,6 +355,8 @@ static int index_of(const struct vmsd *v, uint32_t uid, unsigned *i, struct err 
 
 static int check_name(const struct vmsd *v, const char *name, struct err *e)
 {
+	char *text;
+
 	if (!*name)
 		return err_set(e, -EINVAL, "the name of a snapshot may not be empty");
 	if (strlen(name) > VMSD_NAME)
@@ -366,6 +370,10 @@ static int check_name(const struct vmsd *v, const char *name, struct err *e)
 			return err_set(e, -EINVAL, "the name of a snapshot may not hold control "
 				       "characters");
 	}
+	text = recode("UTF-8", "UTF-8", name, strlen(name));
+	if (!text)
+		return err_set(e, -EINVAL, "the name of a snapshot has to be UTF-8");
+	free(text);
 	for (unsigned i = 0; i < v->n; i++)
 		if (v->snap[i].parent == v->current && !strcmp(v->snap[i].name, name))
 			return err_set(e, -EEXIST, "there is a snapshot \"%.100s\" here already",
