@@ -374,12 +374,23 @@ static int compare_table(struct look *l, uint64_t gt)
 	return rc;
 }
 
+static int make_table(struct look *l, uint64_t gt)
+{
+	uint64_t n, block;
+	uint8_t *p;
+
+	return sparse_entries(l->s, 1, gt * l->s->h.gtes, true, &p, &n, &block, l->e);
+}
+
 static int pass_copies(struct look *l)
 {
 	int rc = 0;
 
 	for (uint64_t gt = 0; !rc && gt < l->s->gd_entries; gt++) {
 		rc = read_tables(l, gt);
+		/* An empty table, too, has its copy. */
+		if (!rc && l->repair && l->s->copies > 1 && l->there[0] && !l->there[1])
+			rc = make_table(l, gt);
 		if (!rc)
 			rc = compare_table(l, gt);
 	}

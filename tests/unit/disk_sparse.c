@@ -353,6 +353,26 @@ static void second_copy_errs(void)
 	ram_free(&r);
 }
 
+/* A new second directory has a table for each of the first's, empty ones included. */
+static void second_copy_of_nothing(void)
+{
+	struct ram r = { 0 };
+	struct findings n;
+	struct extent *x;
+
+	rig_create(&r, &(struct sparse_create){ .size = 100 * MIB });
+	le64_put(r.data + H_RGD, 0);
+	x = rig_open(&r, true);
+	n = rig_check(x, true);
+	check(n.damage == 1 && n.repaired >= 1, "%u: %s", n.damage, n.last);
+	extent_close(x);
+	x = rig_open(&r, true);
+	n = rig_check(x, false);
+	check(!n.damage && !n.leaks, "afterwards: %s", n.last);
+	extent_close(x);
+	ram_free(&r);
+}
+
 /* Grains move to the front, the file ends with the last one, and all is as before. */
 static void compacts(uint64_t grain, uint64_t seed)
 {
@@ -451,5 +471,6 @@ int main(void)
 	names_fields();
 	finds_damage();
 	second_copy_errs();
+	second_copy_of_nothing();
 	return check_done();
 }
