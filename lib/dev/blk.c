@@ -15,7 +15,6 @@
 
 #define WORKERS		4	/* of those that do not wait for a device's commands */
 /* Longer ones leave the vCPU to go on, and others to have vm->lock. */
-#define INLINE_MAX	(1u << 20)
 #define INLINE_MAX_SMP	(128u << 10)
 #define SLOW_NS		500000u		/* what a write on the vCPU's thread may take */
 #define DETOUR		256		/* writes that threads do after one that took longer */
@@ -255,7 +254,7 @@ static int attempt(struct blk *b, struct blk_req *r)
 	/* The guest runs on while a snapshot is taken. */
 	if (ops->frozen && ops->frozen(b->p.ptr))
 		return -EAGAIN;
-	if (r->op >= BLK_FLUSH || r->len > (b->vm->ncpus > 1 ? INLINE_MAX_SMP : INLINE_MAX))
+	if (r->op >= BLK_FLUSH || r->len > (b->vm->ncpus > 1 ? INLINE_MAX_SMP : BLK_INLINE_MAX))
 		return -EAGAIN;
 	if (r->op == BLK_READ && ops->try_readv)
 		return attempt_read(b, r);

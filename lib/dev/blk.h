@@ -19,6 +19,7 @@
 #include "vmm/vm.h"
 
 #define BLK_SECTOR 512u
+#define BLK_INLINE_MAX (1u << 20)	/* bytes; more is always left to a thread */
 
 enum blk_op {
 	BLK_READ,

@@ -161,7 +161,8 @@ void scsi_unmap(struct scsi_dev *d, struct scsi_req *r)
 
 /* --- WRITE SAME: buf holds the block many times, behind the vectors that name it -------- */
 
-enum { SAME_CHUNK = 64 << 10, SAME_VECTORS = 16 };
+/* Pieces that end inside scsi_io() would nest, 1024 deep in 1 GiB: these never do. */
+enum { SAME_CHUNK = 64 << 10, SAME_VECTORS = BLK_INLINE_MAX / SAME_CHUNK + 1 };
 
 static void same_next(struct scsi_req *r)
 {
