@@ -30,15 +30,17 @@ until_says() {
 
 machine() { vmrun disk "$@"; }
 
-# plays ADAPTER FLAVOUR: a disk comes, is written to, goes; comes again, and goes under I/O.
+# plays ADAPTER FLAVOUR: a disk comes, is written to, goes; comes again, and goes under I/O,
+# but where Linux's driver may then wait for ever (vmrun.1, disk; issue 4).
 plays() {
-	local adapter=$1 flavour=$2 last i disk=$d/x.vmdk
+	local adapter=$1 flavour=$2 last i disk=$d/x.vmdk busy=yes
+	[[ $adapter != @(buslogic|lsisas1068) ]] || busy=no
 	guest "$flavour"
 	tests/guest/mkinitramfs "$d/rd.gz" "$(tests/guest/fetch "modules-$flavour" | head -n 1)=lib/modules/" \
 		tests/guest/load=bin/load tests/guest/disktest=bin/disktest
 	vmdk create -s 200M -f sparse "$disk"
 	start --kernel "$guest" --initrd "$d/rd.gz" --accel bt --controller "scsi0=$adapter" \
-		--append "console=ttyS0 quiet panic=1 ring1=run=disktest adapter=$adapter test=hot"
+		--append "console=ttyS0 quiet panic=1 ring1=run=disktest adapter=$adapter test=hot busy=$busy"
 	until_says 'DISK HOT READY'
 	machine add $pid "$disk,controller=scsi0:2"
 	run -0 vmrun disk list $pid
@@ -55,7 +57,7 @@ plays() {
 	e2fsck -fn "$d/raw"
 	until_says 'DISK HOT GONE'
 	machine add $pid "$disk"
-	if [ "$adapter" != buslogic ]; then
+	if [ $busy = yes ]; then
 		until_says 'DISK FLUSHED 5'
 		machine remove $pid "$disk"
 		[ ! -e "$disk.lck" ]
@@ -66,7 +68,7 @@ plays() {
 	vmdk check "$disk"
 	rm "$d/raw"
 	vmdk convert -f raw "$disk" "$d/raw"
-	[ "$adapter" != buslogic ] || return 0
+	[ $busy = yes ] || return 0
 	last=$(tr -d '\r' <"$d/console" | sed -n 's/^DISK FLUSHED //p' | tail -n 1)
 	for ((i = last > 63 ? last - 63 : 0; i <= last; i++)); do
 		yes "block $i of the test" | head -c 262144 |
@@ -76,8 +78,8 @@ plays() {
 }
 
 @test "pvscsi: a disk comes, goes, comes again, and goes while it is written to" { plays pvscsi 686; }
-@test "lsisas1068: the same" { plays lsisas1068 686; }
-@test "lsilogic: the same, when the guest looks" { plays lsilogic 686; }
+@test "lsisas1068: a disk comes, goes and comes again" { plays lsisas1068 686; }
+@test "lsilogic: a disk comes, goes, comes again, and goes while it is written to, when the guest looks" { plays lsilogic 686; }
 @test "buslogic: a disk comes, goes when the guest has let go of it, and comes again" { plays buslogic 686-pae; }
 @test "lsisas1068: the same, in a 64-bit guest" { plays lsisas1068 amd64; }
 
