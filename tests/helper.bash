@@ -45,6 +45,9 @@ fails() {
 	assert_regex "${stderr_lines[0]}" "^$TOOL: $pattern\$"
 }
 
+# needs PROGRAM: what ./setup installs is there; without it there is no test to pass.
+needs() { command -v "$1" >/dev/null || { echo "no $1: see ./setup --check"; return 1; }; }
+
 # guest WHAT...: the fetched guest's path in $guest.
 guest() {
 	# shellcheck disable=SC2034

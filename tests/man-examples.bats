@@ -51,8 +51,8 @@ setup() {
 }
 
 @test "example: a system is installed from a CD-ROM" {
-	command -v xorriso >/dev/null || skip "no xorriso"
-	[ -f /usr/share/seabios/bios-256k.bin ] || skip "no package seabios"
+	needs xorriso
+	[ -f /usr/share/seabios/bios-256k.bin ] || { echo "no seabios: see ./setup --check"; return 1; }
 	line=$(example 'install.iso')
 	cd "$dir"
 	vmdk create -s 1M new.vmdk

@@ -5,7 +5,7 @@ TOOL=vmdk
 load helper
 
 setup() {
-	command -v qemu-io >/dev/null || skip "no qemu-io"
+	needs qemu-io
 	mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return 1
 	truncate -s 9000448 a.raw
 	qemu-io -f raw -c 'write -q -P 0x5a 100k 3M' -c 'write -q -P 0x11 8788k 1536' a.raw

@@ -5,7 +5,7 @@ TOOL=vmdk
 load helper
 
 setup() {
-	command -v qemu-img >/dev/null || skip "no qemu-img"
+	needs qemu-img
 	mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return 1
 }
 

@@ -8,7 +8,7 @@ setup() { mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || retur
 
 # same_as_zeros FILE SIZE: qemu-img reads SIZE bytes of zeros from it.
 same_as_zeros() {
-	command -v qemu-img >/dev/null || skip "no qemu-img"
+	needs qemu-img
 	rm -f zeros
 	truncate -s "$2" zeros
 	run -0 qemu-img compare -f vmdk -F raw "$1" zeros

@@ -20,7 +20,7 @@ patch() {
 }
 
 same() {
-	command -v qemu-img >/dev/null || skip "no qemu-img"
+	needs qemu-img
 	qemu-img compare -f vmdk -F raw "$1" data
 }
 

@@ -186,7 +186,7 @@ reads() {
 	reads vbox.vmdk
 	# Written to where it lies, and nowhere else.  qemu does not know its kind, so that it
 	# writes to the layer where another disk is the parent.
-	command -v qemu-io >/dev/null || skip "no qemu-io"
+	needs qemu-io
 	cp whole before
 	vmdk snapshot create vbox.vmdk s
 	mkdir q

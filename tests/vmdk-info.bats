@@ -7,7 +7,7 @@ load helper
 setup() { mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return 1; }
 
 io() {
-	command -v qemu-io >/dev/null || skip "no qemu-io"
+	needs qemu-io
 	qemu-io -f "${3:-vmdk}" -c "$2" "$1" >io.log 2>&1 || { cat io.log; return 1; }
 }
 

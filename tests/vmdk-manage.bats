@@ -5,7 +5,7 @@ TOOL=vmdk
 load helper
 
 setup() {
-	command -v qemu-io >/dev/null || skip "no qemu-io"
+	needs qemu-io
 	mkdir "$BATS_TEST_TMPDIR/work" && cd "$BATS_TEST_TMPDIR/work" || return 1
 }
 

@@ -14,7 +14,7 @@ setup_file() {
 }
 
 setup() {
-	command -v qemu-img >/dev/null || skip "no qemu-img"
+	needs qemu-img
 	guest 686
 	root=$PWD
 	log=$BATS_TEST_TMPDIR/log

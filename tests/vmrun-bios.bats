@@ -7,7 +7,7 @@ load bootable
 BIOS=/usr/share/seabios/bios-256k.bin
 
 setup() {
-	[ -f $BIOS ] || skip "no $BIOS: package seabios"
+	[ -f $BIOS ] || { echo "no $BIOS: see ./setup --check"; return 1; }
 	cd "$BATS_TEST_TMPDIR" || return 1
 }
 
@@ -226,7 +226,7 @@ int13_end='
 }
 
 @test "a CD-ROM boots" {
-	command -v xorriso >/dev/null || skip "no xorriso"
+	needs xorriso
 	: | sector cd
 	iso cd cd.iso
 	: | sector disk
@@ -250,15 +250,15 @@ cd_boots() {
 }
 
 @test "isolinux starts Debian's kernel from a CD-ROM, and from the same image as a disk" {
-	command -v xorriso >/dev/null || skip "no xorriso"
+	needs xorriso
 	cd_boots isolinux 686 --cdrom cd.iso
 	LIMIT=110 run -0 vmrun run --timeout 100 --memory 256M --disk cd.iso,type=buslogic
 	assert_output --partial 'RING1 GUEST UP'
 }
 
 @test "GRUB starts Debian's amd64 kernel from a CD-ROM at a SCSI adapter" {
-	command -v grub-mkrescue >/dev/null && command -v xorriso >/dev/null ||
-		skip "no grub-mkrescue and xorriso"
+	needs grub-mkrescue
+	needs xorriso
 	cd_boots grub amd64 --cdrom cd.iso,controller=scsi0:4,type=pvscsi
 }
 
@@ -282,13 +282,13 @@ grub_boots() {
 }
 
 @test "GRUB in a boot sector starts Debian's i386 kernel" {
-	command -v grub-mkimage >/dev/null || skip "no grub-mkimage"
+	needs grub-mkimage
 	grub_boots 686 type=lsilogic --memory 256M
 	assert_output --partial 'BIOS-e820: [mem 0x0000000000100000-0x000000000fffdfff] usable'
 }
 
 @test "GRUB in a boot sector starts Debian's amd64 kernel, two processors, 5 GiB" {
-	command -v grub-mkimage >/dev/null || skip "no grub-mkimage"
+	needs grub-mkimage
 	grub_boots amd64 controller=ide0:0 --memory 5G --cpus 2
 	assert_output --partial 'BIOS-e820: [mem 0x0000000100000000-0x000000017fffffff] usable'
 	assert_output --partial 'smp: Brought up 1 node, 2 CPUs'

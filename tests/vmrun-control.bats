@@ -4,7 +4,7 @@
 load helper
 
 setup() {
-	command -v socat >/dev/null || skip "no socat"
+	needs socat
 	export RING1_RUN=$BATS_TEST_TMPDIR/r
 	printf '\xeb\xfe' >"$BATS_TEST_TMPDIR/loop"
 	rom=$BATS_TEST_TMPDIR/rom

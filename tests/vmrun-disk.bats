@@ -111,7 +111,7 @@ uses() {
 
 # A new sparse VMDK, and what QEMU finds in it (or in $1) as a raw image.
 sparse() {
-	command -v qemu-img >/dev/null || skip "no qemu-img"
+	needs qemu-img
 	disk=$BATS_TEST_TMPDIR/d.vmdk
 	qemu-img create -q -f vmdk "$disk" 200M
 }

@@ -155,7 +155,7 @@ wait_for() {
 }
 
 @test "a serial socket serves a client, and is refused to a second machine" {
-	command -v socat >/dev/null || skip "no socat"
+	needs socat
 	rom "$ECHO"
 	local s=$BATS_TEST_TMPDIR/socket
 	background run -v --bios "$rom" --accel interp --serial "unix:$s"
