@@ -31,7 +31,18 @@ as_other() {
 	AS=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 }
 
-teardown() { [ -z "${other-}" ] || rm -rf "$other"; }
+# small SIZE: $small is a file system of that size, to the end of the test.
+small() {
+	[ "$(id -u)" -eq 0 ] || skip "not root"
+	mkdir "$BATS_TEST_TMPDIR/small"
+	mount -t tmpfs -o size="$1" none "$BATS_TEST_TMPDIR/small" || skip "no tmpfs here"
+	small=$BATS_TEST_TMPDIR/small
+}
+
+teardown() {
+	[ -z "${small-}" ] || umount "$small"
+	[ -z "${other-}" ] || rm -rf "$other"
+}
 
 # fails CODE PATTERN ARG...: $TOOL ARG... exits with CODE, prints nothing but
 # one line on stderr, and that line matches the extended regular expression.

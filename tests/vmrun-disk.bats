@@ -181,25 +181,15 @@ qemu_finds() {
 	done
 }
 
-# A guest that writes more than the file system that holds its disk takes.
-too_much() {
+@test "a host without room: the guest has an error, it is said once, the disk stays whole" {
 	local log=$BATS_TEST_TMPDIR/console
-	vmdk create -s 64M "$1/d.vmdk" || return 1
+	guest 686
+	small 1M
+	vmdk create -s 64M "$small/d.vmdk"
 	LIMIT=70 vmrun run --kernel "$guest" --initrd "$BATS_FILE_TMPDIR/686.gz" \
 		--append "console=ttyS0 quiet panic=1 ring1=run=disktest adapter=pvscsi test=raw" \
-		--no-reboot --accel bt --timeout 60 --disk "$1/d.vmdk,type=pvscsi" >"$log" 2>"$log.err"
-	grep -qa 'DISK FAILED' "$log" || return 1
-	assert_regex "$(cat "$log.err")" '^vmrun: run: [^'$'\n'']*d.vmdk: [^'$'\n'']*No space left on device$' || return 1
-	vmdk check "$1/d.vmdk"
-}
-
-@test "a host without room: the guest has an error, it is said once, the disk stays whole" {
-	guest 686
-	[ "$(id -u)" -eq 0 ] || skip "not root"
-	mkdir "$BATS_TEST_TMPDIR/small"
-	mount -t tmpfs -o size=1M none "$BATS_TEST_TMPDIR/small" || skip "no tmpfs here"
-	rc=0
-	too_much "$BATS_TEST_TMPDIR/small" || rc=1
-	umount "$BATS_TEST_TMPDIR/small"
-	return $rc
+		--no-reboot --accel bt --timeout 60 --disk "$small/d.vmdk,type=pvscsi" >"$log" 2>"$log.err"
+	grep -qa 'DISK FAILED' "$log"
+	assert_regex "$(cat "$log.err")" '^vmrun: run: [^'$'\n'']*d.vmdk: [^'$'\n'']*No space left on device$'
+	vmdk check "$small/d.vmdk"
 }

@@ -125,6 +125,10 @@ plays() {
 	machine remove $pid "$d/b"
 	run -0 vmrun disk list --json $pid
 	refute_output --partial scsi1:3
+	# Of one that is stopped.
+	kill -STOP $pid
+	fails 124 "disk: $pid: no answer within 0.5 seconds: .*" disk list --timeout 0.5 $pid
+	kill -CONT $pid
 }
 
 # The guest does nothing with it: the machine alone is of interest.

@@ -119,12 +119,22 @@ static int say(struct run *r, const char *action, const char *place, const char 
 }
 
 /* Ask the machine; q is taken. */
+static int ask(struct run *r, const char *verb, struct json *q, json_t **reply)
+{
+	int rc = ctl_call(r->ctl, verb, q, NULL, 0, r->a->timeout_s, reply, r->e);
+
+	return rc != -ETIMEDOUT ? rc :
+	       err_set(r->e, rc, "%.100s: no answer within %g seconds: is the machine stopped, or "
+		       "its disk slow? (--timeout)", r->vm, r->a->timeout_s);
+}
+
+/* Ask for a change, and say what it was; q is taken. */
 static int change(struct run *r, const char *verb, struct json *q)
 {
 	const char *action = !strcmp(verb, "disk-add") ? "add" : "remove", *path;
 	json_t *reply = NULL;
 	char *was = strdup(text(q->v, "path"));
-	int rc = was ? ctl_call(r->ctl, verb, q, NULL, 0, r->a->timeout_s, &reply, r->e) :
+	int rc = was ? ask(r, verb, q, &reply) :
 		       err_set(r->e, -ENOMEM, "no memory");
 
 	if (!rc) {
@@ -203,7 +213,7 @@ static int connect_to(struct run *r)
 
 	json_decref(who);
 	if (!rc)
-		rc = ctl_call(r->ctl, "info", &none, NULL, 0, r->a->timeout_s, &r->info, r->e);
+		rc = ask(r, "info", &none, &r->info);
 	return rc;
 }
 

@@ -181,6 +181,19 @@ static inline void device_start(struct fuzz *f, int argc, char **argv)
 	fuzz_start(f, argc, argv);
 }
 
+/* One machine after the other until the time is over: main() of a fuzzer. */
+static inline int device_main(int argc, char **argv, void (*run)(struct fuzz *f))
+{
+	struct fuzz f;
+
+	device_start(&f, argc, argv);
+	do {
+		f.runs++;
+		run(&f);
+	} while (clock_ns() < f.end_ns);
+	return fuzz_done(&f);
+}
+
 static inline void machine_start(void)
 {
 	static const uint8_t rom[16];

@@ -413,14 +413,4 @@ static void run_machine(struct fuzz *f)
 	mem_free(vm.mem);
 }
 
-int main(int argc, char **argv)
-{
-	struct fuzz f;
-
-	device_start(&f, argc, argv);
-	do {
-		f.runs++;
-		run_machine(&f);
-	} while (clock_ns() < f.end_ns);
-	return fuzz_done(&f);
-}
+int main(int argc, char **argv) { return device_main(argc, argv, run_machine); }

@@ -372,31 +372,6 @@ static void compare_files(struct vm *vm, enum change what, const struct state *m
 
 /* --- cases ------------------------------------------------------------------------------- */
 
-/* a - b, c beside b; the present state comes from c. */
-static void make_tree(struct rig *r)
-{
-	static const char *const name[] = { "a", "b", "c" };
-	const struct machine_opts writing = { .write = true };
-
-	for (int i = 0; i < 3; i++) {
-		struct machine *m;
-		struct err e = { 0 };
-
-		for (int d = 0; d < DISKS; d++)
-			rig_write(r, d);
-		m = rig_open(r, &writing);
-		if (i == 2) {
-			check(!snapshots_revert(m, "a", &e), "%s", e.msg);
-			state_copy(r, &r->now, &r->state[0]);
-		}
-		check(!snapshots_create(m, name[i], "", 5, &r->state[r->n].uid, &e), "%s", e.msg);
-		state_copy(r, &r->state[r->n++], &r->now);
-		machine_close(m);
-	}
-	rig_write(r, 0);
-	rig_write(r, 1);
-}
-
 struct fault {
 	const char *kind;	/* of call of the other side, or NULL */
 	unsigned at;		/* which; of requests at which the machine dies */
@@ -466,7 +441,7 @@ static void test(enum change what, enum disk_format a, enum disk_format b, unsig
 	char cmd[100];
 
 	rig_new(&tree, a, b, 51 + what);
-	make_tree(&tree);
+	rig_make_tree(&tree);
 	for (unsigned k = 0; k < sizeof(kind) / sizeof(kind[0]); k++) {
 		unsigned calls = run(&tree, what, &(struct fault){ .kind = kind[k] });
 

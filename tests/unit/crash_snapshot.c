@@ -123,30 +123,6 @@ static bool recovers(void *ptr, const char *work, size_t done)
 	return true;
 }
 
-/* a - b, c beside b; the present state comes from c. */
-static void make_tree(struct rig *r)
-{
-	static const char *const name[] = { "a", "b", "c" };
-
-	for (int i = 0; i < 3; i++) {
-		struct machine *m;
-		struct err e = { 0 };
-
-		for (int d = 0; d < DISKS; d++)
-			rig_write(r, d);
-		m = rig_open(r, &writing);
-		if (i == 2) {
-			check(!snapshots_revert(m, "a", &e), "%s", e.msg);
-			state_copy(r, &r->now, &r->state[0]);
-		}
-		check(!snapshots_create(m, name[i], "", 5, &r->state[r->n].uid, &e), "%s", e.msg);
-		state_copy(r, &r->state[r->n++], &r->now);
-		machine_close(m);
-	}
-	rig_write(r, 0);
-	rig_write(r, 1);
-}
-
 static int change(struct machine *m, enum change what, struct err *e)
 {
 	uint32_t uid;
@@ -218,7 +194,7 @@ static void test(enum change what, enum disk_format a, enum disk_format b, unsig
 	int rc;
 
 	rig_new(&c.before, a, b, 11 + what);
-	make_tree(&c.before);
+	rig_make_tree(&c.before);
 	if (what == CONSOLIDATE) {
 		/* A deletion that was stopped at once. */
 		m = rig_open(&c.before, &stopping);
@@ -268,7 +244,7 @@ static void test_faults(enum change what, enum disk_format a)
 	int fd;
 
 	rig_new(&c.before, a, DISK_FLAT, 31 + what);
-	make_tree(&c.before);
+	rig_make_tree(&c.before);
 	copy_rig(&c.after, &c.before);
 	foresee(&c.after, what);
 	snprintf(base, sizeof(base), "%s.base", c.before.dir);

@@ -176,6 +176,31 @@ static inline void rig_write(struct rig *r, int d)
 	machine_close(m);
 }
 
+/* a - b, c beside b; the present state comes from c. */
+static inline void rig_make_tree(struct rig *r)
+{
+	static const char *const name[] = { "a", "b", "c" };
+	const struct machine_opts writing = { .write = true };
+
+	for (int i = 0; i < 3; i++) {
+		struct machine *m;
+		struct err e = { 0 };
+
+		for (int d = 0; d < DISKS; d++)
+			rig_write(r, d);
+		m = rig_open(r, &writing);
+		if (i == 2) {
+			check(!snapshots_revert(m, "a", &e), "%s", e.msg);
+			state_copy(r, &r->now, &r->state[0]);
+		}
+		check(!snapshots_create(m, name[i], "", 5, &r->state[r->n].uid, &e), "%s", e.msg);
+		state_copy(r, &r->state[r->n++], &r->now);
+		machine_close(m);
+	}
+	rig_write(r, 0);
+	rig_write(r, 1);
+}
+
 /* Does the disk that file names read as data? */
 static inline bool rig_reads(const struct machine *m, const char *file, const uint8_t *data,
 			     uint64_t size, const char *what)
