@@ -20,10 +20,10 @@ R_CFLAGS = -std=gnu11 -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes
 comma := ,
 # What each command links besides libring1.a; test programs link all of it.
 LIBS_disk = -ldeflate -lisal
-LIBS_vmrun = -lcapstone -ljansson $(LIBS_disk)
+LIBS_vmrun = -ljansson $(LIBS_disk)
 LIBS_vmdk = -ljansson -lcurl $(LIBS_disk)
 LDLIBS = -Wl,--as-needed
-LIBS_ALL = $(LDLIBS) $(LIBS_vmrun) $(LIBS_vmdk) -lpthread
+LIBS_ALL = $(LDLIBS) -lcapstone $(LIBS_vmrun) $(LIBS_vmdk) -lpthread
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 

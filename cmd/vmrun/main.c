@@ -1,9 +1,8 @@
 /* vmrun: run virtual machines in the foreground.  The table of its commands. */
 #include <stdio.h>
 
-#include <capstone/capstone.h>
-
 #include "vmrun.h"
+#include "x86/insn.h"
 
 static void version(bool verbose)
 {
@@ -12,8 +11,10 @@ static void version(bool verbose)
 	printf("vmrun %s\n", RING1_VERSION);
 	if (!verbose)
 		return;
-	cs_version(&major, &minor);
-	printf("capstone: %d.%d\n", major, minor);
+	if (x86_capstone(&major, &minor))
+		printf("capstone: %d.%d\n", major, minor);
+	else
+		printf("capstone: none\n");
 	run_print_engines();
 }
 

@@ -5,6 +5,7 @@
 #include <capstone/capstone.h>
 #undef x86_reg
 #undef x86_insn
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -40,31 +41,74 @@ const char *x86_op_name(unsigned op)
 	return names[op];
 }
 
+/*
+ * Capstone is loaded when text is asked for: its tables hold so many pointers that
+ * relocating them costs every process 2 MiB of its own, and few machines ever print.
+ */
 struct x86_text {
-	csh cs;
+	__typeof__(cs_open) *open;
+	__typeof__(cs_close) *close;
+	__typeof__(cs_disasm) *disasm;
+	__typeof__(cs_free) *free;
+	csh cs;		/* 0: not there, our own mnemonics do */
 	unsigned mode;
 };
 
+#define STR_(x) #x
+#define STR(x) STR_(x)
+#define CAPSTONE "libcapstone.so." STR(CS_API_MAJOR)
+
+/* It stays loaded: the next text is often asked for at once. */
+static void *capstone(void)
+{
+	return dlopen(CAPSTONE, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
+bool x86_capstone(int *major, int *minor)
+{
+	void *lib = capstone();
+	__typeof__(cs_version) *version;
+
+	if (!lib)
+		return false;
+	version = (__typeof__(version))dlsym(lib, "cs_version");
+	dlclose(lib);
+	if (version)
+		version(major, minor);
+	return version;
+}
+
+static void load_capstone(struct x86_text *t, cs_mode mode)
+{
+	void *lib = capstone();
+
+	if (!lib)
+		return;
+	t->open = (__typeof__(t->open))dlsym(lib, "cs_open");
+	t->close = (__typeof__(t->close))dlsym(lib, "cs_close");
+	t->disasm = (__typeof__(t->disasm))dlsym(lib, "cs_disasm");
+	t->free = (__typeof__(t->free))dlsym(lib, "cs_free");
+	dlclose(lib);
+	if (!t->open || !t->close || !t->disasm || !t->free ||
+	    t->open(CS_ARCH_X86, mode, &t->cs) != CS_ERR_OK)
+		t->cs = 0;
+}
+
 struct x86_text *x86_text_new(unsigned mode)
 {
-	struct x86_text *t = malloc(sizeof(*t));
+	struct x86_text *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
 	t->mode = mode;
-	if (cs_open(CS_ARCH_X86, mode == 16 ? CS_MODE_16 : mode == 32 ?
-		    CS_MODE_32 : CS_MODE_64, &t->cs) != CS_ERR_OK) {
-		free(t);
-		return NULL;
-	}
+	load_capstone(t, mode == 16 ? CS_MODE_16 : mode == 32 ? CS_MODE_32 : CS_MODE_64);
 	return t;
 }
 
 void x86_text_free(struct x86_text *t)
 {
-	if (!t)
-		return;
-	cs_close(&t->cs);
+	if (t && t->cs)
+		t->close(&t->cs);
 	free(t);
 }
 
@@ -75,14 +119,16 @@ static int ask_capstone(struct x86_text *t, char *out, size_t size, const uint8_
 	cs_insn *insn = NULL;
 	int n;
 
+	if (!t->cs)
+		return 0;
 	/* One instruction: more bytes would only be looked at again. */
-	if (cs_disasm(t->cs, buf, len < X86_INSN_MAX ? len : X86_INSN_MAX, addr, 1,
+	if (t->disasm(t->cs, buf, len < X86_INSN_MAX ? len : X86_INSN_MAX, addr, 1,
 		      &insn) != 1)
 		return 0;
 	n = insn->size;
 	snprintf(out, size, "%s%s%s", insn->mnemonic, insn->op_str[0] ? " " : "",
 		 insn->op_str);
-	cs_free(insn, 1);
+	t->free(insn, 1);
 	return n;
 }
 

@@ -161,10 +161,11 @@ const char *x86_op_name(unsigned op);
 
 /*
  * Disassemble one instruction by Capstone, Intel syntax.  Whoever wants many opens a
- * struct x86_text: Capstone takes some 50 us to be ready.
+ * struct x86_text: Capstone takes some 50 us to be ready.  It is loaded by the first
+ * call; where it is not installed, mnemonics alone are the text.
  *
  * mode       16, 32 or 64
- * out, size  the text, always terminated; "(bad)" where Capstone fails
+ * out, size  the text, always terminated; "(bad)" for what is no instruction
  * Returns    the length in bytes, 1 for a bad one; x86_text_new() NULL: no memory
  */
 struct x86_text;
@@ -172,6 +173,8 @@ struct x86_text *x86_text_new(unsigned mode);
 int x86_text_insn(struct x86_text *t, char *out, size_t size, const uint8_t *buf,
 		  size_t len, uint64_t addr);
 void x86_text_free(struct x86_text *t);
+/* The version of the Capstone that is installed; false: none. */
+bool x86_capstone(int *major, int *minor);
 int x86_disas(char *out, size_t size, const uint8_t *buf, size_t len,
 	      uint64_t addr, unsigned mode);
 
