@@ -11,7 +11,9 @@
 #include "disk/lock.h"
 #include "disk/sparse_header.h"
 
-#define HEAD 65536u		/* bytes looked at to tell what a file is */
+/* Bytes that tell what a file is: a sector, so that who guards the first one of a raw disk
+ * (dev/blkdisk.c) has seen all that counts. */
+#define HEAD SECTOR
 #define CACHE_MIN 16384u	/* bytes of tables of one extent */
 
 typedef int open_fn(struct extent **x, struct disk_file *f, const struct extent_params *p,

@@ -72,11 +72,11 @@ int image_map(struct image *im, uint64_t off, uint64_t len, struct disk_run *run
 struct extent *image_extent(const struct image *im, uint64_t off, uint64_t *in);
 int image_flush(struct image *im, struct err *e);
 /* Does dropping what is in it give room back, in all of it that can be written? */
-/* Would a file of size bytes that begins with the n bytes of head be taken for another
- * than a raw one? */
-bool image_probe(const char *head, size_t n, uint64_t size);
-
 bool image_thin(const struct image *im);
+
+/* Would a file of size bytes that begins with the n bytes of head be taken for another
+ * than a raw one?  Its first sector decides. */
+bool image_probe(const char *head, size_t n, uint64_t size);
 
 /* Before the first write since it was opened: give the descriptor a new CID. */
 int image_touch(struct image *im, struct err *e);

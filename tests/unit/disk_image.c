@@ -129,6 +129,24 @@ static void test_kinds(void)
 	disk_close(d, NULL);
 }
 
+/* What a raw disk is its first sector says, which guests may not make any other: not what
+ * comes behind comments of that length. */
+static void test_first_sector(void)
+{
+	char text[2 * SECTOR] = "# Disk";
+	struct disk *d;
+
+	memset(text + 6, '#', SECTOR - 7);
+	text[SECTOR - 1] = '\n';
+	strcpy(text + SECTOR, "version=1\nCID=1\nparentCID=ffffffff\n" TYPE("monolithicFlat")
+	       "RW 1 FLAT \"raw\" 0\n");
+	check(!image_probe(text, SECTOR, sizeof(text)), "a sector of comments");
+	put("late", text, sizeof(text));
+	d = opens("late", &ro);
+	check(disk_size(d) == sizeof(text) && byte_at(d, SECTOR) == 'v', "raw");
+	disk_close(d, NULL);
+}
+
 static void test_custom(void)
 {
 	uint8_t b[4096];
@@ -396,6 +414,7 @@ int main(void)
 		return 1;
 	test_beside();
 	test_kinds();
+	test_first_sector();
 	test_custom();
 	test_outside();
 	test_names();
