@@ -423,6 +423,17 @@ uint8_t ata_set_features(struct ide_drive *d)
 	}
 }
 
+/* What is in the cache that is switched off is durable first: ATA/ATAPI-7, SET FEATURES. */
+static void set_features(struct ide_drive *d)
+{
+	uint8_t error = ata_set_features(d);
+
+	if (!error && d->chan->reg[ATA_FEATURES][0] == 0x82)
+		flush(d);
+	else
+		ide_end(d, error);
+}
+
 void ata_diagnostic(struct ide_drive *d)
 {
 	struct ide_chan *c = d->chan;
@@ -470,7 +481,7 @@ static void command_other(struct ide_drive *d, uint8_t command)
 	case OP_NATIVE_MAX: case OP_NATIVE_MAX_EXT:
 		native_max(d, command == OP_NATIVE_MAX_EXT);
 		break;
-	case OP_SET_FEATURES: ide_end(d, ata_set_features(d)); break;
+	case OP_SET_FEATURES: set_features(d); break;
 	case OP_CHECK_POWER:
 		d->chan->reg[ATA_COUNT][0] = 0xff;	/* active or idle */
 		ide_end(d, 0);

@@ -109,7 +109,8 @@ static int perform(const struct blk *b, struct blk_req *r)
 		return rc || !r->fua ? rc : ops->flush(b->p.ptr, &r->err);
 	case BLK_ZERO:
 	case BLK_UNMAP:
-		return ops->zero(b->p.ptr, r->off, r->len, r->op == BLK_UNMAP, &r->err);
+		rc = ops->zero(b->p.ptr, r->off, r->len, r->op == BLK_UNMAP, &r->err);
+		return rc || !r->fua ? rc : ops->flush(b->p.ptr, &r->err);
 	case BLK_FLUSH:
 		return ops->flush(b->p.ptr, &r->err);
 	case BLK_MAP:

@@ -36,7 +36,7 @@ struct blk;
 
 struct blk_req {
 	enum blk_op op;
-	bool fua;		/* WRITE: durable when it ends */
+	bool fua;		/* WRITE, ZERO, UNMAP: durable when it ends */
 	uint64_t off, len;
 	const struct iovec *iov;	/* READ, WRITE: len bytes in all */
 	int niov;

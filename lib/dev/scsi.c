@@ -155,6 +155,14 @@ void scsi_io(struct scsi_req *r, enum blk_op op, uint64_t off, uint64_t len,
 	blk_submit(r->dev->blk, &r->io);
 }
 
+void scsi_io_ended(struct scsi_req *r)
+{
+	if (r->io.rc)
+		scsi_fail_errno(r, r->io.rc, r->io.off / r->dev->block);
+	else
+		scsi_good(r);
+}
+
 /* --- running commands -------------------------------------------------------------------- */
 
 static const struct scsi_cmd *find(const struct scsi_dev *d, const uint8_t *cdb)

@@ -34,12 +34,6 @@ static bool ended_badly(struct scsi_req *r)
 
 /* --- COMPARE AND WRITE: buf holds what to expect, what to write, what there is ------- */
 
-static void cw_written(struct scsi_req *r)
-{
-	if (!ended_badly(r))
-		scsi_good(r);
-}
-
 static void cw_read(struct scsi_req *r)
 {
 	uint64_t len = r->end;
@@ -54,7 +48,7 @@ static void cw_read(struct scsi_req *r)
 		}
 	r->one = (struct iovec){ r->buf + len, len };
 	r->fua = r->cdb[1] & FUA;
-	scsi_io(r, BLK_WRITE, r->at, len, &r->one, 1, cw_written);
+	scsi_io(r, BLK_WRITE, r->at, len, &r->one, 1, scsi_io_ended);
 }
 
 void scsi_compare_write(struct scsi_dev *d, struct scsi_req *r)
@@ -191,12 +185,6 @@ static void same_next(struct scsi_req *r)
 	scsi_io(r, BLK_WRITE, r->at - len, len, iov, n, same_next);
 }
 
-static void same_zeroed(struct scsi_req *r)
-{
-	if (!ended_badly(r))
-		scsi_good(r);
-}
-
 static bool all_zero(const uint8_t *p, unsigned len)
 {
 	for (unsigned i = 0; i < len; i++)
@@ -227,7 +215,7 @@ void scsi_write_same(struct scsi_dev *d, struct scsi_req *r)
 	r->end = r->at + blocks * d->block;
 	if (all_zero(block, sizeof(block))) {
 		scsi_io(r, unmap ? BLK_UNMAP : BLK_ZERO, r->at, r->end - r->at, NULL, 0,
-			same_zeroed);
+			scsi_io_ended);
 		return;
 	}
 	r->buf = malloc(SAME_VECTORS * sizeof(struct iovec) + SAME_CHUNK);

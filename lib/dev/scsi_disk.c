@@ -119,21 +119,13 @@ void scsi_write(struct scsi_dev *d, struct scsi_req *r)
 	scsi_io(r, BLK_WRITE, lba * d->block, n, r->data.iov, (int)r->data.n, write_done);
 }
 
-static void io_good(struct scsi_req *r)
-{
-	if (r->io.rc)
-		scsi_fail_errno(r, r->io.rc, 0);
-	else
-		scsi_good(r);
-}
-
 /* All of the disk is made durable, whatever range is asked for. */
 void scsi_flush(struct scsi_dev *d, struct scsi_req *r)
 {
 	uint64_t lba, blocks;
 
 	if (scsi_range(r, &lba, &blocks))
-		scsi_io(r, BLK_FLUSH, 0, 0, NULL, 0, io_good);
+		scsi_io(r, BLK_FLUSH, 0, 0, NULL, 0, scsi_io_ended);
 }
 
 static void seek(struct scsi_dev *d, struct scsi_req *r)
@@ -265,7 +257,7 @@ static void stop_done(struct scsi_req *r)
 {
 	if (!r->io.rc)
 		r->dev->stopped = true;
-	io_good(r);
+	scsi_io_ended(r);
 }
 
 static void start_stop(struct scsi_dev *d, struct scsi_req *r)

@@ -161,6 +161,8 @@ bool scsi_fetch(struct scsi_req *r, void *buf, uint64_t len);
 /* Start r->io, then step. */
 void scsi_io(struct scsi_req *r, enum blk_op op, uint64_t off, uint64_t len,
 	     const struct iovec *iov, int niov, void (*step)(struct scsi_req *r));
+/* A step that is the last: the command ends as r->io did. */
+void scsi_io_ended(struct scsi_req *r);
 /* Requests that were held may run now. */
 void scsi_go_on(struct scsi_dev *d);
 /* A new unit attention for all initiators but one (-1: for all). */

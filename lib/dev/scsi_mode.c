@@ -247,6 +247,7 @@ void scsi_mode_select(struct scsi_dev *d, struct scsi_req *r)
 	bool ten = r->cdb[0] == 0x55;
 	unsigned len = ten ? be16_get(r->cdb + 7) : r->cdb[4], header = ten ? 8 : 4, descriptor;
 	uint8_t buf[8 + 16 + PAGES_MAX];
+	bool cached = !d->no_wce;
 	int bad;
 
 	if (r->cdb[1] & 1) {	/* SP: nothing is saved */
@@ -280,5 +281,9 @@ void scsi_mode_select(struct scsi_dev *d, struct scsi_req *r)
 	}
 	select_pages(d, buf + header, len - header, true);
 	scsi_attention(d, SENSE_MODE_CHANGED, r->initiator % SCSI_INITIATORS);
-	scsi_good(r);
+	/* Who sets WCE to 0 has all durable that was cached: SBC-3, 4.15. */
+	if (cached && d->no_wce)
+		scsi_io(r, BLK_FLUSH, 0, 0, NULL, 0, scsi_io_ended);
+	else
+		scsi_good(r);
 }

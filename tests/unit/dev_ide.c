@@ -303,6 +303,25 @@ static void test_reset(void)
 	check(in8(0x1f7) == (DRDY | 0x10), "reset");
 }
 
+static void test_write_cache(void)
+{
+	static uint8_t buf[512];
+	unsigned flushes;
+
+	command(0x1f0, 0x30, 200, 1, 0xe0);
+	move(buf, 512, 512, true);
+	flushes = disk.flushes;
+	out8(0x1f1, 0x82);
+	command(0x1f0, 0xef, 0, 0, 0xe0);
+	check(ready(0x1f0) == (DRDY | 0x10) && disk.flushes == flushes + 1, "off, and durable");
+	command(0x1f0, 0x30, 200, 1, 0xe0);
+	move(buf, 512, 512, true);
+	check(disk.flushes == flushes + 2, "written through");
+	out8(0x1f1, 0x02);
+	command(0x1f0, 0xef, 0, 0, 0xe0);
+	check(ready(0x1f0) == (DRDY | 0x10) && disk.flushes == flushes + 2, "on");
+}
+
 static void test_identify(void)
 {
 	uint8_t id[512], sum = 0;
@@ -345,6 +364,7 @@ int main(void)
 	test_bad_tables();
 	test_atapi();
 	test_reset();
+	test_write_cache();
 	ide_free(ide);
 	pci_free(pci);
 	mem_free(test_vm.mem);

@@ -209,18 +209,30 @@ static void test_verify(struct scsi_dev *t)
 
 static void test_modes(struct scsi_dev *t)
 {
+	unsigned flushes;
+	uint8_t page[20];
+
 	GOOD(t, IN, 192, 0x1a, 0, 0x3f, 0, 192);
 	check(rig_data[0] == rig_req.moved - 1 && rig_data[2] == 0x10 && rig_data[3] == 8, "6");
 	GOOD(t, IN, 24, 0x1a, 8, 8, 0, 24);
 	check(rig_data[0] == 23 && rig_data[4] == 8 && rig_data[6] == 4, "WCE");
+	memcpy(page, rig_data + 4, sizeof(page));
+	page[2] = 0;
+	GOOD(t, OUT, 512, 0x2a, 0, 0, 0, 0, 60, 0, 0, 1);
+	flushes = disk.flushes;
 	memset(rig_data, 0, 4);
-	rig_data[6] = 0;
+	memcpy(rig_data + 4, page, sizeof(page));
 	GOOD(t, OUT, 24, 0x15, 0x10, 0, 0, 24);
+	check(disk.flushes == flushes + 1, "what was cached is durable");
 	GOOD(t, IN, 24, 0x1a, 8, 8, 0, 24);
 	check(rig_data[6] == 0, "no WCE");
-	unsigned flushes = disk.flushes;
 	GOOD(t, OUT, 512, 0x2a, 0, 0, 0, 0, 60, 0, 0, 1);
-	check(disk.flushes == flushes + 1, "written through");
+	check(disk.flushes == flushes + 2, "written through");
+	memset(rig_data, 0, 512);
+	GOOD(t, OUT, 512, 0x41, 0, 0, 0, 0, 60, 0, 0, 2);
+	check(disk.flushes == flushes + 3, "zeros, too");
+	GOOD(t, OUT, 512, 0x41, 0x08, 0, 0, 0, 60, 0, 0, 2);
+	check(disk.flushes == flushes + 4, "unmapped");
 	memset(rig_data, 0, 4);
 	rig_data[4] = 8;
 	rig_data[5] = 18;
