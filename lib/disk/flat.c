@@ -99,13 +99,15 @@ static int flat_flush(struct extent *x, struct err *e)
 static int flat_resize(struct extent *x, uint64_t bytes, struct err *e)
 {
 	struct flat *s = flat_of(x);
+	uint64_t end = s->off + x->size;
 	int rc = 0;
 
-	if (s->off + x->size < (x->file->size & ~(uint64_t)(SECTOR - 1)))
-		return err_set(e, -ENOTSUP, "%s: goes on behind this extent, which cannot be "
-			       "resized", x->file->path);
+	if (end < (x->file->size & ~(uint64_t)(SECTOR - 1)))
+		return err_set(e, -ENOTSUP, "%s: goes on behind this extent, which cannot be resized; if "
+			       "that was left by a resize that was interrupted, cut it off: truncate -s "
+			       "%llu", x->file->path, (unsigned long long)end);
 	if (bytes > x->size && !x->thin && !x->file->device)
-		rc = file_zero(x->file, s->off + x->size, bytes - x->size, e);
+		rc = file_zero(x->file, end, bytes - x->size, e);
 	if (!rc)
 		rc = file_resize(x->file, s->off + bytes, e);
 	if (!rc)

@@ -119,19 +119,24 @@ static int longer_directory(struct sparse *s, unsigned copy, const struct sparse
 	return rc ? rc : write_directory(s->x.file, *at, n, s, copy, *at + gd, gt, e);
 }
 
-/* What lies in the last grain behind the disk's end must not come to light. */
+/*
+ * What lies behind the disk's end must not come to light: in the last grain, and in others
+ * where a crash, as the disk was made smaller, came between its descriptor and the header.
+ */
 static int clear_tail(struct sparse *s, struct err *e)
 {
-	uint64_t bytes = s->h.capacity * SECTOR, in = bytes % s->x.grain;
+	uint64_t bytes = s->x.size, in = bytes % s->x.grain;
+	uint64_t from = sparse_round_up(bytes, s->x.grain);
+	uint64_t to = sparse_grains(s) * s->x.grain;
 	struct disk_run run;
-	int rc;
+	int rc = 0;
 
-	if (!in)
-		return 0;
-	rc = s->x.ops->map(&s->x, bytes - SECTOR, SECTOR, &run, e);
-	if (rc || run.kind != DISK_DATA)
-		return rc;
-	return file_punch(s->x.file, run.off + SECTOR, s->x.grain - in, e);
+	if (in) {
+		rc = s->x.ops->map(&s->x, bytes - SECTOR, SECTOR, &run, e);
+		if (!rc && run.kind == DISK_DATA)
+			rc = file_punch(s->x.file, run.off + SECTOR, s->x.grain - in, e);
+	}
+	return rc || from >= to ? rc : s->x.ops->drop(&s->x, from, to - from, true, e);
 }
 
 /*
@@ -142,10 +147,10 @@ static int clear_tail(struct sparse *s, struct err *e)
 static int grow(struct sparse *s, const struct sparse_header *to, struct err *e)
 {
 	uint64_t old[2] = { s->h.gd, s->h.rgd }, place[2] = { s->h.gd, s->h.rgd };
-	int rc = clear_tail(s, e);
+	int rc = 0;
 
 	if (sparse_gd_entries(to) <= s->gd_entries)
-		return rc;
+		return 0;
 	for (unsigned c = 0; !rc && c < s->copies; c++)
 		rc = longer_directory(s, c, to, &place[c], e);
 	if (!rc)
@@ -190,6 +195,8 @@ int sparse_resize(struct extent *x, uint64_t bytes, struct err *e)
 			       "whole sectors up to 2 TiB - 512", bytes);
 	to.capacity = bytes / SECTOR;
 	rc = sparse_mark(s, e);
+	if (!rc && bytes > x->size)
+		rc = clear_tail(s, e);
 	if (!rc)
 		rc = x->ops->flush(x, e);
 	if (!rc)
