@@ -124,6 +124,15 @@ holds() {
 	holds x.vmdk
 }
 
+@test "a raw disk takes the place of no disk's extent, of the source's least of all" {
+	sample
+	vmdk convert -f 2gbsparse a.raw x.vmdk
+	fails 2 'convert: x-s001.vmdk: SRC is, or consists of, the same' convert --force -f raw x.vmdk x-s001.vmdk
+	fails 1 'convert: x-s001.vmdk: its files are also those of x.vmdk; .*' convert --force -f raw a.raw x-s001.vmdk
+	fails 1 'create: x-s001.vmdk: its files are also those of x.vmdk; .*' create --force -f raw -s 1M x-s001.vmdk
+	holds x.vmdk
+}
+
 @test "what a chain holds, and as fast as it may" {
 	sample
 	vmdk convert a.raw base.vmdk

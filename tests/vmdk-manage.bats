@@ -157,9 +157,9 @@ disk() {
 @test "files that another descriptor names, too, are not deleted or renamed" {
 	vmdk create -s 1M -f thin a.vmdk
 	cp a.vmdk b.vmdk
-	fails 1 'delete: b.vmdk: its files are also those of a.vmdk; with -f .*' delete b.vmdk
-	fails 1 'delete: a.vmdk: its files are also those of b.vmdk; with -f .*' delete a.vmdk
-	fails 1 'rename: a.vmdk: its files are also those of b.vmdk; with -f .*' rename a.vmdk c.vmdk
+	fails 1 'delete: b.vmdk: its files are also those of a.vmdk; delete -f .*' delete b.vmdk
+	fails 1 'delete: a.vmdk: its files are also those of b.vmdk; delete -f .*' delete a.vmdk
+	fails 1 'rename: a.vmdk: its files are also those of b.vmdk; delete -f .*' rename a.vmdk c.vmdk
 	assert_equal "$(echo *)" 'a-flat.vmdk a.vmdk b.vmdk'
 	vmdk delete -f b.vmdk
 	assert_equal "$(echo *)" 'a.vmdk'

@@ -121,6 +121,25 @@ static int to_fd(const struct convert_end *from, int fd, const char *name,
 	return rc;
 }
 
+static bool is_file(const struct stat *st, uint64_t dev, uint64_t ino)
+{
+	return st->st_dev == dev && st->st_ino == ino;
+}
+
+/* Is it one of the files of a layer? */
+static bool is_part(const struct image *im, const struct stat *st)
+{
+	bool is = is_file(st, im->dev, im->ino);
+	struct stat x;
+
+	for (size_t i = 0; i < im->next && !is; i++) {
+		const struct disk_file *f = im->ext[i]->file;
+
+		is = f && f->fd >= 0 && !fstat(f->fd, &x) && is_file(st, x.st_dev, x.st_ino);
+	}
+	return is;
+}
+
 /* A disk cannot be converted into itself, nor take the place of a snapshot's. */
 static int check_target(const struct convert_end *from, const char *dst, struct err *e)
 {
@@ -130,12 +149,9 @@ static int check_target(const struct convert_end *from, const char *dst, struct 
 		return 0;
 	if (from->kind != CONVERT_DISK)
 		return refuse_replacing(dst, e);
-	for (unsigned i = 0; i < disk_layers(from->disk); i++) {
-		const struct image *im = disk_layer(from->disk, i);
-
-		if (im->ino == st.st_ino && im->dev == st.st_dev)
+	for (unsigned i = 0; i < disk_layers(from->disk); i++)
+		if (is_part(disk_layer(from->disk, i), &st))
 			return err_set(e, -EINVAL, "%s: SRC is, or consists of, the same", dst);
-	}
 	return refuse_replacing(dst, e);
 }
 

@@ -518,7 +518,7 @@ static int set_names(struct making *m, struct err *e)
 static int make_all(struct making *m, struct err *e)
 {
 	/* What has no descriptor is replaced by its like only. */
-	struct disk_manage how = { .force = m->c->format == DISK_RAW };
+	struct disk_manage how = { .bare = m->c->format == DISK_RAW };
 	struct disk_files old = { 0 };
 	int rc = 0;
 

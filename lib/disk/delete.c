@@ -30,7 +30,7 @@ int disk_delete(const char *path, const struct disk_manage *m, struct disk_files
 		rc = image_open(&im, path, &o, e);
 	if (rc)
 		return rc;
-	if (!im->desc && !m->force)
+	if (!im->desc && !m->force && !m->bare)
 		rc = err_set(e, -EINVAL, "%s: has no descriptor: it may be anything", path);
 	if (!rc)
 		rc = disk_files_of(gone, im, &o, e);

@@ -339,8 +339,9 @@ int disk_refuse_sharers(const struct image *im, const struct disk_files *files, 
 	int rc = find_sharers(&l, im, files, e);
 
 	if (!rc && l.n)
-		rc = err_set(e, -EEXIST, "%s: its files are also those of %s%s; with -f they are deleted or renamed even so",
-			     im->path, disk_base_name(l.path[0]), l.n > 1 ? " and others" : "");
+		rc = err_set(e, -EEXIST, "%s: its files are also those of %s%s; delete -f and rename -f "
+			     "do it even so", im->path, disk_base_name(l.path[0]),
+			     l.n > 1 ? " and others" : "");
 	disk_files_free(&l);
 	return rc;
 }

@@ -6,6 +6,7 @@
 
 struct disk_manage {
 	bool force;		/* what would break others, or lose data, is done */
+	bool bare;		/* disk_delete(): without force, too, of a file without descriptor */
 	bool dry;		/* look, change nothing */
 	bool allow_outside;
 	bool locked;		/* the disk's lock is the caller's */
@@ -21,7 +22,7 @@ struct disk_manage {
  *
  * gone       what was (or would be) removed; the caller frees it, after a failure, too
  * Returns    0; -EEXIST: others have it as parent, or its files as theirs, -EINVAL: it
- *            has no descriptor (all without force); -EBUSY: locked; ...
+ *            has no descriptor (and no bare; all without force); -EBUSY: locked; ...
  */
 int disk_delete(const char *path, const struct disk_manage *m, struct disk_files *gone,
 		struct err *e);

@@ -35,7 +35,7 @@ static bool exists(const char *path)
 /* What has no descriptor is replaced by its like only. */
 static struct disk_manage replacing(const struct disk_create *c, bool dry)
 {
-	return (struct disk_manage){ .force = c->format == DISK_RAW, .dry = dry };
+	return (struct disk_manage){ .bare = c->format == DISK_RAW, .dry = dry };
 }
 
 /* What the file name of the disk at path is called until it is finished; NULL: no memory. */
