@@ -69,17 +69,11 @@ static enum disk_format format_of(const struct image *base)
 	return !strcmp(type, "vmfs") && !thin ? DISK_ZEROEDTHICK : DISK_THIN;
 }
 
-int lock_source(struct disk_lock **lock, const char *src, struct err *e)
-{
-	int rc = disk_lock(lock, src, e);
-
-	return rc == -EACCES || rc == -EPERM || rc == -EROFS || rc == -ENOENT ? 0 : rc;
-}
-
 static int copy(const struct clone_args *a, char **argv, struct disk_create *p, struct err *e)
 {
 	struct disk_opts o = {
-		.allow_outside = a->outside, .raw = a->raw, .backends = vmdk_backends,
+		.hold = !a->change.check, .allow_outside = a->outside, .raw = a->raw,
+		.backends = vmdk_backends,
 	};
 	struct convert_opts how = { .progress = progress_step };
 	struct convert_end from = { .kind = CONVERT_DISK };
@@ -100,26 +94,25 @@ static int copy(const struct clone_args *a, char **argv, struct disk_create *p, 
 	return rc;
 }
 
-static int clone(const struct clone_args *a, char **argv, struct disk_create *p, struct err *e)
+static int link_to(const struct clone_args *a, char **argv, struct disk_create *p, struct err *e)
 {
-	struct disk_lock *lock = NULL;
-	char *hint = NULL;
-	int rc = a->change.check ? 0 : lock_source(&lock, argv[0], e);
+	struct disk_opts o = { .hold = !a->change.check, .allow_outside = a->outside };
+	struct image *held;
+	char *hint;
+	int rc = image_open(&held, argv[0], &o, e);
 
-	if (!rc && a->linked) {
-		rc = use_parent(p, &hint, argv[1], argv[0],
-				&(struct child_of) { a->outside, a->format < 0 }, e);
-		if (a->format >= 0)
-			p->format = (enum disk_format)a->format;
-		if (!rc && a->force)
-			rc = refuse_replacing(argv[1], e);
-		if (!rc)
-			rc = disk_part_create(argv[1], p, e);
-	} else if (!rc) {
-		rc = copy(a, argv, p, e);
-	}
+	if (rc)
+		return rc;
+	rc = use_parent(p, &hint, argv[1], argv[0],
+			&(struct child_of) { a->outside, a->format < 0 }, e);
+	if (a->format >= 0)
+		p->format = (enum disk_format)a->format;
+	if (!rc && a->force)
+		rc = refuse_replacing(argv[1], e);
+	if (!rc)
+		rc = disk_part_create(argv[1], p, e);
 	free(hint);
-	disk_unlock(lock);
+	image_close(held);
 	return rc;
 }
 
@@ -140,7 +133,7 @@ int clone_main(struct cli *c, int argc, char **argv)
 	rc = check_args(&a, &e);
 	progress_begin(c, progress_how(&a.progress));
 	if (!rc)
-		rc = clone(&a, argv, &p, &e);
+		rc = (a.linked ? link_to : copy)(&a, argv, &p, &e);
 	progress_end();
 	if (rc)
 		return fail_made(c, &files, &e);

@@ -84,8 +84,8 @@ static int open_pipe(struct convert_end *from, const struct convert_args *a, str
 static int open_source(struct convert_end *from, const char *src, const struct convert_args *a,
 		       struct err *e)
 {
-	struct disk_opts o = { .allow_outside = a->outside, .raw = a->raw,
-			       .backends = vmdk_backends };
+	struct disk_opts o = { .hold = !a->change.check, .allow_outside = a->outside,
+			       .raw = a->raw, .backends = vmdk_backends };
 
 	if (is_pipe(src))
 		return open_pipe(from, a, e);
@@ -218,11 +218,8 @@ static int convert_it(const struct convert_args *a, char **argv, struct disk_cre
 {
 	struct convert_end from = { 0 };
 	struct convert_opts o = opts_of(a);
-	struct disk_lock *lock = NULL;
-	int rc = is_pipe(argv[0]) || a->change.check ? 0 : lock_source(&lock, argv[0], e);
+	int rc = open_source(&from, argv[0], a, e);
 
-	if (!rc)
-		rc = open_source(&from, argv[0], a, e);
 	if (!rc) {
 		p->size = convert_size(&from);
 		p->format = (enum disk_format)a->format;
@@ -242,7 +239,6 @@ static int convert_it(const struct convert_args *a, char **argv, struct disk_cre
 	convert_close(&from);
 	if (from.disk)
 		disk_close(from.disk, NULL);
-	disk_unlock(lock);
 	return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "disk/disk.h"
 #include "disk/foreign.h"
 #include "disk/geometry.h"
+#include "disk/lock.h"
 #include "vmdk.h"
 
 struct info_args {

@@ -159,6 +159,11 @@ static int live_find(void *ptr, const char *path, bool *is, struct err *e)
 	return rc;
 }
 
+static long live_process(void *ptr)
+{
+	return (long)live_pid(ptr);
+}
+
 /* --- asking for changes -------------------------------------------------------------------- */
 
 static int change(struct live *l, const char *verb, struct json *args, struct err *e)
@@ -264,7 +269,7 @@ static int live_fold(void *ptr, const char *top, struct err *e)
 void live_init(struct live *l, uint64_t stun_max_ms)
 {
 	*l = (struct live){
-		.ops = { .ptr = l, .find = live_find, .push = live_push, .revert = live_revert,
+		.ops = { .ptr = l, .find = live_find, .pid = live_process, .push = live_push, .revert = live_revert,
 			 .rebase = live_rebase, .fold = live_fold },
 		.bytes_max = stun_max_ms * BYTES_PER_MS, .stun_max_ns = stun_max_ms * 1000000,
 	};

@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "disk/convert.h"
 #include "disk/create.h"
-#include "disk/lock.h"
 
 /* The formats that -f takes, in the order of enum disk_format. */
 #define VMDK_FORMATS "sparse|2gbsparse|flat|2gbflat|thin|zeroedthick|eagerzeroedthick|" \
@@ -95,10 +94,6 @@ struct child_of {
 };
 int use_parent(struct disk_create *p, char **hint, const char *path, const char *parent,
 	       const struct child_of *k, struct err *e);
-
-/* Let nobody write to the disk src meanwhile; where no lock can be made (a
- * folder that may not be written to, a URL) nobody has one. */
-int lock_source(struct disk_lock **lock, const char *src, struct err *e);
 
 /* Create dst as p says, and fill it: under another name until it is complete
  * (disk/part.h). */

@@ -269,7 +269,7 @@ static int refuse_frozen(struct blkdisk *bd, const struct blkdisk_opts *o, struc
 static int open_disk(struct blkdisk *bd, const char *path, const struct blkdisk_opts *o,
 		     struct err *e)
 {
-	struct disk_opts opts = { .write = !o->readonly, .raw = o->raw,
+	struct disk_opts opts = { .write = !o->readonly, .hold = o->readonly, .raw = o->raw,
 				  .allow_outside = o->allow_outside };
 	bool there = o->overlay && !o->forget && !access(o->overlay, F_OK);
 	int rc;

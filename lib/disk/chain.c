@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "disk/disk_impl.h"
-#include "disk/lock.h"
 
 /* Tables of layers, in bytes: 32 of them leave room for the map within 64 MiB. */
 #define CACHE_TOP	(4u << 20)	/* of one that has parents */
@@ -35,7 +34,8 @@ static int open_parent(struct image **parent, const struct image *child,
 		       const struct disk_opts *o, struct err *e)
 {
 	struct disk_opts po = {
-		.no_lock = true, .allow_outside = o->allow_outside, .plain = !o->allow_outside,
+		.no_lock = true, .hold = o->hold || (o->write && !o->no_lock),
+		.allow_outside = o->allow_outside, .plain = !o->allow_outside,
 		.mend = o->mend, .cache = CACHE_PARENT, .backends = o->backends,
 	};
 	char *path;
@@ -52,9 +52,6 @@ static int open_parent(struct image **parent, const struct image *child,
 	if (rc)
 		return rc;
 	rc = check_parent(child, *parent, e);
-	/* Who writes to a parent merges layers, or does not know of its children. */
-	if (!rc && o->write && !o->no_lock)
-		rc = disk_lock_look((*parent)->path, e);
 	if (rc)
 		image_close(*parent);
 	return rc;

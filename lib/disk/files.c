@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "disk/disk.h"
+#include "disk/hold.h"
 #include "disk/lock.h"
 
 const char *disk_base_name(const char *path)
@@ -290,10 +291,10 @@ int disk_refuse_used_above(const struct image *im, struct err *e)
 	struct scan s = { .im = im, .own = &st, .nown = 1, .match = is_used_above };
 	struct disk_files l;
 	char why[120];
-	int rc;
+	int rc = image_refuse_held(im, 0, e);
 
-	if (!im->desc || stat(im->path, &st))
-		return 0;
+	if (rc || !im->desc || stat(im->path, &st))
+		return rc;
 	rc = scan_folder(&l, &s, e);
 	if (rc || !l.n)
 		return rc;

@@ -38,8 +38,8 @@ int disk_with_cid(struct disk_files *l, const char *path, uint32_t cid, struct e
  * what, and how to do it even so. */
 int disk_refuse_children(const struct image *im, const char *then, struct err *e);
 
-/* -EBUSY: a disk of its folder that hangs on it, over other layers too, is in use; who uses
- * it knows where the bytes of im lie, and would read others. */
+/* -EBUSY: somebody reads it (disk/hold.h), or a disk of its folder that hangs on it, over other
+ * layers too, is in use; who uses it knows where the bytes of im lie, and would read others. */
 int disk_refuse_used_above(const struct image *im, struct err *e);
 
 /* -EEXIST: another disk of the folder has one of these files of im among its extents: one

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/le.h"
+#include "disk/hold.h"
 #include "disk/lock.h"
 #include "disk/sparse_header.h"
 
@@ -381,6 +382,12 @@ int image_open(struct image **out, const char *path, const struct disk_opts *o,
 		identify(im, f);
 		im->writable = o->write;
 		rc = open_what(im, &f, o, e);
+	}
+	if (!rc && o->write && !o->no_lock)
+		rc = image_refuse_held(im, o->sharer, e);
+	if (!rc && o->hold) {
+		image_hold(im);
+		rc = disk_lock_look(path, e);
 	}
 	/* A file that no extent took; the caller's stays his if this failed. */
 	if (f && !(rc && f == o->file))

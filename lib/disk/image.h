@@ -15,6 +15,9 @@ struct disk_opts {
 	bool write;		/* the top layer; parents are always read only */
 	bool no_parent;		/* this layer alone: parents are not opened */
 	bool no_lock;		/* the caller holds the lock, or reads only and does not care */
+	bool hold;		/* who reads only does care: nobody may change it meanwhile */
+	long sharer;		/* with write: a process that has it below a disk and knows what is
+				 * done to it (disk/hold.h); 0: none */
 	bool allow_outside;	/* paths may lead out of the descriptor's folder */
 	bool raw;		/* the file is raw whatever it begins with */
 	bool lazy;		/* a parent that is missing or does not fit is said in
@@ -51,8 +54,8 @@ struct image {
  * An extent of type VMFSRDM or VMFSRAW is the device that its file leads to, a symbolic
  * link: so it is opened with allow_outside only.
  * Returns    0; -ENOENT, -EACCES, ...: the message names the file; -EBADMSG: damaged;
- *            -ENOTSUP; -EPERM: a path that leads outside; -EBUSY: locked, the message
- *            names the holder
+ *            -ENOTSUP; -EPERM: a path that leads outside; -EBUSY: locked, or to be written
+ *            and read by others, the message names the holder
  */
 int image_open(struct image **im, const char *path, const struct disk_opts *o,
 	       struct err *e);

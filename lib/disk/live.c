@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "disk/disk_impl.h"
+#include "disk/hold.h"
 #include "disk/lock.h"
 #include "disk/snapshot.h"
 
@@ -129,6 +131,8 @@ static int open_below(struct live_change *c, const char *hint, struct err *e)
 		disk_close(below, NULL);
 		return rc;
 	}
+	for (unsigned i = 0; i < below->n; i++)
+		image_hold(below->layer[i]);
 	disk_dissolve(below);
 	c->layer[c->n++] = top;
 	return 0;
@@ -158,7 +162,8 @@ static int open_rebase(struct live_change *c, struct err *e)
 static int open_other(struct disk **to, const struct live_change *c, const char *path,
 		      struct err *e)
 {
-	struct disk_opts o = { .write = true, .allow_outside = c->outside };
+	struct disk_opts o = { .write = true, .allow_outside = c->outside,
+			       .sharer = getpid() };	/* it may be below this disk now */
 	int rc = disk_open(to, path, &o, e);
 
 	if (rc || (*to)->size == c->d->size)
@@ -350,6 +355,7 @@ static int reopen_frozen(struct live_change *c, struct err *e)
 		rc = image_open(&im, d->layer[d->n - 2]->path, &o, e);
 	if (rc)
 		return rc;
+	image_hold(im);		/* before the lock that it had as the top is given back */
 	c->layer[d->n - 2] = im;
 	began = clock_ns();
 	disk_freeze(d);

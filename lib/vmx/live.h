@@ -25,6 +25,8 @@ struct machine_live {
 	 *            is busy and stays so
 	 */
 	int (*find)(void *ptr, const char *path, bool *is, struct err *e);
+	/* The process of the machine that find() has found; 0: none. */
+	long (*pid)(void *ptr);
 	/* New tops for n disks, which hang on their present ones; or others, with which the
 	 * machine begins anew.  All or none. */
 	int (*push)(void *ptr, const struct live_pair *p, unsigned n, struct err *e);

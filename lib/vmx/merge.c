@@ -160,6 +160,13 @@ static int lock_layer(const struct machine *m, const struct tree *t, int l,
 	return disk_lock(lock, t->layer[l].path, e);
 }
 
+int merge_refuse_held(const struct machine *m, const struct tree *t, int p, int c, struct err *e)
+{
+	int rc = snapshots_refuse_held(m, t->layer[p].path, e);
+
+	return rc ? rc : snapshots_refuse_held(m, t->layer[c].path, e);
+}
+
 /* Do what choose_way() says. */
 static int merge_data(struct machine *m, struct tree *t, int p, int c, bool down, struct err *e)
 {
@@ -177,6 +184,8 @@ static int merge_data(struct machine *m, struct tree *t, int p, int c, bool down
 	bool found;
 	int rc = lock_layer(m, t, down ? p : c, &lock, e);
 
+	if (!rc)
+		rc = merge_refuse_held(m, t, p, c, e);
 	if (!rc)
 		rc = journal_merge_find(m->journal, &jm, &found, &from, e);
 	if (!rc && !found && down)
@@ -203,6 +212,23 @@ static void mark_stale(struct machine *m, const struct tree *t, int c, bool down
 		if (l >= 0)
 			m->disk[i].stale = !down || t->layer[top].parent != c;
 	}
+}
+
+int merges_refuse_held(const struct machine *m, const struct tree *t, struct err *e)
+{
+	struct tree copy = *t;
+	int p, c, rc = 0;
+
+	copy.layer = reallocarray(NULL, t->n, sizeof(*t->layer));
+	if (!copy.layer)
+		return no_memory(e);
+	memcpy(copy.layer, t->layer, t->n * sizeof(*t->layer));
+	while (!rc && tree_mergeable(&copy, &p, &c)) {
+		rc = merge_refuse_held(m, t, p, c, e);
+		tree_merged(&copy, p, c, true);
+	}
+	free(copy.layer);
+	return rc;
 }
 
 static int merge(struct machine *m, struct tree *t, int p, int c, struct err *e)

@@ -8,6 +8,7 @@
 
 #include "disk/disk.h"
 #include "disk/files.h"
+#include "disk/hold.h"
 #include "vmx/snapshot_impl.h"
 #include "vmx/state.h"
 
@@ -119,6 +120,30 @@ static int will_remove(struct machine *m, const char *path, struct err *e)
 	return m->o.dry ? 0 : journal_unlink(m->journal, path, e);
 }
 
+static int refuse_held(const struct machine *m, const struct image *im, struct err *e)
+{
+	const struct machine_live *live = m->o.live;
+
+	/* Who only looks has not asked whether it runs. */
+	return m->o.dry ? 0 : image_refuse_held(im, live ? live->pid(live->ptr) : 0, e);
+}
+
+int snapshots_refuse_held(const struct machine *m, const char *path, struct err *e)
+{
+	struct disk_opts o = {
+		.no_parent = true, .no_lock = true, .no_extents = true,
+		.allow_outside = m->o.outside,
+	};
+	struct image *im;
+	int rc = image_open(&im, path, &o, e);
+
+	if (rc)
+		return rc;
+	rc = refuse_held(m, im, e);
+	image_close(im);
+	return rc;
+}
+
 int snapshots_unlink(struct machine *m, const char *path, struct err *e)
 {
 	struct disk_opts o = {
@@ -131,7 +156,9 @@ int snapshots_unlink(struct machine *m, const char *path, struct err *e)
 
 	if (rc)
 		return rc;
-	rc = disk_files_of(&files, im, &o, e);
+	rc = refuse_held(m, im, e);
+	if (!rc)
+		rc = disk_files_of(&files, im, &o, e);
 	for (size_t i = 0; !rc && i < files.n; i++)
 		rc = will_remove(m, files.path[i], e);
 	disk_files_free(&files);
@@ -505,6 +532,8 @@ int snapshots_delete(struct machine *m, const char *name, bool children, struct 
 	free(uids);
 	if (!rc)
 		rc = remove_dead(m, &t, e);
+	if (!rc)
+		rc = merges_refuse_held(m, &t, e);
 	if (!rc)
 		rc = machine_texts(m, e);
 	if (!rc && !m->o.dry)

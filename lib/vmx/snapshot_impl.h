@@ -16,8 +16,12 @@ char *snapshots_name(const char *file, const char *path);
  * of disk i then. */
 int snapshots_layer(struct machine *m, size_t i, const char *file, struct err *e);
 
-/* Add the removal of a layer's files to the journal. */
+/* Add the removal of a layer's files to the journal.  -EBUSY: as snapshots_refuse_held(). */
 int snapshots_unlink(struct machine *m, const char *path, struct err *e);
+
+/* -EBUSY: someone reads the layer at path, below a disk of his own perhaps; but for the
+ * running machine, which is told. */
+int snapshots_refuse_held(const struct machine *m, const char *path, struct err *e);
 
 /* A failure before the commit: away with what was made; the first error is the one. */
 int snapshots_undo(struct machine *m, int rc);
@@ -44,6 +48,10 @@ size_t snapshots_live(const struct machine *m, const struct tree *t, int c);
 
 /* merge.c: merge all that can be; and the pieces of it that snapshots_fold() needs. */
 int snapshots_merge(struct machine *m, struct tree *t, struct err *e);
+/* -EBUSY: someone else reads p or c, or any layer that would be merged
+ * (snapshots_refuse_held()). */
+int merge_refuse_held(const struct machine *m, const struct tree *t, int p, int c, struct err *e);
+int merges_refuse_held(const struct machine *m, const struct tree *t, struct err *e);
 int merge_new_id(struct machine *m, struct tree *t, int p, int c, struct err *e);
 int merge_rename(struct machine *m, const struct tree *t, int c, int p, struct err *e);
 #endif

@@ -69,8 +69,10 @@ static int fold(struct machine *m, struct tree *t, int p, int c, size_t i, struc
 	const char *child = t->layer[c].path, *parent = t->layer[p].path;
 	char *file = strdup(m->disk[i].file);
 	bool happened = false;
-	int rc = file ? merge_new_id(m, t, p, c, e) : no_memory(e);
+	int rc = file ? merge_refuse_held(m, t, p, c, e) : no_memory(e);
 
+	if (!rc)
+		rc = merge_new_id(m, t, p, c, e);
 	if (!rc)
 		rc = journal_switching(m->journal, parent, e);
 	if (!rc)

@@ -200,6 +200,9 @@ static int all(void *ptr, enum call call, const struct live_pair *p, unsigned n,
 	return ask(ptr, &q, NULL, e);
 }
 
+/* The machine is this process's parent. */
+static long do_pid(void *ptr) { return getppid(); }
+
 static int do_push(void *ptr, const struct live_pair *p, unsigned n, struct err *e)
 {
 	return all(ptr, PUSH, p, n, e);
@@ -246,6 +249,18 @@ static int change(struct machine *m, enum change what, struct err *e)
 	}
 }
 
+/* What the machine has open, its locks with it, is the machine's alone. */
+static void close_others(int a, int b)
+{
+	unsigned low = (unsigned)(a < b ? a : b), high = (unsigned)(a < b ? b : a);
+
+	if (low > 3)
+		close_range(3, low - 1, 0);
+	if (high - low > 1)
+		close_range(low + 1, high - 1, 0);
+	close_range(high + 1, ~0u, 0);
+}
+
 /* A process that does it, and is killed as fault says (NULL: is not).  Returns what
  * waitpid() does; the calls of a kind that it made go to *calls. */
 static int other(struct vm *vm, enum change what, const char *fault, const char *kind,
@@ -258,13 +273,14 @@ static int other(struct vm *vm, enum change what, const char *fault, const char 
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
-		struct machine_live live = { &fd[1], do_find, do_push, do_revert, do_rebase, do_fold };
+		struct machine_live live = { &fd[1], do_find, do_pid, do_push, do_revert, do_rebase,
+					     do_fold };
 		struct machine_opts o = { .write = true, .live = &live };
 		struct machine *m;
 		struct err e = { 0 };
 		int rc;
 
-		close(fd[0]);
+		close_others(fd[1], count[1]);
 		shim_start(vm->r.dir, NULL, fault);
 		rc = machine_open(&m, vm->r.vmx, &o, &e);
 		if (!rc) {
