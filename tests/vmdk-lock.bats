@@ -174,3 +174,23 @@ cid() { sed -n 's/^CID=//p' "$1"; }
 	vmdk snapshot delete gold/x.vmdk a >/dev/null
 	again
 }
+
+@test "a base whose damage is repaired is another; the child that led there is told" {
+	vmdk convert data gold/x.vmdk
+	vmdk clone --linked --allow-outside gold/x.vmdk one/c.vmdk
+	vmdk clone --linked --allow-outside gold/x.vmdk two/c.vmdk
+	# Both copies of an entry of a grain table say a sector far behind the end.
+	perl -e '
+		open(my $f, "+<", $ARGV[0]) or die; binmode $f;
+		read($f, my $h, 512);
+		my ($rgd, $gd) = unpack("x48 Q< Q<", $h);
+		for my $d ($rgd, $gd) {
+			seek($f, $d * 512, 0); read($f, my $e, 4);
+			seek($f, unpack("V", $e) * 512 + 12, 0); print $f pack("V", 0x7ffffff0);
+		}' gold/x.vmdk
+	fails 8 '' check gold/x.vmdk || true
+	run -0 vmdk check --chain --repair --allow-outside one/c.vmdk
+	vmdk check --chain --allow-outside one/c.vmdk
+	fails 3 'convert: two/c.vmdk: its parent .* has been written to since: .*' \
+		convert --allow-outside two/c.vmdk y.vmdk
+}

@@ -1,6 +1,7 @@
 #include "disk/check.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ struct checking {
 	const struct disk_check *c;
 	struct disk_check_sum *sum;
 	const char *path;	/* what is looked at now */
+	bool changed;		/* it was damaged, and may read as something else now */
 };
 
 static void report(void *ptr, const char *kind, bool leak, bool repaired, const char *fmt, ...)
@@ -33,6 +35,7 @@ static void report(void *ptr, const char *kind, bool leak, bool repaired, const 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	k->changed |= repaired && !leak;
 	if (repaired)
 		k->sum->repaired++;
 	else if (leak)
@@ -133,7 +136,7 @@ static int check_geometry(struct checking *k, struct image *im, struct err *e)
 }
 
 static int check_layer(struct checking *k, const char *path, const struct disk_opts *given,
-		       struct err *e)
+		       uint32_t *cid, struct err *e)
 {
 	struct disk_opts o = *given;
 	struct extent_check x = { .repair = k->c->repair, .ptr = k, .report = report };
@@ -152,12 +155,38 @@ static int check_layer(struct checking *k, const char *path, const struct disk_o
 		rc = check_overlaps(k, im, e);
 	if (!rc && im->desc)
 		rc = check_geometry(k, im, e);
+	k->changed = false;
 	for (size_t i = 0; i < im->next && !rc; i++) {
 		if (im->ext[i]->file)
 			k->path = im->ext[i]->file->path;
 		if (im->ext[i]->ops->check)
 			rc = im->ext[i]->ops->check(im->ext[i], &x, e);
 	}
+	/* Children elsewhere are to notice. */
+	if (!rc && k->changed)
+		rc = image_touch(im, e);
+	if (!rc)
+		*cid = im->desc ? im->desc->cid : 0;
+	image_close(im);
+	return rc;
+}
+
+/* The child by which a repaired layer was found knows that it has changed. */
+static int tell_child(struct image *child, uint32_t cid, const struct disk_opts *o, struct err *e)
+{
+	struct disk_opts to = *o;
+	struct image *im;
+	char id[16];
+	int rc;
+
+	to.write = to.mend = true;
+	rc = image_open(&im, child->path, &to, e);
+	if (rc)
+		return rc;
+	snprintf(id, sizeof(id), "%08" PRIx32, cid);
+	rc = desc_set(im->desc, "parentCID", id, e);
+	if (!rc)
+		rc = image_save_desc(im, e);
 	image_close(im);
 	return rc;
 }
@@ -168,11 +197,12 @@ int disk_check(const char *path, const struct disk_check *c, const struct disk_o
 	struct checking k = { .c = c, .sum = sum };
 	struct disk_opts o = *given;
 	struct disk *d;
+	uint32_t cid;
 	int rc;
 
 	*sum = (struct disk_check_sum) { 0 };
 	if (!c->chain)
-		return check_layer(&k, path, given, e);
+		return check_layer(&k, path, given, &cid, e);
 	o.write = false;
 	o.no_lock = true;
 	o.lazy = true;
@@ -183,7 +213,10 @@ int disk_check(const char *path, const struct disk_check *c, const struct disk_o
 	for (unsigned i = disk_layers(d); i-- > 0 && !rc;) {
 		struct image *im = disk_layer(d, i);
 
-		rc = check_layer(&k, im->path, given, e);
+		rc = check_layer(&k, im->path, given, &cid, e);
+		if (!rc && k.changed && i + 1 < disk_layers(d) &&
+		    im->desc->cid == disk_layer(d, i + 1)->desc->parent_cid)
+			rc = tell_child(disk_layer(d, i + 1), cid, given, e);
 		k.path = im->path;
 		if (!rc && im->broken)
 			report(&k, "parent", false, false, "%s", im->broken);
