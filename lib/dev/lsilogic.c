@@ -87,7 +87,8 @@ struct mpt *lsilogic_new(struct vm *vm, struct pci *pci, unsigned devfn, struct 
 	static const struct mpt_kind kind = {
 		.name = "lsilogic", .device = 0x0030, .subdevice = 0x1976, .revision = 1,
 		.pci_class = 0x010000, .bar_len = 0x20000, .bar_diag_len = 0x20000,
-		.port_type = 0x01, .product = 0x0102, .chip = "LSI53C1030", .board = "VMware",
+		.port_type = 0x01, .product = 0x0102, .header = 0x1300, .chip = "LSI53C1030",
+		.board = "VMware",
 		.page = lsilogic_page, .page_written = lsilogic_written,
 	};
 

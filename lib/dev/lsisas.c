@@ -142,6 +142,8 @@ static bool page_device(struct mpt *m, struct mpt_page *p)
 		break;
 	case FORM_TARGET:
 		handle = p->addr >> 8 & 0xff || id >= PHYS ? NO_HANDLE : target_handle(m, id);
+		if (!handle && id < PHYS)
+			m->lost &= ~(1u << id);		/* now the driver knows */
 		break;
 	case FORM_HANDLE:
 		break;
@@ -201,27 +203,78 @@ static bool lsisas_page(struct mpt *m, struct mpt_page *p)
 
 /* --- events ------------------------------------------------------------------------------ */
 
-enum { EV_DEVICE_STATUS = 0x0f, EV_PHY_LINK = 0x12 };
+/*
+ * That a device does not respond is said late, and only where the driver has not found
+ * out by itself.  Linux's mptsas marks such a device as blocked, but does not stop its
+ * queue: what is queued from then on until it is deleted waits for ever, and the deletion
+ * for that (seen in 6.1).  When a discovery ends it looks for devices that are gone, and
+ * deletes them without that, but only if the firmware's header version is below 0x0e00.
+ */
+enum { EV_DEVICE_STATUS = 0x0f, EV_PHY_LINK = 0x12, EV_DISCOVERY = 0x16 };
 enum { DEVICE_ADDED = 3, DEVICE_NOT_RESPONDING = 4 };
+enum { DISCOVERY_DONE = 0, DISCOVERY_RUNS = 1 };
+#define HEADER_OLD	0x0d00
+#define LOST_NS		NS_PER_SEC
 
-/* The link of its phy is up, is down; and the device behind it is there, is not. */
+static void tell_link(struct mpt *m, unsigned i, bool there)
+{
+	uint8_t d[12] = { 0 };
+
+	d[0] = (uint8_t)i;
+	d[1] = there ? LINK_3_GB << 4 | LINK_NONE : LINK_NONE << 4 | LINK_3_GB;
+	le16_put(d + 2, phy_handle(i));
+	le64_put(d + 4, adapter_address(m) + i);
+	mpt_event(m, EV_PHY_LINK, d, sizeof(d));
+}
+
+static void tell_device(struct mpt *m, unsigned i, uint8_t reason)
+{
+	uint8_t d[36] = { 0 };
+
+	d[0] = (uint8_t)i;
+	d[2] = reason;
+	le16_put(d + 6, (uint16_t)(i + 1 + PHYS));
+	le32_put(d + 8, INFO_TARGET);
+	le16_put(d + 12, phy_handle(i));
+	d[14] = (uint8_t)i;
+	le64_put(d + 16, target_address(m, i));
+	mpt_event(m, EV_DEVICE_STATUS, d, sizeof(d));
+}
+
+static void tell_discovery(struct mpt *m, uint32_t status)
+{
+	uint8_t d[8] = { 0 };
+
+	le32_put(d, status);
+	mpt_event(m, EV_DISCOVERY, d, sizeof(d));
+}
+
+static void tell_lost(struct mpt *m, uint32_t which)
+{
+	which &= m->lost;
+	m->lost &= ~which;
+	for (unsigned i = 0; which; i++, which >>= 1)
+		if (which & 1)
+			tell_device(m, i, DEVICE_NOT_RESPONDING);
+}
+
+static void lost_due(void *ptr, uint64_t now_ns)
+{
+	tell_lost(ptr, UINT32_MAX);
+}
+
 static void lsisas_changed(struct mpt *m, unsigned i, bool there)
 {
-	uint8_t link[12] = { 0 }, dev[36] = { 0 };
-
-	link[0] = (uint8_t)i;
-	link[1] = there ? LINK_3_GB << 4 | LINK_NONE : LINK_NONE << 4 | LINK_3_GB;
-	le16_put(link + 2, phy_handle(i));
-	le64_put(link + 4, adapter_address(m) + i);
-	mpt_event(m, EV_PHY_LINK, link, sizeof(link));
-	dev[0] = (uint8_t)i;
-	dev[2] = there ? DEVICE_ADDED : DEVICE_NOT_RESPONDING;
-	le16_put(dev + 6, (uint16_t)(i + 1 + PHYS));
-	le32_put(dev + 8, INFO_TARGET);
-	le16_put(dev + 12, phy_handle(i));
-	dev[14] = (uint8_t)i;
-	le64_put(dev + 16, target_address(m, i));
-	mpt_event(m, EV_DEVICE_STATUS, dev, sizeof(dev));
+	tell_link(m, i, there);
+	if (there) {
+		tell_lost(m, 1u << i);
+		tell_device(m, i, DEVICE_ADDED);
+		return;
+	}
+	tell_discovery(m, DISCOVERY_RUNS);
+	tell_discovery(m, DISCOVERY_DONE);
+	m->lost |= 1u << i;
+	timer_set(&m->vm->timers, &m->lost_timer, vm_now_ns(m->vm) + LOST_NS);
 }
 
 struct mpt *lsisas_new(struct vm *vm, struct pci *pci, unsigned devfn, struct err *e)
@@ -229,9 +282,12 @@ struct mpt *lsisas_new(struct vm *vm, struct pci *pci, unsigned devfn, struct er
 	static const struct mpt_kind kind = {
 		.name = "lsisas1068", .device = 0x0054, .subdevice = 0x1976, .revision = 1,
 		.pci_class = 0x010000, .bar_len = 0x4000, .bar_diag_len = 0x10000,
-		.port_type = 0x30, .product = 0x2102, .chip = "LSISAS1068", .board = "VMware",
-		.page = lsisas_page, .changed = lsisas_changed,
+		.port_type = 0x30, .product = 0x2102, .header = HEADER_OLD, .chip = "LSISAS1068",
+		.board = "VMware", .page = lsisas_page, .changed = lsisas_changed,
 	};
+	struct mpt *m = mpt_new(vm, pci, devfn, &kind, e);
 
-	return mpt_new(vm, pci, devfn, &kind, e);
+	if (m)
+		timer_add(&vm->timers, &m->lost_timer, lost_due, m);
+	return m;
 }

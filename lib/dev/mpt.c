@@ -192,6 +192,7 @@ void mpt_unit_reset(struct mpt *m)
 	m->mfa_high = m->sense_high = 0;
 	m->reply_size = 0;
 	m->events = false;
+	m->lost = 0;
 	m->db = DB_IDLE;
 	m->int_status = 0;
 	update_irq(m, false);

@@ -34,7 +34,7 @@ struct mpt_kind {
 	uint32_t pci_class;
 	uint32_t bar_len, bar_diag_len;
 	uint8_t port_type;
-	uint16_t product;
+	uint16_t product, header;	/* header: version of the interface's headers */
 	const char *chip, *board;
 	/* Look the page up: false, if there is none such. */
 	bool (*page)(struct mpt *m, struct mpt_page *p);

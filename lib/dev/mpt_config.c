@@ -169,7 +169,7 @@ static unsigned ioc_facts(struct mpt *m, const uint8_t *rq, uint8_t *rp)
 {
 	mpt_reply_init(rp, rq, 80, MPT_OK);
 	le16_put(rp, VERSION_MPI);
-	le16_put(rp + 4, 0x1300);
+	le16_put(rp + 4, m->kind->header);
 	rp[6] = 0;
 	rp[20] = 255;				/* depth of chains */
 	rp[21] = m->who_init;

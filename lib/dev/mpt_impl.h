@@ -77,6 +77,10 @@ struct mpt {
 	struct mpt_req *active_first, *spare;
 	unsigned active;
 	uint32_t negotiated[SCSI_TARGETS];	/* lsilogic: parameters of the parallel bus */
+	/* lsisas: targets that are gone, of which the driver does not know, by bits; when to
+	 * tell it */
+	uint32_t lost;
+	struct timer lost_timer;
 };
 
 /* --- mpt.c -------------------------------------------------------------------------- */

@@ -345,7 +345,7 @@ static void place(unsigned n)
 static void act(struct fuzz *f)
 {
 	tame = fuzz_below(f, 2);
-	switch (fuzz_below(f, 19)) {
+	switch (fuzz_below(f, 20)) {
 	case 0: pv_setup(f); break;
 	case 1: mpt_setup(f, LSILOGIC + fuzz_below(f, 2)); break;
 	case 2: bl_setup(f); break;
@@ -364,6 +364,7 @@ static void act(struct fuzz *f)
 	}
 	case 16: any_config(f, slot, ADAPTERS); break;
 	case 17: come_or_go(f); break;
+	case 18: timerq_run(&vm.timers, UINT64_MAX - 1); break;
 	default: place(fuzz_below(f, ADAPTERS));
 	}
 }
