@@ -201,6 +201,19 @@ static int rename_file(const struct disk_part *p, struct err *e)
 	return file_sync_dir(p->path, e);
 }
 
+/* It failed.  What it was to replace is not whole any more, perhaps: then this one stays. */
+static int keep_only(struct disk_part *p, const struct disk_files *gone, int rc, struct err *e)
+{
+	char why[160];
+
+	for (size_t i = 0; i < gone->n && !p->finished; i++)
+		p->finished = !exists(gone->path[i]);
+	if (!p->finished)
+		return rc;
+	snprintf(why, sizeof(why), "%.90s is the new disk and stays: the old one is gone", p->part);
+	return err_in(e, rc, why);
+}
+
 int disk_part_finish(struct disk_part *p, struct err *e)
 {
 	struct disk_manage how = replacing(p->c, false);
@@ -211,10 +224,12 @@ int disk_part_finish(struct disk_part *p, struct err *e)
 
 	if (p->c->force && exists(p->path))
 		rc = disk_delete(p->path, &how, &gone, e);
-	disk_files_free(&gone);
 	if (!rc)
 		rc = alone ? rename_file(p, e) : disk_rename(p->part, p->path, &renaming, e);
 	p->finished = !rc;
+	if (rc)
+		rc = keep_only(p, &gone, rc, e);
+	disk_files_free(&gone);
 	return rc;
 }
 

@@ -30,7 +30,7 @@ const char *disk_part_path(const struct disk_part *p);
 /*
  * It is complete, durable and closed: with c->force away with the one that is there, and
  * give it its name.  A crash leaves the one, the other, or at worst none and this one
- * under both names or the first.
+ * under both names or the first; so does a failure, which then says that.
  */
 int disk_part_finish(struct disk_part *p, struct err *e);
 

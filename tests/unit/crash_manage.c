@@ -246,6 +246,31 @@ static void judge(const char *what, struct expect *x,
 	replay_close(r);
 }
 
+/* The old disk is gone, and the new one cannot get its name: then it stays under the other. */
+static void test_no_name(void)
+{
+	struct expect x = { DISK_THIN, 3 << 20, 8 << 20 };
+	struct disk_create c = { .format = x.format, .size = x.to, .force = true };
+	struct disk_create empty = { .format = x.format, .size = x.to };
+	struct disk_part *p = NULL;
+	struct err e = { 0 };
+	bool intact;
+
+	prepare(&x);
+	shim_stop();
+	check(!disk_part_begin(&p, at("live/x.vmdk"), &c, &e) &&
+	      !disk_create(disk_part_path(p), &empty, &e), "%s", e.msg);
+	shim_start(at("live"), NULL, "rename:1:EIO");
+	check(disk_part_finish(p, &e) == -EIO && strstr(e.msg, "x.vmdk.part is the new disk and stays"),
+	      "%s", e.msg);
+	shim_stop();
+	disk_part_free(p);
+	check(!look(at("live"), "x.vmdk", &intact) && look(at("live"), "x.vmdk.part", &intact) == x.to,
+	      "the new one is there");
+	check(!disk_part_begin(&p, at("live/x.vmdk"), &c, &e), "again: %s", e.msg);
+	disk_part_free(p);
+}
+
 static void test(enum disk_format f)
 {
 	struct expect make = { f, 0, 3 << 20 }, grow = { f, 3 << 20, 8 << 20 };
@@ -294,6 +319,7 @@ int main(void)
 			return 1;
 	}
 	memset(pattern, 0xa5, sizeof(pattern));
+	test_no_name();
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
 		test(formats[i]);
 	shell("rm -r %s%s", root, "");
