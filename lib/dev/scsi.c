@@ -224,12 +224,22 @@ static void run(struct scsi_dev *d, struct scsi_req *r)
 	}
 }
 
-/* Is it r's turn? */
+/* Is it r's turn?  The head of the queue passes what waits, but not what runs alone. */
 static bool may_run(const struct scsi_dev *d, const struct scsi_req *r)
 {
 	if (d->strays || (d->depth && d->active >= d->depth))
 		return false;
-	return r->attr == SCSI_HEAD_OF_QUEUE || (!d->alone && !(r->exclusive && d->active));
+	return !d->alone && !(r->exclusive && d->active);
+}
+
+static void hold(struct scsi_dev *d, struct scsi_req *r)
+{
+	struct scsi_req **at = r->attr == SCSI_HEAD_OF_QUEUE ? &d->held : d->held_last;
+
+	r->next = *at;
+	*at = r;
+	if (!r->next)
+		d->held_last = &r->next;
 }
 
 void scsi_go_on(struct scsi_dev *d)
@@ -264,13 +274,10 @@ void scsi_start(struct scsi_dev *d, struct scsi_req *r)
 	r->room = r->data.len;
 	r->overrun = r->aborted = r->fua = false;
 	r->buf = NULL;
-	if (may_run(d, r) && (!d->held || r->attr == SCSI_HEAD_OF_QUEUE)) {
+	if (may_run(d, r) && (!d->held || r->attr == SCSI_HEAD_OF_QUEUE))
 		run(d, r);
-		return;
-	}
-	r->next = NULL;
-	*d->held_last = r;
-	d->held_last = &r->next;
+	else
+		hold(d, r);
 }
 
 void scsi_done(struct scsi_req *r, uint8_t status)

@@ -448,6 +448,31 @@ static void start(struct scsi_dev *t, unsigned i, enum scsi_attr attr, uint8_t o
 	scsi_start(t, r);
 }
 
+static void run_until(unsigned n)
+{
+	while (nordered < n) {
+		sched_yield();
+		vm_run_work(&test_vm);
+	}
+}
+
+/* Of block 0, which becomes what it is. */
+static void start_compare_write(struct scsi_dev *t, unsigned i)
+{
+	struct scsi_req *r = &many[i];
+
+	memset(r->cdb, 0, sizeof(r->cdb));
+	r->cdb[0] = 0x89;
+	r->cdb[13] = 1;
+	r->attr = SCSI_SIMPLE;
+	r->done = many_done;
+	memcpy(rig_data, disk.bytes, 512);
+	memcpy(rig_data + 512, disk.bytes, 512);
+	sg_clear(&r->data, NULL);
+	sg_add_host(&r->data, rig_data, 1024);
+	scsi_start(t, r);
+}
+
 static void test_order(struct scsi_dev *t)
 {
 	disk.slow = true;
@@ -458,11 +483,18 @@ static void test_order(struct scsi_dev *t)
 	check(nordered == 1 && order[0] == 3, "the head of the queue");
 	start(t, 4, SCSI_SIMPLE, 0x00);
 	check(scsi_abort(t, &many[4]) && nordered == 2 && many[4].aborted, "not begun");
-	while (nordered < 5) {
-		sched_yield();
-		vm_run_work(&test_vm);
-	}
+	run_until(5);
 	check(order[2] == 0 && order[3] == 1 && order[4] == 2, "in order");
+	/* Between the two halves of COMPARE AND WRITE comes nothing. */
+	nordered = 0;
+	start_compare_write(t, 0);
+	start(t, 1, SCSI_SIMPLE, 0x00);
+	start(t, 2, SCSI_HEAD_OF_QUEUE, 0x2a);
+	check(scsi_abort(t, &many[2]), "a write waits");
+	start(t, 3, SCSI_HEAD_OF_QUEUE, 0x00);
+	run_until(4);
+	check(many[0].status == SCSI_GOOD && order[1] == 0 && order[2] == 3 && order[3] == 1,
+	      "%02x, %u, %u, %u", many[0].status, order[1], order[2], order[3]);
 	nordered = 0;
 	for (unsigned i = 0; i < 16; i++)
 		start(t, i, i % 5 ? SCSI_SIMPLE : SCSI_ORDERED, 0x28);
