@@ -405,8 +405,10 @@ int blk_close(struct blk *b, struct err *e)
 
 void blk_free(struct blk *b)
 {
+	struct err e;
+
 	if (!b)
 		return;
 	blk_stop(b);
-	blk_close(b, NULL);
+	blk_close(b, &e);	/* a flush that fails is told by who does it, if it may say why */
 }

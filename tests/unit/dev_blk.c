@@ -15,7 +15,7 @@ static struct err e;
 struct fake {
 	bool cached;
 	int start_rc;		/* of start_readv */
-	unsigned tries, starts;
+	unsigned tries, starts, flushes;
 	_Atomic unsigned reads;
 	unsigned n;		/* started, not ended */
 	void (*done[REQS])(void *req, int rc);
@@ -86,8 +86,17 @@ static void *ender(void *ptr)
 	return NULL;
 }
 
+/* The last flush, when the machine ends, says why it fails, too. */
+static int fake_flush(void *ptr, struct err *err)
+{
+	((struct fake *)ptr)->flushes++;
+	check(err, "a place to say why");
+	return err_set(err, -EIO, "a cable is out");
+}
+
 static const struct blk_ops ops = {
 	.readv = fake_readv, .writev = fake_writev, .try_readv = fake_try, .start_readv = fake_start,
+	.flush = fake_flush,
 };
 
 static unsigned ended;
@@ -200,6 +209,7 @@ static void misses_are_learnt(void)
 		check(right(&o[i]), "request %u", i);
 	check(ended == REQS, "%u ended", ended);
 	blk_free(b);
+	check(f.flushes == 1, "flushed %u times", f.flushes);
 }
 
 int main(void)
