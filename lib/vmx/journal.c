@@ -146,8 +146,14 @@ static int save(const struct journal *j, struct dict *d, struct err *e)
 {
 	size_t len;
 	char *text = dict_text(d, &len);
-	int rc = text ? file_replace(j->path, text, len, e) : no_memory(e);
+	int rc = text ? 0 : no_memory(e);
 
+	/* What is longer nobody could read again after a crash. */
+	if (!rc && len > DICT_MAX)
+		rc = err_set(e, -EFBIG, "%.150s: the change takes %zu bytes, %u are the most", j->path,
+			     len, DICT_MAX);
+	if (!rc)
+		rc = file_replace(j->path, text, len, e);
 	free(text);
 	return rc;
 }

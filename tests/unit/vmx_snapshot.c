@@ -355,9 +355,40 @@ static void test_clone(void)
 	rig_free(&r);
 }
 
+/* A journal that could not be read again after a crash is not begun. */
+static void test_large(void)
+{
+	size_t n = DICT_MAX - 4096;
+	struct machine *m;
+	struct err e = { 0 };
+	uint32_t uid;
+	char *text = malloc(n + 1);
+	struct rig r;
+	FILE *f;
+
+	rig_new(&r, DISK_SPARSE, DISK_SPARSE, 5);
+	memset(text, '#', n);
+	text[n - 1] = '\n';
+	text[n] = 0;
+	f = fopen(r.vmx, "a");
+	check(f && fputs(text, f) >= 0 && !fclose(f), "%s", r.vmx);
+	m = rig_open(&r, &writing);
+	check(snapshots_create(m, "a", "", 1, &uid, &e) == -EFBIG && strstr(e.msg, "the change takes"),
+	      "%s", e.msg);
+	machine_close(m);
+	m = rig_open(&r, &writing);
+	check(m && m->found == JOURNAL_PREPARE && m->vmsd->n == 0, "what was made is removed");
+	machine_close(m);
+	check(files(&r, "-000001.vmdk") == 0, "no new layers");
+	rig_verify(&r, "as before");
+	free(text);
+	rig_free(&r);
+}
+
 int main(int argc, char **argv)
 {
 	test_dry();
+	test_large();
 	test_refused();
 	test_single();
 	test_stop();
