@@ -106,6 +106,24 @@ disk() {
 	vmdk resize -f base.vmdk 16M
 }
 
+@test "a file that goes on behind its extent: that stays, and is not seen" {
+	head -c 1M /dev/zero | tr '\0' a >a
+	printf '# Disk DescriptorFile\nCID=1\n%s\n' 'RW 1024 FLAT "a" 0' 'RW 512 FLAT "a" 1024' >two.vmdk
+	vmdk resize -f two.vmdk 256k
+	assert_equal "$(capacity two.vmdk)" 262144
+	assert_equal "$(stat -c %s a)" 1048576
+	before=$(cat two.vmdk)
+	fails 3 'resize: a: goes on behind this extent, .*truncate -s 262144' resize two.vmdk 1M
+	assert_equal "$(cat two.vmdk)" "$before"
+	# A part of a sector is nobody's.
+	for thin in '' 'ddb.thinProvisioned = "1"'; do
+		{ head -c 1024 /dev/zero | tr '\0' a; printf end; } >b
+		printf '# Disk DescriptorFile\nCID=1\n%s\n' 'RW 2 VMFS "b"' "$thin" >b.vmdk
+		vmdk resize b.vmdk 4096
+		{ head -c 1024 /dev/zero | tr '\0' a; head -c 3072 /dev/zero; } | cmp - b
+	done
+}
+
 @test "what cannot be resized, and sizes that are none" {
 	vmdk create -s 4M x.vmdk
 	fails 2 'resize: SIZE is missing' resize x.vmdk

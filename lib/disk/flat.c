@@ -102,11 +102,19 @@ static int flat_resize(struct extent *x, uint64_t bytes, struct err *e)
 	uint64_t end = s->off + x->size;
 	int rc = 0;
 
-	if (end < (x->file->size & ~(uint64_t)(SECTOR - 1)))
-		return err_set(e, -ENOTSUP, "%s: goes on behind this extent, which cannot be resized; if "
-			       "that was left by a resize that was interrupted, cut it off: truncate -s "
-			       "%llu", x->file->path, (unsigned long long)end);
-	if (bytes > x->size && !x->thin && !x->file->device)
+	if (end < (x->file->size & ~(uint64_t)(SECTOR - 1))) {
+		if (bytes > x->size)
+			return err_set(e, -ENOTSUP, "%s: goes on behind this extent, which cannot "
+				       "grow; if that was left by a resize that was interrupted, cut "
+				       "it off: truncate -s %llu", x->file->path,
+				       (unsigned long long)end);
+		x->size = bytes;	/* whosever that is, it stays */
+		return 0;
+	}
+	/* A part of a sector behind the end would be seen in front of the new one. */
+	if (bytes > x->size && end < x->file->size)
+		rc = file_resize(x->file, end, e);
+	if (!rc && bytes > x->size && !x->thin && !x->file->device)
 		rc = file_zero(x->file, end, bytes - x->size, e);
 	if (!rc)
 		rc = file_resize(x->file, s->off + bytes, e);

@@ -211,18 +211,29 @@ static int clear_tail(const struct resizing *r, struct err *e)
 	return rc ? rc : disk_flush(r->d, e);
 }
 
-static int drop_files(const struct resizing *r, size_t from, const struct disk_opts *o)
+static bool is_same_file(const struct disk_file *a, const struct disk_file *b)
+{
+	struct stat sa, sb;
+
+	return !fstat(a->fd, &sa) && !fstat(b->fd, &sb) && sa.st_ino == sb.st_ino &&
+	       sa.st_dev == sb.st_dev;
+}
+
+/* The files of extents that are no longer, but for those that hold one that is, too. */
+static void drop_files(const struct resizing *r, size_t from)
 {
 	for (size_t i = from; i < r->top->next; i++) {
 		const struct disk_file *f = r->top->ext[i]->file;
+		bool stays = !f || f->device;
 
-		if (f && !f->device)
+		for (size_t k = 0; k < from && !stays; k++)
+			stays = r->top->ext[k]->file && is_same_file(f, r->top->ext[k]->file);
+		if (!stays)
 			unlink(f->path);
 	}
-	return 0;
 }
 
-static int shrink(struct resizing *r, const struct disk_opts *o, struct err *e)
+static int shrink(struct resizing *r, struct err *e)
 {
 	struct image *im = r->top;
 	uint64_t in;
@@ -244,7 +255,9 @@ static int shrink(struct resizing *r, const struct disk_opts *o, struct err *e)
 	}
 	if (!rc && im->ext[last]->file && im->ext[last]->size != in)
 		rc = im->ext[last]->ops->resize(im->ext[last], in, e);
-	return rc ? rc : drop_files(r, last + 1, o);
+	if (!rc)
+		drop_files(r, last + 1);
+	return rc;
 }
 
 /* All of it */
@@ -264,8 +277,8 @@ static int check_force(const struct resizing *r, const struct disk_manage *m, st
 				    "even so with -f", e);
 }
 
-static int resize_open(struct resizing *r, const struct disk_manage *m,
-		       const struct disk_opts *o, uint64_t *largest, struct err *e)
+static int resize_open(struct resizing *r, const struct disk_manage *m, uint64_t *largest,
+		       struct err *e)
 {
 	int rc;
 
@@ -282,7 +295,7 @@ static int resize_open(struct resizing *r, const struct disk_manage *m,
 		rc = check_force(r, m, e);
 	if (rc || m->dry)
 		return rc;
-	return r->bytes > r->was ? grow(r, e) : shrink(r, o, e);
+	return r->bytes > r->was ? grow(r, e) : shrink(r, e);
 }
 
 int disk_resize(const char *path, uint64_t bytes, const struct disk_manage *m,
@@ -303,7 +316,7 @@ int disk_resize(const char *path, uint64_t bytes, const struct disk_manage *m,
 		return rc;
 	if (disk_layer(r.d, disk_layers(r.d) - 1)->real)
 		r.path = real = strdup(disk_layer(r.d, disk_layers(r.d) - 1)->real);
-	rc = r.path ? resize_open(&r, m, &o, &largest, e) : err_set(e, -ENOMEM, "out of memory");
+	rc = r.path ? resize_open(&r, m, &largest, e) : err_set(e, -ENOMEM, "out of memory");
 	*was = r.was;
 	disk_files_free(&r.made);
 	disk_close(r.d, NULL);
