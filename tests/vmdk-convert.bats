@@ -89,6 +89,30 @@ holds() {
 	assert_equal "$(echo *)" 'a.raw x.vmdk'
 }
 
+@test "a stream that was damaged on its way is not taken for a shorter one" {
+	sample
+	vmdk convert -f stream a.raw x.vmdk
+	# A marker of how far its writer is, as some have.
+	{ head -c 65536 x.vmdk; printf '\0\0\0\0\0\0\0\0\0\0\0\0\4'; head -c 499 /dev/zero
+		tail -c +65537 x.vmdk; } | "$VMDK" convert -f raw - b.raw
+	cmp a.raw b.raw
+	# Zeros where a grain begins look like the end of the stream.
+	dd if=/dev/zero of=x.vmdk bs=512 seek=128 count=1 conv=notrunc status=none
+	run -3 --separate-stderr bash -c "'$VMDK' convert - y.vmdk <x.vmdk"
+	assert_regex "$stderr" 'ends at byte 65536, before its footer'
+	# So they do in one that has its directory in front; and some writers end those at once.
+	needs qemu-img
+	qemu-img convert -O vmdk -o subformat=streamOptimized a.raw q.vmdk
+	at=$(od -An -tu8 -j64 -N8 q.vmdk)
+	head -c $((at * 512)) q.vmdk >cut.vmdk
+	dd if=/dev/zero of=q.vmdk bs=512 seek="$((at))" count=1 conv=notrunc status=none
+	for f in q cut; do
+		run -3 --separate-stderr bash -c "'$VMDK' convert - y.vmdk <$f.vmdk"
+		assert_regex "$stderr" 'tables name [0-9]+ grains, of which the stream has 0'
+	done
+	assert [ ! -e y.vmdk ]
+}
+
 @test "a header as ESX wants it: version 3, markers, the directory at the end, a footer" {
 	sample
 	vmdk convert -f stream a.raw x.vmdk

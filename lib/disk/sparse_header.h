@@ -75,6 +75,7 @@ enum sparse_marker {
 	SPARSE_MARK_GT = 1,
 	SPARSE_MARK_GD = 2,
 	SPARSE_MARK_FOOTER = 3,
+	SPARSE_MARK_PROGRESS = 4,	/* of the writer; not in the specification */
 };
 
 /* The most bytes that a packed grain of so many bytes may have and be believed. */

@@ -7,13 +7,17 @@
 #include "disk/stream.h"
 
 #define SKIP	65536u		/* bytes read at once where nobody wants them */
+#define FRONT	(16u << 20)	/* the largest directory in front that is looked at, in bytes */
 
 struct stream_reader {
 	struct stream_source s;
 	struct sparse_header h;
 	uint64_t pos;		/* bytes read */
 	char *desc;
-	bool ended;
+	bool ended, footer;
+	/* Grains that came, and those that tables name: whoever damages a stream on its way may
+	 * leave out some of them, or end it, in a way that looks right. */
+	uint64_t grains, named;
 };
 
 /* Exactly len bytes.  *end: there may be none at all, and are not. */
@@ -33,7 +37,8 @@ static int get(struct stream_reader *r, void *buf, size_t len, bool *end, struct
 	return 0;
 }
 
-static int skip(struct stream_reader *r, uint64_t len, struct err *e)
+/* Pass len bytes over; named: they are grain tables, whose entries are added to it. */
+static int pass(struct stream_reader *r, uint64_t len, uint64_t *named, struct err *e)
 {
 	uint8_t *buf = malloc(SKIP);
 	int rc = 0;
@@ -45,9 +50,16 @@ static int skip(struct stream_reader *r, uint64_t len, struct err *e)
 
 		rc = get(r, buf, n, NULL, e);
 		len -= n;
+		for (size_t i = 0; named && !rc && i < n; i += 4)	/* 1: zeros */
+			*named += le32_get(buf + i) > 1;
 	}
 	free(buf);
 	return rc;
+}
+
+static int skip(struct stream_reader *r, uint64_t len, struct err *e)
+{
+	return pass(r, len, NULL, e);
 }
 
 /* The descriptor, which lies between the header and the grains. */
@@ -70,6 +82,41 @@ static int get_desc(struct stream_reader *r, struct err *e)
 	return get(r, r->desc, h->desc_size * SECTOR, NULL, e);
 }
 
+/*
+ * What lies in front of the grains.  If that is the directory and behind it, in order, its
+ * tables, as those lay them out who write there, the grains that they name are counted.
+ */
+static int get_front(struct stream_reader *r, struct err *e)
+{
+	const struct sparse_header *h = &r->h;
+	uint64_t len = sparse_gd_sectors(h) * SECTOR, end = h->overhead * SECTOR;
+	uint8_t *gd;
+	int rc;
+
+	if (h->gd >= h->overhead || h->gd * SECTOR < r->pos || len > FRONT ||
+	    len > end - h->gd * SECTOR)
+		return skip(r, end - r->pos, e);
+	gd = malloc(len ? len : 1);
+	if (!gd)
+		return err_set(e, -ENOMEM, "no memory for a grain directory");
+	rc = skip(r, h->gd * SECTOR - r->pos, e);
+	if (!rc)
+		rc = get(r, gd, len, NULL, e);
+	for (uint64_t i = 0; !rc && i < sparse_gd_entries(h); i++) {
+		uint64_t at = (uint64_t)le32_get(gd + 4 * i) * SECTOR;
+
+		if (!at)
+			continue;
+		if (at < r->pos || at + (uint64_t)sparse_gt_sectors(h) * SECTOR > end)
+			break;
+		rc = skip(r, at - r->pos, e);
+		if (!rc)
+			rc = pass(r, (uint64_t)sparse_gt_sectors(h) * SECTOR, &r->named, e);
+	}
+	free(gd);
+	return rc ? rc : skip(r, end - r->pos, e);
+}
+
 static int get_head(struct stream_reader *r, struct err *e)
 {
 	const struct sparse_header *h = &r->h;
@@ -89,7 +136,7 @@ static int get_head(struct stream_reader *r, struct err *e)
 	if (h->overhead < 1)
 		return err_set(e, -EBADMSG, "overHead is 0 sectors");
 	rc = get_desc(r, e);
-	return rc ? rc : skip(r, h->overhead * SECTOR - r->pos, e);
+	return rc ? rc : get_front(r, e);
 }
 
 int stream_read_begin(struct stream_reader **out, const struct stream_source *s,
@@ -130,8 +177,21 @@ static int get_footer(struct stream_reader *r, struct err *e)
 		rc = sparse_header_decode(&f, buf, e);
 	if (rc)
 		return err_in(e, rc, "footer");
+	r->footer = true;
 	if (f.capacity != r->h.capacity || f.grain != r->h.grain)
 		return err_set(e, -EBADMSG, "footer: capacity or grainSize differ from the header's");
+	return 0;
+}
+
+static int at_end(struct stream_reader *r, struct err *e)
+{
+	r->ended = true;
+	if (r->h.gd == SPARSE_GD_AT_END && !r->footer)
+		return err_set(e, -EBADMSG, "the stream ends at byte %" PRIu64 ", before its footer: "
+			       "it is damaged there", r->pos - SECTOR);
+	if (r->named > r->grains)
+		return err_set(e, -EBADMSG, "the grain tables name %" PRIu64 " grains, of which the "
+			       "stream has %" PRIu64, r->named, r->grains);
 	return 0;
 }
 
@@ -143,16 +203,17 @@ static int pass_marker(struct stream_reader *r, const uint8_t *buf, struct err *
 
 	switch (type) {
 	case SPARSE_MARK_EOS:
-		r->ended = true;
-		return 0;
+		return at_end(r, e);
 	case SPARSE_MARK_FOOTER:
 		return get_footer(r, e);
 	case SPARSE_MARK_GT:
 	case SPARSE_MARK_GD:
+	case SPARSE_MARK_PROGRESS:
 		if (sectors > UINT32_MAX)
 			return err_set(e, -EBADMSG, "the marker at byte %" PRIu64 " says %"
 				       PRIu64 " sectors", r->pos - SECTOR, sectors);
-		return skip(r, sectors * SECTOR, e);
+		return pass(r, sectors * SECTOR, type == SPARSE_MARK_GT &&
+			    r->h.gd == SPARSE_GD_AT_END ? &r->named : NULL, e);
 	default:
 		return err_set(e, -EBADMSG, "the marker at byte %" PRIu64 " has type %" PRIu32,
 			       r->pos - SECTOR, type);
@@ -201,17 +262,17 @@ int stream_read_next(struct stream_reader *r, void *buf, uint64_t *sector, uint3
 			return rc;
 		/* Where the directory is in front, some writers leave out the marker. */
 		if (end && r->h.gd != SPARSE_GD_AT_END)
-			break;
+			return at_end(r, e);
 		if (end)
 			return err_set(e, -EBADMSG, "the stream ends at byte %" PRIu64
 				       ": its end is missing", r->pos);
+		r->grains += le32_get(head + 8) != 0;
 		if (le32_get(head + 8))
 			return get_grain(r, head, buf, sector, len, e);
 		rc = pass_marker(r, head, e);
 		if (rc)
 			return rc;
 	}
-	r->ended = true;
 	return 0;
 }
 
