@@ -172,6 +172,7 @@ of() {
 	sed "s/^parentCID=.*/parentCID=$cid/; /^createType/aparentFileNameHint=\"c.vmdk\"" base.vmdk >b2.vmdk
 	mv b2.vmdk base.vmdk
 	fails 3 'map: .*lead back.*' map c.vmdk
+	fails 3 'compact: .*lead back.*' compact c.vmdk
 	run -8 vmdk check --chain c.vmdk
 	sed -i 's/^parentFileNameHint=.*/parentFileNameHint="data"/' c.vmdk
 	fails 3 'map: .*' map c.vmdk
@@ -180,4 +181,26 @@ of() {
 	sed -i '/^parentFileNameHint=/d' c.vmdk
 	fails 3 'map: .*' map c.vmdk
 	run -0 vmdk info c.vmdk
+	for o in '' --chain; do
+		run -8 vmdk check ${o:+"$o"} c.vmdk
+		assert_line 'c.vmdk: parent: c.vmdk: has a parentCID but no parentFileNameHint'
+	done
+}
+
+@test "what has lost its first bytes is not taken for a raw disk" {
+	vmdk clone -f sparse data x.vmdk
+	vmdk clone -f flat data f.vmdk
+	: >empty.vmdk
+	for f in x f; do
+		patch $f.vmdk 0 'JDMV'
+		fails 3 'convert: bad.vmdk: is a VMDK whose beginning is damaged .*--raw.*' convert bad.vmdk y.vmdk
+		fails 3 'clone: bad.vmdk: is a VMDK whose beginning is damaged .*' clone bad.vmdk y.vmdk
+		run -8 vmdk check bad.vmdk
+		assert_line 'bad.vmdk: kind: it is a VMDK whose beginning is damaged'
+		vmdk check --raw bad.vmdk
+		vmdk convert --raw bad.vmdk y.vmdk
+		rm y.vmdk
+	done
+	run -8 vmdk check empty.vmdk
+	assert_line 'empty.vmdk: kind: it is empty'
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "disk/disk_impl.h"
 
@@ -10,11 +11,18 @@
 #define CACHE_TOP	(4u << 20)	/* of one that has parents */
 #define CACHE_PARENT	(256u << 10)
 
-static bool is_same(const struct image *a, const struct image *b)
+/* Is path one of the layers?  It is asked before path is opened, which may need the lock that
+ * the layer has. */
+static bool is_layer(struct image *const *layer, unsigned n, const char *path)
 {
-	if (a->ino || b->ino)
-		return a->ino == b->ino && a->dev == b->dev;
-	return !strcmp(a->path, b->path);
+	struct stat st;
+	bool there = !stat(path, &st);
+
+	for (unsigned i = 0; i < n; i++)
+		if (there ? layer[i]->ino == st.st_ino && layer[i]->dev == st.st_dev :
+			    !strcmp(layer[i]->path, path))
+			return true;
+	return false;
 }
 
 static int check_parent(const struct image *child, const struct image *parent,
@@ -30,9 +38,11 @@ static int check_parent(const struct image *child, const struct image *parent,
 	return 0;
 }
 
-static int open_parent(struct image **parent, const struct image *child,
+/* Open the parent of the last of n layers, the top first. */
+static int open_parent(struct image **parent, struct image *const *layer, unsigned n,
 		       const struct disk_opts *o, struct err *e)
 {
+	const struct image *child = layer[n - 1];
 	struct disk_opts po = {
 		.no_lock = true, .hold = o->hold || (o->write && !o->no_lock),
 		.allow_outside = o->allow_outside, .plain = !o->allow_outside,
@@ -47,7 +57,9 @@ static int open_parent(struct image **parent, const struct image *child,
 	rc = image_file(&path, child, child->desc->parent, o->allow_outside, e);
 	if (rc)
 		return err_in(e, rc, child->path);
-	rc = image_open(parent, path, &po, e);
+	rc = is_layer(layer, n, path) ?
+		     err_set(e, -EBADMSG, "%s: its parents lead back to %s", child->path, path) :
+		     image_open(parent, path, &po, e);
 	free(path);
 	if (rc)
 		return rc;
@@ -61,24 +73,10 @@ static int open_parent(struct image **parent, const struct image *child,
 static int add_parent(struct image **layer, unsigned n, const struct disk_opts *o,
 		      struct err *e)
 {
-	struct image *child = layer[n - 1], *parent;
-	int rc;
-
 	if (n == DISK_LAYERS)
 		return err_set(e, -EBADMSG, "%s: more than %u layers", layer[0]->path,
 			       DISK_LAYERS);
-	rc = open_parent(&parent, child, o, e);
-	if (rc)
-		return rc;
-	for (unsigned i = 0; i < n; i++)
-		if (is_same(layer[i], parent)) {
-			rc = err_set(e, -EBADMSG, "%s: its parents lead back to %s", child->path,
-				     parent->path);
-			image_close(parent);
-			return rc;
-		}
-	layer[n] = parent;
-	return 0;
+	return open_parent(&layer[n], layer, n, o, e);
 }
 
 static bool has_parent(const struct image *im)

@@ -10,6 +10,7 @@
 
 #include "disk/disk.h"
 #include "disk/files.h"
+#include "disk/foreign.h"
 #include "disk/geometry.h"
 
 struct checking {
@@ -135,6 +136,20 @@ static int check_geometry(struct checking *k, struct image *im, struct err *e)
 	return rc;
 }
 
+/* Is it a disk at all, and may the descriptor's parent be looked for? */
+static void check_kind(struct checking *k, const struct image *im, bool raw)
+{
+	const char *foreign = raw ? NULL : image_foreign(im);
+
+	if (!im->desc && !im->size)
+		report(k, "kind", false, false, "it is empty");
+	if (foreign)
+		report(k, "kind", false, false, "it is %s", foreign);
+	if (im->desc && im->desc->parent_cid != CID_NONE && !im->desc->parent && !k->c->chain)
+		report(k, "parent", false, false, "%s: has a parentCID but no "
+		       "parentFileNameHint", im->path);
+}
+
 static int check_layer(struct checking *k, const char *path, const struct disk_opts *given,
 		       uint32_t *cid, struct err *e)
 {
@@ -151,6 +166,8 @@ static int check_layer(struct checking *k, const char *path, const struct disk_o
 	k->path = im->path;
 	if (k->c->repair)
 		rc = disk_refuse_used_above(im, e);
+	if (!rc)
+		check_kind(k, im, o.raw);
 	if (!rc && im->desc)
 		rc = check_overlaps(k, im, e);
 	if (!rc && im->desc)

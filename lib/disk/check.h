@@ -6,7 +6,7 @@
 
 struct disk_finding {
 	const char *path;	/* of the layer, or of the extent's file */
-	const char *kind;	/* "parent", "geometry", "overlap", or an extent's */
+	const char *kind;	/* "kind", "parent", "geometry", "overlap", or an extent's */
 	const char *text;	/* one sentence */
 	bool leak;		/* harmless: only room is lost */
 	bool repaired;		/* just now */

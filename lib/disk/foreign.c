@@ -1,8 +1,10 @@
 #include "disk/foreign.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define HEAD 512u
+#define FRONT 65536u	/* in which embedded descriptors begin */
 
 static const struct {
 	unsigned off, len;
@@ -26,6 +28,22 @@ static const struct {
 	{ 0, 14, "config.version", "a .vmx file" },
 };
 
+/* Lines of a descriptor, which lies behind the header of a sparse extent: does the front of a
+ * file have one? */
+static bool has_descriptor(struct disk_file *f)
+{
+	static const char *const keys[] = { "createType", "parentCID", "# Extent description" };
+	size_t n = f->size < FRONT ? (size_t)f->size : FRONT;
+	char *buf = malloc(n ? n : 1);
+	bool has = false;
+
+	if (buf && !file_read(f, buf, n, 0, NULL))
+		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && !has; i++)
+			has = memmem(buf, n, keys[i], strlen(keys[i])) != NULL;
+	free(buf);
+	return has;
+}
+
 const char *image_foreign(const struct image *im)
 {
 	struct disk_file *f = im->desc || !im->next ? NULL : im->ext[0]->file;
@@ -40,5 +58,6 @@ const char *image_foreign(const struct image *im)
 	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
 		if (!memcmp(head + magics[i].off, magics[i].bytes, magics[i].len))
 			return magics[i].what;
-	return NULL;
+	return !strcmp(im->ext[0]->ops->name, "FLAT") && has_descriptor(f) ?
+	       "a VMDK whose beginning is damaged" : NULL;
 }
