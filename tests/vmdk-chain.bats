@@ -151,6 +151,9 @@ same() {
 	fails 3 'convert: c255.vmdk: more than 255 layers' convert c255.vmdk x.vmdk
 	run -8 vmdk check --chain c255.vmdk
 	fails 2 'snapshot: c254.vmdk: 255 layers are the most' snapshot create c254.vmdk s
+	fails 2 'clone: c254.vmdk: 255 layers are the most' clone --linked c254.vmdk x.vmdk
+	fails 2 'create: c254.vmdk: 255 layers are the most' create --parent c254.vmdk x.vmdk
+	assert [ ! -e x.vmdk ]
 }
 
 @test "what cannot be mended" {

@@ -62,8 +62,8 @@ all() {
 	for f in empty byte; do
 		fails 2 "delete: $f.vmdk: has no descriptor.*" delete $f.vmdk
 		fails 3 "snapshot: $f.vmdk: .*" snapshot create $f.vmdk n
-		fails 3 "create: $f.vmdk: a raw file cannot be a parent" create --parent $f.vmdk y.vmdk
-		fails 3 "clone: $f.vmdk: a raw file cannot be a parent" clone --linked $f.vmdk y.vmdk
+		fails 3 "create: $f.vmdk: has no descriptor, and .*" create --parent $f.vmdk y.vmdk
+		fails 3 "clone: $f.vmdk: has no descriptor, and .*" clone --linked $f.vmdk y.vmdk
 	done
 	fails 2 'convert: a size of 0 bytes: .*' convert empty.vmdk y.vmdk
 	vmdk convert byte.vmdk y.vmdk

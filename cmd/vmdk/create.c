@@ -62,13 +62,17 @@ int use_parent(struct disk_create *p, char **hint, const char *path, const char 
 {
 	struct disk_opts o = { .allow_outside = k->outside };
 	struct image *im;
-	int rc = image_open(&im, parent, &o, e);
+	struct disk *d;
+	int rc = disk_open(&d, parent, &o, e);
 
 	*hint = NULL;
 	if (rc)
 		return rc;
+	im = disk_layer(d, disk_layers(d) - 1);
 	if (!im->desc)
-		rc = err_set(e, -ENOTSUP, "%s: a raw file cannot be a parent", parent);
+		rc = err_set(e, -ENOTSUP, "%s: has no descriptor, and cannot be a parent", parent);
+	else if (disk_layers(d) == DISK_LAYERS)
+		rc = err_set(e, -EINVAL, "%s: %u layers are the most", parent, DISK_LAYERS);
 	if (!rc)
 		rc = disk_parent_hint(hint, path, parent, k->outside, e);
 	if (!rc) {
@@ -81,7 +85,7 @@ int use_parent(struct disk_create *p, char **hint, const char *path, const char 
 		if (k->any_format)
 			p->format = snapshot_format(im);
 	}
-	image_close(im);
+	disk_close(d, NULL);
 	return rc;
 }
 
