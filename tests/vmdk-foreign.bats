@@ -136,6 +136,11 @@ reads() {
 	reads 虚拟.vmdk
 	vmdk delete 虚拟.vmdk
 	assert [ ! -e 虚拟-flat.vmdk ]
+	# The same number of Windows' code page.
+	cp data 虚拟-flat.vmdk
+	printf '# Disk DescriptorFile\nversion=1\nencoding="windows-936"\nCID=1\n%b' \
+		'createType=""\nRW 4096 FLAT "\xd0\xe9\xc4\xe2-flat.vmdk" 0\n' >虚拟.vmdk
+	reads 虚拟.vmdk
 }
 
 @test "Workstation, Fusion: later versions, comments, blanks, no createType" {
@@ -214,7 +219,7 @@ reads() {
 	fails 3 'resize: full.vmdk: a device has the size that it has' resize --allow-outside -f full.vmdk 1M
 	cmp data dev/sda
 	printf '%s\n' '# Disk DescriptorFile' version=1 CID=1 parentCID=ffffffff 'createType="custom"' \
-		'RW 1024 FLAT "data" 0' 'RW 1024 ZERO ' 'RDONLY 1024 FLAT "data" 2048' 'NOACCESS 1024 ZERO' >mix.vmdk
+		'RW 1024 FLAT "data" 0' 'RW 1024 ZERO ""' 'RDONLY 1024 FLAT "data" 2048' 'NOACCESS 1024 ZERO' >mix.vmdk
 	run -0 vmdk info --json mix.vmdk
 	assert_output --partial '"capacity_bytes":2097152'
 	run -0 vmdk map mix.vmdk
@@ -235,4 +240,10 @@ reads() {
 	assert_line --regexp 'RDONLY 2M SPARSE call-me-stream.vmdk'
 	"$VMDK" convert -f raw - back2 <x.vmdk
 	cmp data back2
+	# Flags that promise a second directory, which writers of streams leave out.
+	for at in 8 $(($(stat -c %s x.vmdk) - 1016)); do
+		printf '\3' | dd of=x.vmdk bs=1 seek="$at" conv=notrunc status=none
+	done
+	run -0 vmdk check x.vmdk
+	reads x.vmdk
 }

@@ -508,7 +508,7 @@ static int device_size(const char *path, uint64_t *size, struct err *e)
 static int set_names(struct making *m, struct err *e)
 {
 	if (!*disk_base_name(m->path))
-		return err_set(e, -EISDIR, "%s: names a folder", m->path);
+		return err_set(e, -EINVAL, "%s: names a folder", m->path);
 	if (strpbrk(disk_base_name(m->path), "\"\n"))
 		return err_set(e, -EINVAL, "%s: a quote or a newline in the name", m->path);
 	m->stem = strndup(m->path, disk_stem(m->path));

@@ -123,10 +123,11 @@ static const char *number(const char *s, uint64_t *v)
 static int extent_file(struct desc_extent *x, const char *s, const char *where,
 		       struct err *e)
 {
+	bool fileless = x->type == DESC_ZERO || x->access == DESC_NOACCESS;
 	const char *end;
 
 	if (*s != '"') {
-		if (*s || (x->type != DESC_ZERO && x->access != DESC_NOACCESS))
+		if (*s || !fileless)
 			return bad(e, where, "no quoted file name");
 		return 0;
 	}
@@ -134,7 +135,7 @@ static int extent_file(struct desc_extent *x, const char *s, const char *where,
 	if (!end)
 		return bad(e, where, "a quote that is not closed");
 	if (end == s + 1)
-		return bad(e, where, "an empty file name");
+		return fileless ? 0 : bad(e, where, "an empty file name");
 	s++;
 	x->file = strndup(s, (size_t)(end - s));
 	if (!x->file)
@@ -220,7 +221,7 @@ int desc_fields(struct desc *d, struct err *e)
 		return rc;
 	s = desc_get(d, "createType");
 	parent = desc_get(d, "parentFileNameHint");
-	if ((s && set_string(&d->create_type, s)) ||
+	if ((s && *s && set_string(&d->create_type, s)) ||
 	    set_string(&d->parent, parent && *parent ? parent : NULL))
 		return err_set(e, -ENOMEM, "no memory");
 	return 0;

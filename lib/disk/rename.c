@@ -388,7 +388,7 @@ int disk_rename(const char *from, const char *to, const struct disk_manage *m,
 	int rc;
 
 	if (!*disk_base_name(to))
-		return err_set(e, -EISDIR, "%s: names a folder", to);
+		return err_set(e, -EINVAL, "%s: names a folder", to);
 	rc = disk_refuse_link(from, e);
 	if (!rc)
 		rc = image_open(&r.im, from, &o, e);

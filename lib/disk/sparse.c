@@ -486,7 +486,8 @@ static void choose_directory(struct sparse *s)
 	uint64_t n = sparse_gd_sectors(h);
 
 	s->copies = 1;
-	if (!(h->flags & SPARSE_REDUNDANT))
+	/* Writers of streams set the flag, and have no second one. */
+	if (!(h->flags & SPARSE_REDUNDANT) || ((h->flags & SPARSE_COMPRESSED) && !h->rgd))
 		return;
 	/* The descriptor may become longer: a second copy does not have to be in its way. */
 	s->rgd_bad = !directory_fits(s, h->rgd) || (n && !apart(h->rgd, n, h->gd, n)) ||
