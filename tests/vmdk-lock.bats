@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Layers that are read by others: below disks in other folders, on read-only file systems, by
 # copies; and what a disk in another folder knows of a parent that has changed.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2034,SC2154
 TOOL=vmdk
 load helper
 
@@ -23,7 +23,7 @@ teardown() {
 # machine DISK ARG...: one that has the disk, as $pid, once it has opened that.
 pids=
 machine() {
-	local run end=$((SECONDS + 20)) n
+	local end=$((SECONDS + 20)) n
 	n=$(compgen -G "$RING1_RUN/vm/*.ctl" | wc -l)
 	"$VMRUN" run --bios rom --accel interp --memory 1M --serial none --timeout 100 --disk "$@" \
 		</dev/null >out 2>&1 3>&- &

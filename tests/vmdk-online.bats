@@ -269,3 +269,41 @@ idle() {
 	cmp raw x.raw
 	cmp <(cat raw; head -c 2M /dev/zero) y.raw
 }
+
+@test "a guest that writes faster than its disk is merged is slowed down until that ends" {
+	cat >fast <<-'END'
+		#!/bin/busybox sh
+		load pvscsi || exit 1
+		dd if=/dev/urandom of=/tmp/data bs=1M count=4 2>/dev/null
+		w() {
+			while :; do
+				for at in $(seq $1 8 56); do
+					dd if=/tmp/data of=/dev/sda bs=1M count=4 seek=$at oflag=direct \
+						conv=notrunc 2>/dev/null || exit
+				done
+				echo "DISK ROUND $1"
+			done
+		}
+		w 0 & w 4
+	END
+	chmod 755 fast
+	"$root/tests/guest/mkinitramfs" fast.gz \
+		"$(cd "$root" && tests/guest/fetch modules-686 | head -n 1)=lib/modules/" \
+		"$root/tests/guest/load=bin/load" fast=bin/fast
+	vmdk create -s 64M d.vmdk
+	"$VMRUN" run --kernel "$guest" --initrd fast.gz --append "console=ttyS0 quiet ring1=run=fast" \
+		--accel bt --memory 128M --timeout 200 --disk d.vmdk,type=pvscsi </dev/null >"$log" 2>&1 3>&- &
+	pid=$!
+	wait_for 'DISK ROUND 4'
+	vmdk snapshot create d.vmdk a
+	# So little may be written at the end that it cannot be without.
+	run -0 vmdk snapshot delete --json --max-stun 2 d.vmdk a
+	[[ $output =~ \"delayed_writes\":[1-9][0-9]*,\"delay_max_us\":([0-9]+),\"throttle_bytes_per_s\":[1-9] ]]
+	[ "${BASH_REMATCH[1]}" -le 10000000 ]
+	# It is over: it writes on as fast as it can.
+	: >"$log"
+	wait_for 'DISK ROUND 4'
+	stop
+	vmdk check d.vmdk
+	assert_equal "$(echo *.vmdk)" d.vmdk
+}

@@ -114,6 +114,11 @@ $BATS_TEST_TMPDIR/none/r: No such file or directory"
 	{"do":"disk-rebase","top":$a,"parent_cid":1} has no parent
 	{"do":"disk-fold","top":$a,"bytes_max":1} "stun_max_ns\\" is missing
 	{"do":"disk-fold","top":$a,"bytes_max":1,"stun_max_ns":1} has no parent
+	{"do":"disk-pace","top":$a,"bytes_s":1} "delay_max_ns\\" is missing
+	{"do":"disk-pace","top":$a,"bytes_s":-1,"delay_max_ns":1,"lease_ns":1} "bytes_s\\" is missing, or not
+	{"do":"disk-pace","top":"/none","bytes_s":1,"delay_max_ns":1,"lease_ns":1} "code":116
+	{"do":"disk-pace","top":$a,"bytes_s":1,"delay_max_ns":1,"lease_ns":1} "delayed":0,"delay_ns":0,
+	{"do":"disk-pace","top":$a,"bytes_s":0,"delay_max_ns":1,"lease_ns":1} "longest_ns":0
 	END
 	run -0 ask '{"do":"disks"}'
 	assert_output --partial "\"top\":$a,\"layers\":1"

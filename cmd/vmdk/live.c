@@ -14,6 +14,8 @@
 #define ASK_S		20.0	/* it is stopped, perhaps */
 #define OTHERS_S	1.0
 #define BUSY_S		60	/* it is doing something else */
+#define LEASE_NS	(10 * NS_PER_SEC)	/* of the pace of a guest, which is said again before */
+#define DELAY_NS	(10 * NS_PER_SEC)	/* guests give up writes after 30 s */
 #define BYTES_PER_MS	(128u << 10)	/* that even a slow host writes */
 
 struct live_vm {
@@ -264,13 +266,51 @@ static int live_fold(void *ptr, const char *top, struct err *e)
 	return change(l, "disk-fold", &args, e);
 }
 
+/* What the machine says about writes that had to wait, since it was asked last. */
+static void note_delays(struct live *l, uint64_t bytes_s, const json_t *reply)
+{
+	uint64_t delayed = (uint64_t)json_integer_value(json_object_get(reply, "delayed"));
+	uint64_t longest = (uint64_t)json_integer_value(json_object_get(reply, "longest_ns"));
+
+	l->delayed += delayed;
+	if (longest > l->delay_max)
+		l->delay_max = longest;
+	if (bytes_s && (!l->slowest || bytes_s < l->slowest))
+		l->slowest = bytes_s;
+}
+
+/* Each step, the first is 1, lets writes wait twice as long. */
+static int live_pace(void *ptr, const char *top, uint64_t bytes_s, unsigned steps, struct err *e)
+{
+	struct live *l = ptr;
+	uint64_t delay = (l->stun_max_ns << (steps < 16 ? steps : 16)) / 2;
+	struct json args = { 0 };
+	int rc = put_real(&args, "top", top, e);
+	json_t *reply;
+
+	if (rc || !l->the) {
+		json_decref(args.v);
+		return rc ? rc : err_set(e, -EPIPE, "the machine has ended");
+	}
+	json_put_u64(&args, "bytes_s", bytes_s);
+	json_put_u64(&args, "delay_max_ns", delay < DELAY_NS ? delay : DELAY_NS);
+	json_put_u64(&args, "lease_ns", LEASE_NS);
+	rc = ctl_call(l->the->c, "disk-pace", &args, NULL, 0, ASK_S, &reply, e);
+	if (rc)
+		return rc;
+	note_delays(l, bytes_s, reply);
+	json_decref(reply);
+	return 0;
+}
+
 /* --- */
 
 void live_init(struct live *l, uint64_t stun_max_ms)
 {
 	*l = (struct live){
 		.ops = { .ptr = l, .find = live_find, .pid = live_process, .push = live_push, .revert = live_revert,
-			 .rebase = live_rebase, .fold = live_fold },
+			 .rebase = live_rebase, .fold = live_fold,
+			 .pace = live_pace },
 		.bytes_max = stun_max_ms * BYTES_PER_MS, .stun_max_ns = stun_max_ms * 1000000,
 	};
 }

@@ -12,6 +12,10 @@ struct live {
 	uint64_t bytes_max, stun_max_ns;	/* of what is merged while the guest waits */
 	unsigned switches;		/* how often it had to wait, */
 	uint64_t stun_ns, stun_max;	/* how long in all and at most, nanoseconds */
+	uint64_t slowest;		/* bytes a second that the guest might write, at the least;
+					 * 0: it was not slowed down */
+	uint64_t delayed;		/* its writes that had to wait, */
+	uint64_t delay_max;		/* and the longest of that, nanoseconds */
 };
 
 void live_init(struct live *l, uint64_t stun_max_ms);

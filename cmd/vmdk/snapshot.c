@@ -1,5 +1,6 @@
 /* vmdk snapshot: the snapshots of a machine, running or not, or of a single disk. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -156,6 +157,10 @@ static int say_result(struct run *r, const char *verb)
 		if (r->live.switches)
 			printf("the guest's requests waited %u times, %.3f ms at most\n",
 			       r->live.switches, (double)r->live.stun_max / 1e6);
+		if (r->live.slowest)
+			printf("it wrote faster than that was merged: %" PRIu64 " writes waited, %.3f ms "
+			       "at most; %" PRIu64 " KiB a second were let through at the least\n",
+			       r->live.delayed, (double)r->live.delay_max / 1e6, r->live.slowest >> 10);
 		return CLI_DONE;
 	}
 	if (*r->name)
@@ -175,6 +180,9 @@ static int say_result(struct run *r, const char *verb)
 		json_put_u64(&j, "stuns", r->live.switches);
 		json_put_u64(&j, "stun_us", (r->live.stun_ns + 999) / 1000);
 		json_put_u64(&j, "stun_max_us", (r->live.stun_max + 999) / 1000);
+		json_put_u64(&j, "delayed_writes", r->live.delayed);
+		json_put_u64(&j, "delay_max_us", (r->live.delay_max + 999) / 1000);
+		json_put_u64(&j, "throttle_bytes_per_s", r->live.slowest);
 	}
 	return say_change(r->c, &r->a->change, &j, r->path, verb, r->changed, "%s", "");
 }

@@ -3,7 +3,8 @@
  *
  * A request's way: blk_submit() on a vCPU's thread -> queue -> a worker -> ended list ->
  * vm_defer() -> done() on vCPU 0's thread.  A read that can be started needs no worker, but
- * when it fails.  b->lock protects the lists; everything else
+ * when it fails.  A write that has to wait for its turn (ops->turn) does so in a list of its
+ * own, from which workers take it in time.  b->lock protects the lists; everything else
  * is vm->lock's.  A worker never takes vm->lock, so that who holds it may wait for one.
  */
 #include "dev/blk.h"
@@ -19,6 +20,7 @@
 #define SLOW_NS		500000u		/* what a write on the vCPU's thread may take */
 #define DETOUR		256		/* writes that threads do after one that took longer */
 #define MISSES		4		/* reads in a row that had to wait: the next will, too, */
+#define LOOK_NS		20000000u	/* how often those who wait for a turn ask whether they must */
 #define RETRY		8		/* but for one in so many, perhaps */
 
 struct blk_list {
@@ -34,6 +36,7 @@ struct blk {
 	pthread_mutex_t lock;
 	pthread_cond_t work, idle;
 	struct blk_list queue, ended;
+	struct blk_list held;	/* wait for their turn, in that order */
 	unsigned busy;		/* requests that a worker has, or is to have */
 	unsigned started;	/* that go on without one */
 	unsigned nthreads;
@@ -129,15 +132,45 @@ static void rest(struct blk *b)
 		pthread_cond_broadcast(&b->idle);
 }
 
+/* With the lock: the next request.  NULL: there is none, or, at *look_ns, perhaps. */
+static struct blk_req *next_request(struct blk *b, uint64_t *look_ns)
+{
+	const struct blk_req *r = b->held.first;
+	uint64_t now;
+
+	*look_ns = 0;
+	if (!r)
+		return list_get(&b->queue);
+	now = clock_ns();
+	if (b->quit || r->due_ns <= now || !b->p.ops->paced(b->p.ptr))
+		return list_get(&b->held);
+	*look_ns = r->due_ns < now + LOOK_NS ? r->due_ns : now + LOOK_NS;
+	return list_get(&b->queue);
+}
+
+/* With the lock: wait for work, until look_ns, if that is not 0. */
+static void wait_for_work(struct blk *b, uint64_t look_ns)
+{
+	struct timespec t = {
+		.tv_sec = (time_t)(look_ns / NS_PER_SEC), .tv_nsec = (long)(look_ns % NS_PER_SEC),
+	};
+
+	if (look_ns)
+		pthread_cond_clockwait(&b->work, &b->lock, CLOCK_MONOTONIC, &t);
+	else
+		pthread_cond_wait(&b->work, &b->lock);
+}
+
 static void *worker(void *ptr)
 {
+	uint64_t look_ns;
 	struct blk *b = ptr;
 	struct blk_req *r;
 
 	pthread_mutex_lock(&b->lock);
 	for (;;) {
-		while (!(r = list_get(&b->queue)) && !b->quit)
-			pthread_cond_wait(&b->work, &b->lock);
+		while (!(r = next_request(b, &look_ns)) && !b->quit)
+			wait_for_work(b, look_ns);
 		if (!r)
 			break;
 		pthread_mutex_unlock(&b->lock);
@@ -252,6 +285,8 @@ static int attempt(struct blk *b, struct blk_req *r)
 		r->data = true;
 		return 0;
 	}
+	if (r->due_ns)
+		return -EAGAIN;
 	/* The guest runs on while a snapshot is taken. */
 	if (ops->frozen && ops->frozen(b->p.ptr))
 		return -EAGAIN;
@@ -271,7 +306,7 @@ static bool hand_over(struct blk *b, struct blk_req *r)
 		add_worker(b);
 	if (!b->nthreads)
 		return false;
-	list_put(&b->queue, r);
+	list_put(r->due_ns ? &b->held : &b->queue, r);
 	b->busy++;
 	pthread_cond_signal(&b->work);
 	return true;
@@ -319,6 +354,7 @@ void blk_submit(struct blk *b, struct blk_req *r)
 	r->blk = b;
 	r->err.code = 0;
 	r->stamp = b->writes;
+	r->due_ns = b->p.ops->turn && changes(r->op) ? b->p.ops->turn(b->p.ptr, r->len) : 0;
 	r->rc = attempt(b, r);
 	if (r->rc != -EAGAIN) {
 		b->vm->io.here++;
@@ -339,12 +375,21 @@ void blk_submit(struct blk *b, struct blk_req *r)
 	end(r);
 }
 
+/* With the lock: nobody waits for a turn any more. */
+static void release(struct blk *b)
+{
+	for (struct blk_req *r = b->held.first; r; r = r->next)
+		r->due_ns = 1;
+	pthread_cond_broadcast(&b->work);
+}
+
 void blk_drain(struct blk *b)
 {
 	bool more;
 
 	do {
 		pthread_mutex_lock(&b->lock);
+		release(b);
 		while (b->busy || b->started)
 			pthread_cond_wait(&b->idle, &b->lock);
 		more = b->ended.first;
@@ -370,6 +415,7 @@ struct blk *blk_new(struct vm *vm, const struct blk_params *p, struct err *e)
 	b->tell = (struct vm_work){ .fn = tell, .ptr = b };
 	list_init(&b->queue);
 	list_init(&b->ended);
+	list_init(&b->held);
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->work, NULL);
 	pthread_cond_init(&b->idle, NULL);

@@ -49,7 +49,7 @@ struct blk_req {
 	/* blk.c's own: */
 	struct blk *blk;
 	struct blk_req *next;
-	uint64_t stamp;
+	uint64_t stamp, due_ns;
 };
 
 struct sgio_cmd;
@@ -67,6 +67,10 @@ struct blk_ops {
 			  struct err *e);
 	/* NULL, or: would every request have to wait now? */
 	bool (*frozen)(void *ptr);
+	/* Both or none: when may this write begin, in terms of clock_ns() (0: now); and do those
+	 * that wait for their turn still have to? */
+	uint64_t (*turn)(void *ptr, uint64_t len);
+	bool (*paced)(void *ptr);
 	/*
 	 * NULL, or: begin to read, and call done(req, rc) when that has ended, on any thread;
 	 * rc other than 0: readv() is to say why.  -EAGAIN: it cannot be read this way.

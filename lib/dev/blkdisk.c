@@ -13,6 +13,7 @@
 #include "disk/create.h"
 #include "disk/disk.h"
 #include "disk/files.h"
+#include "disk/pace.h"
 #include "disk/ring.h"
 
 #define QUIET_S	60
@@ -114,6 +115,16 @@ static bool bd_frozen(void *ptr)
 	return disk_frozen(((struct blkdisk *)ptr)->disk);
 }
 
+static uint64_t bd_turn(void *ptr, uint64_t len)
+{
+	return disk_turn(((struct blkdisk *)ptr)->disk, len);
+}
+
+static bool bd_paced(void *ptr)
+{
+	return disk_is_paced(((struct blkdisk *)ptr)->disk);
+}
+
 static int bd_zero(void *ptr, uint64_t off, uint64_t len, bool unmap, struct err *e)
 {
 	struct blkdisk *bd = ptr;
@@ -163,7 +174,7 @@ static void bd_close(void *ptr)
 static const struct blk_ops bd_ops = {
 	.readv = bd_readv, .writev = bd_writev, .try_readv = bd_try_readv,
 	.try_writev = bd_try_writev, .start_readv = bd_start_readv, .frozen = bd_frozen,
-	.zero = bd_zero, .flush = bd_flush, .map = bd_map, .close = bd_close,
+	.turn = bd_turn, .paced = bd_paced, .zero = bd_zero, .flush = bd_flush, .map = bd_map, .close = bd_close,
 };
 
 struct disk *blkdisk_disk(const struct blk *b)

@@ -21,6 +21,7 @@
 
 #include "disk/disk.h"
 #include "disk/map.h"
+#include "disk/pace.h"
 
 enum op_kind { OP_IO, OP_ALLOC, OP_DROP };
 
@@ -53,6 +54,11 @@ struct disk {
 	_Atomic bool touched;	/* the top has its new CID */
 	struct unpacked unpacked[UNPACKED];
 	uint64_t tick;
+	/* pace.c */
+	_Atomic bool has_pace;
+	struct disk_pace pace;
+	struct disk_paced paced;
+	uint64_t pace_until_ns, turn_ns;	/* the next write's turn */
 };
 
 /* A piece of a request that is moved in one go. */

@@ -195,6 +195,18 @@ int snapshot_cost(const char *child, const char *parent, bool outside, uint64_t 
 	return rc;
 }
 
+int snapshot_bytes(const char *path, bool outside, uint64_t *bytes, struct err *e)
+{
+	struct image *im;
+	int rc = open_layer(&im, path, false, outside, e);
+
+	if (rc)
+		return rc;
+	rc = count(im, NULL, im->size, bytes, e);
+	image_close(im);
+	return rc;
+}
+
 struct merge {
 	struct disk *from, *to;
 	struct image *has;	/* ranges that to has already are left alone; NULL: none are */

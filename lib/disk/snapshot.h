@@ -65,6 +65,9 @@ int snapshot_add(const char *child, const char *parent, bool outside, bool dry,
 int snapshot_cost(const char *child, const char *parent, bool outside, uint64_t *down,
 		  uint64_t *up, struct err *e);
 
+/* The bytes of the disk that a layer holds itself. */
+int snapshot_bytes(const char *path, bool outside, uint64_t *bytes, struct err *e);
+
 /*
  * Merge down or up, from byte from of the disk on; all of it is durable on return.
  * Returns    0; -EINTR: progress said so; -ENOSPC, -EIO, ...: nothing is lost

@@ -51,6 +51,7 @@ static const struct ctl_verb verbs[] = {
 	{ "disk-push", live_push },
 	{ "disk-rebase", live_rebase },
 	{ "disk-fold", live_fold },
+	{ "disk-pace", live_pace },
 	{ "disk-revert", live_revert },
 	{ NULL, NULL },
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "disk/live.h"
+#include "disk/pace.h"
 #include "pc/control.h"
 #include "pc/machine.h"
 #include "pc/place.h"
@@ -242,6 +243,30 @@ int live_fold(void *pc, struct ctl_request *r, struct json *out, struct err *e)
 		j->c[0].stun_max_ns = ns;
 	}
 	return start(pc, r, j, rc, e);
+}
+
+int live_pace(void *pc, struct ctl_request *r, struct json *out, struct err *e)
+{
+	struct disk_paced was;
+	struct disk_pace p;
+	struct disk *d;
+	int rc = control_busy(pc, e);
+
+	if (!rc)
+		rc = ctl_number(r->args, "bytes_s", INT64_MAX, &p.bytes_s, e);
+	if (!rc)
+		rc = ctl_number(r->args, "delay_max_ns", INT64_MAX, &p.delay_max_ns, e);
+	if (!rc)
+		rc = ctl_number(r->args, "lease_ns", INT64_MAX, &p.lease_ns, e);
+	if (!rc)
+		rc = find_disk(pc, r->args, &d, e);
+	if (rc)
+		return rc;
+	disk_pace(d, &p, &was);
+	json_put_u64(out, "delayed", was.writes);
+	json_put_u64(out, "delay_ns", was.delay_ns);
+	json_put_u64(out, "longest_ns", was.longest_ns);
+	return 0;
 }
 
 /* --- reverting ----------------------------------------------------------------------- */

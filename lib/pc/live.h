@@ -13,7 +13,10 @@
  *		  parent, whose CID is N now
  *   disk-fold    {"top":T,"bytes_max":N,"stun_max_ns":N}	T goes into its parent; code EAGAIN:
  *		  it is more than that
- *   Replies of all but the first: {"stun_ns":N}, how long requests of the guest waited.
+ *   Replies of these but the first: {"stun_ns":N}, how long requests of the guest waited.
+ *   disk-pace	  {"top":T,"bytes_s":N,"delay_max_ns":N,"lease_ns":N}	as disk_pace() (disk/pace.h):
+ *		  the guest writes less, for a while	-> {"delayed":N,"delay_ns":N,"longest_ns":N}:
+ *		  its writes that had to wait since the last such request
  *
  * While one of them is under way the others, and "disks", fail with EAGAIN.
  */
@@ -27,6 +30,7 @@ int live_list(void *pc, struct ctl_request *r, struct json *out, struct err *e);
 int live_push(void *pc, struct ctl_request *r, struct json *out, struct err *e);
 int live_rebase(void *pc, struct ctl_request *r, struct json *out, struct err *e);
 int live_fold(void *pc, struct ctl_request *r, struct json *out, struct err *e);
+int live_pace(void *pc, struct ctl_request *r, struct json *out, struct err *e);
 int live_revert(void *pc, struct ctl_request *r, struct json *out, struct err *e);
 
 /*

@@ -37,5 +37,12 @@ struct machine_live {
 	/* top goes into its parent.  -EAGAIN: it holds too much for that, nothing has
 	 * changed. */
 	int (*fold)(void *ptr, const char *top, struct err *e);
+	/*
+	 * For a while, after which it has to be said again, no more than bytes_s are written to
+	 * top a second; 0: as many as there are.
+	 *
+	 * steps      how often that did not help: the longest that one write waits grows with it
+	 */
+	int (*pace)(void *ptr, const char *top, uint64_t bytes_s, unsigned steps, struct err *e);
 };
 #endif

@@ -25,6 +25,11 @@ struct machine_disk {
 	bool live;		/* a running machine has it instead, which is asked */
 	char *was;		/* live: the path that it had before a new layer, or NULL */
 	unsigned rounds;	/* live: layers made so that others could be merged */
+	uint64_t frozen_ns;	/* live: when the last of them was made, */
+	uint64_t frozen_bytes;	/* and what was in the one below it */
+	uint64_t pace;		/* live: bytes a second that its guest may write; 0: any */
+	unsigned steps;		/* how often that was made less */
+	uint64_t paced_ns;	/* when the machine was told so last */
 	bool stale;		/* live: it has layers open below the top that were merged */
 };
 

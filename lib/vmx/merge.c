@@ -121,6 +121,7 @@ static bool progress(void *ptr, uint64_t done, uint64_t total)
 {
 	struct merging *g = ptr;
 
+	snapshots_keep_pace(g->m);
 	return !g->m->o.progress || g->m->o.progress(g->m->o.ptr, g->into, done, total);
 }
 
@@ -286,6 +287,7 @@ int snapshots_merge(struct machine *m, struct tree *t, struct err *e)
 		if (!rc && merged)
 			tree_merged(t, p, c, true);
 	}
+	snapshots_end_pace(m);
 	for (size_t i = 0; !rc && i < m->n; i++)
 		if (m->disk[i].stale)
 			rc = refresh(m, i, e);

@@ -43,6 +43,10 @@ int snapshots_switch(struct machine *m, live_fn *tell, struct err *e);
  */
 int snapshots_fold(struct machine *m, struct tree *t, int p, int c, size_t i, bool *merged,
 		   struct err *e);
+/* While layers are merged: the guests whose writes have to wait are to go on so; and at the
+ * end that they are not. */
+void snapshots_keep_pace(struct machine *m);
+void snapshots_end_pace(struct machine *m);
 /* The disk of a running machine whose present layer is c of the tree, else m->n. */
 size_t snapshots_live(const struct machine *m, const struct tree *t, int c);
 

@@ -3,9 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "disk/snapshot.h"
 #include "vmx/snapshot_impl.h"
 
-#define ROUNDS 24u	/* in which what the guest writes meanwhile is to become little */
+#define PACE_MIN (64u << 10)	/* bytes a second: slower helps no more */
+#define AGAIN_NS (2 * NS_PER_SEC)	/* a machine is told so often that it is to be slow */
+#define ROUNDS 32u	/* in which what the guest writes meanwhile is to become little */
 
 static int no_memory(struct err *e) { return err_set(e, -ENOMEM, "no memory"); }
 
@@ -108,9 +112,60 @@ static int freeze(struct machine *m, size_t i, struct err *e)
 	return snapshots_switch(m, m->o.live->push, e);
 }
 
+static void tell_pace(struct machine *m, struct machine_disk *d)
+{
+	const struct machine_live *live = m->o.live;
+	struct err ignored;
+
+	live->pace(live->ptr, d->path, d->pace, d->steps, &ignored);
+	d->paced_ns = clock_ns();
+}
+
+void snapshots_keep_pace(struct machine *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->disk[i].pace && clock_ns() - m->disk[i].paced_ns > AGAIN_NS)
+			tell_pace(m, &m->disk[i]);
+}
+
+void snapshots_end_pace(struct machine *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		if (!m->disk[i].pace)
+			continue;
+		m->disk[i].pace = 0;
+		tell_pace(m, &m->disk[i]);
+	}
+}
+
+/*
+ * What the guest writes while a layer is merged is the next layer, which is to be at most half
+ * as large.  Where it is not the guest gets half the speed that it had, by what came to be
+ * in that layer, and half of that the next time; so it ends, however fast that is.
+ *
+ * bytes      in the layer that was frozen now
+ */
+static void slow_down(struct machine *m, struct machine_disk *d, uint64_t bytes)
+{
+	uint64_t now = clock_ns(), ms = (now - d->frozen_ns) / NS_PER_MS, rate;
+
+	if (d->rounds > 1 && bytes > d->frozen_bytes / 2) {
+		rate = bytes / (ms ? ms : 1) * 1000;
+		if (d->pace && d->pace < rate)
+			rate = d->pace;
+		d->pace = rate / 2 > PACE_MIN ? rate / 2 : PACE_MIN;
+		d->steps++;
+	}
+	d->frozen_bytes = bytes;
+	d->frozen_ns = now;
+	if (d->pace)
+		tell_pace(m, d);
+}
+
 int snapshots_fold(struct machine *m, struct tree *t, int p, int c, size_t i, bool *merged,
 		   struct err *e)
 {
+	uint64_t bytes;
 	int rc;
 
 	machine_say(m, MACHINE_MERGE, t->layer[c].path, t->layer[p].path);
@@ -124,8 +179,11 @@ int snapshots_fold(struct machine *m, struct tree *t, int p, int c, size_t i, bo
 		return err_set(e, -EAGAIN, "%.120s: the guest writes faster than its disk is merged; "
 			       "try again when it writes less", m->disk[i].path);
 	rc = freeze(m, i, e);
+	if (!rc)
+		rc = snapshot_bytes(t->layer[c].path, m->o.outside, &bytes, e);
 	if (rc)
 		return rc;
+	slow_down(m, &m->disk[i], bytes);
 	tree_free(t);
 	return snapshots_tree(m, t, e);
 }

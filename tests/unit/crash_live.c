@@ -231,6 +231,11 @@ static int do_fold(void *ptr, const char *top, struct err *e)
 	return ask(ptr, &q, NULL, e);
 }
 
+static int do_pace(void *ptr, const char *top, uint64_t bytes_s, unsigned steps, struct err *e)
+{
+	return 0;
+}
+
 static int change(struct machine *m, enum change what, struct err *e)
 {
 	uint32_t uid;
@@ -274,7 +279,7 @@ static int other(struct vm *vm, enum change what, const char *fault, const char 
 	pid = fork();
 	if (!pid) {
 		struct machine_live live = { &fd[1], do_find, do_pid, do_push, do_revert, do_rebase,
-					     do_fold };
+					     do_fold, do_pace };
 		struct machine_opts o = { .write = true, .live = &live };
 		struct machine *m;
 		struct err e = { 0 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "dev_vm.h"
@@ -212,6 +213,79 @@ static void misses_are_learnt(void)
 	check(f.flushes == 1, "flushed %u times", f.flushes);
 }
 
+/* Writes of a disk that is slowed down. */
+
+static _Atomic bool paced;
+static _Atomic unsigned written;
+static uint64_t turn_ns;
+
+static uint64_t fake_turn(void *ptr, uint64_t len) { return turn_ns; }
+static bool fake_paced(void *ptr) { return paced; }
+
+static int slow_writev(void *ptr, const struct iovec *iov, int n, uint64_t off, struct err *err)
+{
+	written++;
+	return 0;
+}
+
+static void submit_write(struct blk *b, struct one *o, uint64_t due)
+{
+	memset(o, 0, sizeof(*o));
+	o->iov = (struct iovec){ o->buf, 512 };
+	o->r = (struct blk_req){ .op = BLK_WRITE, .len = 512, .iov = &o->iov, .niov = 1,
+				 .done = req_done };
+	turn_ns = due;
+	blk_submit(b, &o->r);
+}
+
+/* Soon, or not: what has no turn yet must not be quicker than its turn. */
+static bool becomes(unsigned want)
+{
+	for (unsigned i = 0; i < 1000 && written != want; i++)
+		usleep(1000);
+	return written == want;
+}
+
+static void writes_wait_for_their_turn(void)
+{
+	static const struct blk_ops slow = {
+		.readv = fake_readv, .writev = slow_writev, .turn = fake_turn, .paced = fake_paced,
+	};
+	struct fake f = { .cached = true };
+	struct blk_params p = { .ops = &slow, .ptr = &f, .size = 1000 * 512, .quick_writes = true };
+	static struct one o[12], r;
+	struct blk *b = blk_new(&test_vm, &p, &e);
+	uint64_t began = clock_ns(), far = began + 1000 * NS_PER_SEC;
+
+	ended = written = 0;
+	paced = true;
+	submit_write(b, &o[0], 0);
+	check(written == 1 && ended == 1, "one that need not wait");
+	submit_write(b, &o[1], began + 50 * NS_PER_MS);
+	check(becomes(2) && clock_ns() >= began + 50 * NS_PER_MS, "too early, or never");
+	/* More than there are threads; a read passes them. */
+	for (unsigned i = 2; i < 12; i++)
+		submit_write(b, &o[i], far);
+	submit(b, &r, 5);
+	for (unsigned i = 0; i < 1000 && !f.reads; i++)
+		usleep(1000);
+	check(f.reads == 1 && written == 2, "%u reads, %u written", (unsigned)f.reads, (unsigned)written);
+	/* They need not any more. */
+	paced = false;
+	check(becomes(12), "%u written", (unsigned)written);
+	blk_drain(b);
+	check(ended == 13 && right(&r), "%u ended", ended);
+	/* Nor does a reset wait for turns. */
+	paced = true;
+	for (unsigned i = 2; i < 12; i++)
+		submit_write(b, &o[i], far);
+	blk_drain(b);
+	check(ended == 23 && clock_ns() < far, "%u ended", ended);
+	submit_write(b, &o[0], far);
+	blk_free(b);
+	check(ended == 24, "%u ended", ended);
+}
+
 int main(void)
 {
 	test_vm_init(1);
@@ -219,6 +293,7 @@ int main(void)
 	failed_ones_are_asked_for();
 	draining_waits();
 	misses_are_learnt();
+	writes_wait_for_their_turn();
 	test_vm_done();
 	return check_done();
 }
