@@ -158,6 +158,12 @@ of() {
 	fails 3 'map: f: is a pipe, .*' map x.vmdk
 	of 'RW 1 FLAT "" 0'
 	fails 3 'diff: x.vmdk: line 6: an extent line with an empty file name' diff x.vmdk data
+	long=$(printf 'a%.0s' {1..300})
+	of "RW 1 FLAT \"$long\" 0"
+	fails 3 'map: x.vmdk: a file name of more than 255 bytes' map x.vmdk
+	of 'RW 1 ZERO' 'parentCID=1' "parentFileNameHint=\"$long\""
+	sed -i '/^parentCID=f/d' x.vmdk
+	fails 3 'map: x.vmdk: a file name of more than 255 bytes' map x.vmdk
 	# One of no sectors is none, and cannot grow.
 	of 'RW 0 FLAT "data" 0'
 	fails 3 'resize: x.vmdk: its last extent has no sectors' resize x.vmdk 16M

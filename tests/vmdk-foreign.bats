@@ -102,6 +102,25 @@ reads() {
 	assert_equal "$(echo n*)" 'new-ctk.vmdk notes'
 }
 
+@test "ESX: paths of volumes and datastores that are not here" {
+	cp data e-flat.vmdk
+	printf '# Disk DescriptorFile\nversion=1\nCID=0a0b0c0d\nparentCID=ffffffff\n%s\n' \
+		'createType="vmfs"' 'RW 4096 VMFS "/vmfs/volumes/4b5c-6d/vm/e-flat.vmdk"' >e.vmdk
+	reads e.vmdk
+	vmdk create --parent e.vmdk c.vmdk
+	for hint in '/vmfs/volumes/ds 1/vm/e.vmdk' '[ds 1] vm/e.vmdk' '[ds 1] e.vmdk'; do
+		sed -i "s,^parentFileNameHint=.*,parentFileNameHint=\"$hint\"," c.vmdk
+		reads c.vmdk
+		reads c.vmdk --allow-outside
+		run -0 vmdk chain c.vmdk
+		fails 1 'delete: e.vmdk: is the parent of c.vmdk, .*' delete e.vmdk
+	done
+	sed -i 's,^parentFileNameHint=.*,parentFileNameHint="/vmfs/volumes/x/../e.vmdk",' c.vmdk
+	reads c.vmdk
+	sed -i 's,^parentFileNameHint=.*,parentFileNameHint="/vmfs/volumes/x/..",' c.vmdk
+	fails 5 'map: .*' map c.vmdk
+}
+
 @test "Workstation on Windows: paths and encodings of that host" {
 	vmdk convert -f 2gbsparse data ws.vmdk
 	{

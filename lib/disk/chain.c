@@ -56,7 +56,7 @@ static int open_parent(struct image **parent, struct image *const *layer, unsign
 			       child->path);
 	rc = image_file(&path, child, child->desc->parent, o->allow_outside, e);
 	if (rc)
-		return err_in(e, rc, child->path);
+		return err_in(e, rc == -EINVAL ? err_code(e, -EBADMSG) : rc, child->path);
 	rc = is_layer(layer, n, path) ?
 		     err_set(e, -EBADMSG, "%s: its parents lead back to %s", child->path, path) :
 		     image_open(parent, path, &po, e);

@@ -90,11 +90,11 @@ int image_save_desc(struct image *im, struct err *e);
 
 /*
  * The path of a file that a descriptor names: beside the descriptor.  Where there is none of
- * that name it may be a path of Windows: then it is looked for in the same folder, or if
- * it is no absolute one with its separators as they are here.
+ * that name it may be a path of Windows or ESX: then it is looked for in the same folder,
+ * or if it is no absolute one with its separators as they are here.
  *
  * Returns    0 and *out, which the caller frees; -EPERM: absolute, with "..", or a
- *            symbolic link, unless outside is set; -EINVAL: empty or with a newline
+ *            symbolic link, unless outside is set; -EINVAL: empty, with a newline, too long
  */
 int image_beside(char **out, const char *descriptor, const char *name, bool outside,
 		 struct err *e);

@@ -1,13 +1,14 @@
 /* The files that descriptors name: beside the descriptor, unless the user says else. */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/recode.h"
-#include "disk/image.h"
+#include "disk/files.h"
 
 static bool is_url(const char *s)
 {
@@ -102,6 +103,8 @@ static int beside(char **out, const char *descriptor, const char *name, bool out
 
 	if (!*name || strpbrk(name, "\r\n"))
 		return err_set(e, -EINVAL, "a file name that is empty or has a line end in it");
+	if (!url && strlen(disk_base_name(name)) > NAME_MAX)
+		return err_set(e, -EINVAL, "a file name of more than %d bytes", NAME_MAX);
 	if (!outside && is_absolute(name))
 		return refused(e, name, "is an absolute path");
 	if (!outside && climbs(name))
@@ -129,13 +132,18 @@ static bool is_there(const char *path)
 	return !lstat(path, &st);
 }
 
-/* What a path of Windows means here: the folders of another host are not known, so that a
- * file is looked for where the descriptor is.  NULL: it is none, or no memory. */
-static char *from_windows(const char *name)
+#define VOLUMES "/vmfs/volumes/"
+
+/* What a path of Windows or of ESX ("[datastore] vm/x.vmdk") means here: the folders of another
+ * host are not known, so that a file is looked for where the descriptor is.  NULL: it is
+ * none, or no memory. */
+static char *from_elsewhere(const char *name)
 {
 	const char *last = strrchr(name, '\\');
 	char *s;
 
+	if (name[0] == '[' && strstr(name, "] "))
+		return strdup(disk_base_name(strstr(name, "] ") + 2));
 	if (!last && !has_drive(name))
 		return NULL;
 	if (has_drive(name)) {
@@ -176,15 +184,19 @@ static int beside_in(char **out, const char *descriptor, const char *encoding, c
 		     bool outside, struct err *e)
 {
 	char *utf8;
-	int rc = beside(out, descriptor, name, outside, e);
+	int rc;
 
+	/* A volume that is not here: an absolute path that leads nowhere else. */
+	if (!strncmp(name, VOLUMES, strlen(VOLUMES)) && !(outside && is_there(name)))
+		name = disk_base_name(name);
+	rc = beside(out, descriptor, name, outside, e);
 	if (rc || is_url(*out) || is_there(*out))
 		return rc;
 	/* A climb in it was refused, whatever the separators. */
-	rc = try_instead(out, descriptor, from_windows(name), outside, e);
+	rc = try_instead(out, descriptor, from_elsewhere(name), outside, e);
 	if (!rc && !recode_is_utf8(encoding) && !is_there(*out)) {
 		utf8 = recode(encoding, "UTF-8", name, strlen(name));
-		rc = utf8 ? try_instead(out, descriptor, from_windows(utf8), outside, e) : 0;
+		rc = utf8 ? try_instead(out, descriptor, from_elsewhere(utf8), outside, e) : 0;
 		if (!rc && utf8 && !is_there(*out))
 			rc = try_instead(out, descriptor, strdup(utf8), outside, e);
 		free(utf8);
