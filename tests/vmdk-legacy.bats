@@ -103,8 +103,13 @@ Maps to: $PWD/dev"
 	vmdk -q -r f.vmdk -t 0 g.vmdk
 	is g.vmdk monolithicSparse 4194304
 	vmdk diff a.vmdk g.vmdk
+	# A VMDK is no device that could be mapped.
+	vmdk -r g.vmdk h.vmdk
+	is h.vmdk monolithicSparse 4194304
+	vmdk -i a.vmdk -- -b.vmdk
+	is ./-b.vmdk vmfs 4194304
 	fails 2 '-i: the name of a disk is missing' -i a.vmdk
-	fails 4 'convert: none.vmdk: .*' -i none.vmdk h.vmdk
+	fails 4 'convert: none.vmdk: .*' -i none.vmdk i.vmdk
 }
 
 @test "room is taken, given back, and filled with zeros" {
@@ -120,7 +125,8 @@ Maps to: $PWD/dev"
 	vmdk --writezeros x.vmdk
 	cmp -n 4194304 x-flat.vmdk /dev/zero
 	vmdk -c -s 4MB -t 0 y.vmdk
-	vmdk -k y.vmdk
+	run -0 vmdk -k y.vmdk
+	assert_output 'Shrink completed successfully.'
 	vmdk -d y.vmdk
 	vmdk -R y.vmdk
 }

@@ -6,7 +6,8 @@
  *   -r a.vmdk -t 5 b.vmdk            convert -f stream a.vmdk b.vmdk
  *
  * The two share letters.  A line is vmware-vdiskmanager's when it has one of -s, -n, -R and
- * -p, -t with -c or -r, or one of vmkfstools' letters without the argument that it has there.
+ * -p, -t with -c or -r, -r with a VMDK, which is no device, or one of vmkfstools' letters
+ * without the argument that it has there.
  * Success is told as those tools do it, for scripts that look for their words.
  */
 #include <errno.h>
@@ -16,6 +17,7 @@
 
 #include "base/size.h"
 #include "disk/disk.h"
+#include "disk/files.h"
 #include "vmdk.h"
 
 #define WORDS 16	/* of a command line of vmdk's own */
@@ -53,6 +55,7 @@ struct option {
 	const char *why;	/* of a VERB: the line that says that it is done */
 };
 
+#define SHRUNK "Shrink completed successfully."
 #define VOLUME "file systems are not this command's"
 #define VM_ONLY "it is done inside the guest; vmdk compact gives back the room of zeros"
 #define REMOTE "disks of other hosts are read from URLs: vmdk convert https://..."
@@ -101,7 +104,7 @@ static const struct option vmkfstools[] = {
 static const struct option vdiskmanager[] = {
 	{ 'c', NULL, false, VERB, "Virtual disk creation successful." },
 	{ 'd', NULL, false, VERB, "Defragmentation completed successfully." },
-	{ 'k', NULL, false, VERB, "Shrink completed successfully." },
+	{ 'k', NULL, false, VERB, SHRUNK },
 	{ 'n', NULL, true, VERB, "Renaming completed successfully." },
 	{ 'r', NULL, true, VERB, "Virtual disk conversion successful." },
 	{ 'x', NULL, true, VERB, "Disk expansion completed successfully." },
@@ -339,6 +342,8 @@ static int do_k(struct line *l)
 		return cli_fail(l->cli, &e);
 	esx = im->desc && !strncmp(im->desc->create_type, "vmfs", 4);
 	image_close(im);
+	if (!esx)
+		l->done = SHRUNK;
 	return do_one(l, esx ? "inflate" : "compact", NULL);
 }
 
@@ -470,12 +475,18 @@ static int take(struct line *l, const struct option *o, const char *word, const 
 
 static int read_line(struct line *l, const struct option *table, int argc, char **argv)
 {
+	bool only = false;	/* behind -- there are operands only */
+
 	for (int i = 1; i < argc; i++) {
 		const struct option *o;
 		const char *val;
 		int rc;
 
-		if (argv[i][0] != '-' || !argv[i][1]) {
+		if (!only && !strcmp(argv[i], "--")) {
+			only = true;
+			continue;
+		}
+		if (only || argv[i][0] != '-' || !argv[i][1]) {
 			if (l->operands == 2)
 				return say(l, CLI_USAGE, "%s: one operand too many%s", argv[i], "");
 			l->operand[l->operands++] = argv[i];
@@ -516,6 +527,8 @@ static bool is_vdiskmanager(int argc, char **argv)
 		if (argv[i][0] != '-' || !argv[i][1] || argv[i][2])
 			continue;
 		if (strchr("snRp", argv[i][1]) || (argv[i][1] == 't' && makes))
+			return true;
+		if (argv[i][1] == 'r' && next[disk_stem(next)])
 			return true;
 		if (argv[i][1] == 'c' && next[0] == '-')
 			return true;
