@@ -128,6 +128,17 @@ holds() {
 	assert_output -p 'RW 17579 SPARSE "x.vmdk"'
 }
 
+@test "a stream brings its adapter along, and no parent" {
+	vmdk create -s 1M -a ide -f stream x.vmdk
+	"$VMDK" convert - y.vmdk <x.vmdk
+	run -0 vmdk info y.vmdk
+	assert_line --regexp '^  adapter +ide$'
+	LC_ALL=C sed -i 's/^parentCID=ffffffff/parentCID=12345678/' x.vmdk
+	run -3 --separate-stderr "$VMDK" convert - z.vmdk <x.vmdk
+	assert_equal "$stderr" 'vmdk: convert: stdin: is the child of another, which does not come through the pipe: name its file instead'
+	[ ! -e z.vmdk ]
+}
+
 @test "refusals" {
 	sample
 	vmdk convert a.raw x.vmdk

@@ -213,6 +213,40 @@ int convert_to_disk(const struct convert_end *from, const char *dst, const struc
 	return rc;
 }
 
+/* The adapter of a disk that comes through a pipe, which is to be all of it. */
+static int read_desc(const struct stream_reader *r, const char **adapter, struct err *e)
+{
+	const char *text = stream_read_desc(r);
+	struct desc *d;
+	int rc;
+
+	if (!text || !*text)
+		return 0;
+	rc = desc_parse(&d, text, strlen(text), e);
+	if (rc)
+		return err_in(e, rc, "stdin");
+	if (d->parent_cid != CID_NONE)
+		rc = err_set(e, -ENOTSUP, "stdin: is the child of %.100s, which does not come through "
+			     "the pipe: name its file instead", d->parent ? d->parent : "another");
+	*adapter = disk_adapter_in(d);
+	desc_free(d);
+	return rc;
+}
+
+/* What the target has from the source before that is read. */
+static int look_at(const struct convert_end *from, const struct convert_args *a,
+		   struct disk_create *p, struct err *e)
+{
+	p->size = convert_size(from);
+	p->format = (enum disk_format)a->format;
+	if (from->reader)
+		return read_desc(from->reader, &p->adapter, e);
+	if (!from->disk)
+		return 0;
+	p->adapter = disk_adapter_of(disk_layer(from->disk, 0));
+	return refuse_foreign(from->disk, a->raw, e);
+}
+
 static int convert_it(const struct convert_args *a, char **argv, struct disk_create *p,
 		      struct err *e)
 {
@@ -220,22 +254,14 @@ static int convert_it(const struct convert_args *a, char **argv, struct disk_cre
 	struct convert_opts o = opts_of(a);
 	int rc = open_source(&from, argv[0], a, e);
 
-	if (!rc) {
-		p->size = convert_size(&from);
-		p->format = (enum disk_format)a->format;
-		if (from.disk)
-			p->adapter = disk_adapter_of(disk_layer(from.disk, 0));
-		if (from.disk)
-			rc = refuse_foreign(from.disk, a->raw, e);
-		if (rc)
-			;
-		else if (is_pipe(argv[1]))
-			rc = p->dry ? 0 : to_fd(&from, STDOUT_FILENO, "stream.vmdk", a, p, e);
-		else if (p->format == DISK_STREAM)
-			rc = to_stream(&from, argv[1], a, p, e);
-		else
-			rc = convert_to_disk(&from, argv[1], p, &o, e);
-	}
+	if (!rc)
+		rc = look_at(&from, a, p, e);
+	if (!rc && is_pipe(argv[1]))
+		rc = p->dry ? 0 : to_fd(&from, STDOUT_FILENO, "stream.vmdk", a, p, e);
+	else if (!rc && p->format == DISK_STREAM)
+		rc = to_stream(&from, argv[1], a, p, e);
+	else if (!rc)
+		rc = convert_to_disk(&from, argv[1], p, &o, e);
 	convert_close(&from);
 	if (from.disk)
 		disk_close(from.disk, NULL);

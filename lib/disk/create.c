@@ -97,14 +97,19 @@ const char *const disk_adapter_name[] = {
 	"ide", "buslogic", "lsilogic", "lsisas1068", "pvscsi", NULL,
 };
 
-const char *disk_adapter_of(const struct image *im)
+const char *disk_adapter_in(const struct desc *d)
 {
-	const char *s = im->desc ? desc_get(im->desc, "ddb.adapterType") : NULL;
+	const char *s = desc_get(d, "ddb.adapterType");
 
 	for (size_t i = 0; s && disk_adapter_name[i]; i++)
 		if (!strcasecmp(s, disk_adapter_name[i]))
 			return disk_adapter_name[i];
 	return NULL;
+}
+
+const char *disk_adapter_of(const struct image *im)
+{
+	return im->desc ? disk_adapter_in(im->desc) : NULL;
 }
 
 static int no_memory(struct err *e)

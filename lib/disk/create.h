@@ -26,8 +26,9 @@ extern const char *const disk_format_name[DISK_FORMATS];	/* as -f takes them */
 
 /* What ddb.adapterType may be; NULL ends it. */
 extern const char *const disk_adapter_name[];
-/* That of a disk, as one of these, or NULL. */
+/* That of a disk, or of a descriptor, as one of these, or NULL. */
 const char *disk_adapter_of(const struct image *im);
+const char *disk_adapter_in(const struct desc *d);
 
 #define DISK_SIZE_MAX	(62ull << 40)	/* bytes */
 #define DISK_PIECE	(4192256ull * SECTOR)	/* of the 2gb formats: 2047 MiB, as VMware cuts them */
