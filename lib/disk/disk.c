@@ -10,16 +10,12 @@
 static int set_layers(struct disk *d, struct image *const *layer, unsigned n,
 		      struct err *e)
 {
-	struct image **copy;
-
 	if (n == 0 || n > DISK_LAYERS)
 		return err_set(e, -EINVAL, "a chain has 1 to %u layers, not %u", DISK_LAYERS, n);
-	copy = malloc(n * sizeof(struct image *));
-	if (!copy)
+	d->layer = malloc(n * sizeof(struct image *));
+	if (!d->layer)
 		return err_set(e, -ENOMEM, "no memory");
-	memcpy(copy, layer, n * sizeof(struct image *));
-	free(d->layer);
-	d->layer = copy;
+	memcpy(d->layer, layer, n * sizeof(struct image *));
 	d->n = n;
 	d->size = disk_top(d)->size;
 	d->touched = disk_top(d)->cid_changed;
@@ -243,33 +239,4 @@ void disk_swap_layers(struct disk *d, struct image ***layer, unsigned *n, bool p
 	unpacked_clear(d);
 	if (!pushed)
 		map_clear(d->map);
-}
-
-int disk_push(struct disk *d, struct image *im, struct err *e)
-{
-	struct image **layer;
-	int rc;
-
-	if (im->size != d->size)
-		return err_set(e, -EINVAL, "%s: is not as large as the disk it is to go on",
-			       im->path);
-	layer = reallocarray(NULL, d->n + 1, sizeof(*layer));
-	if (!layer)
-		return err_set(e, -ENOMEM, "no memory");
-	memcpy(layer, d->layer, d->n * sizeof(*layer));
-	layer[d->n] = im;
-	rc = set_layers(d, layer, d->n + 1, e);
-	free(layer);
-	return rc;
-}
-
-int disk_set_layers(struct disk *d, struct image *const *layer, unsigned n, struct err *e)
-{
-	int rc = set_layers(d, layer, n, e);
-
-	if (rc)
-		return rc;
-	unpacked_clear(d);
-	map_clear(d->map);
-	return 0;
 }

@@ -58,20 +58,12 @@ int disk_flush(struct disk *d, struct err *e);
 void disk_write_out(struct disk *d);
 
 /*
- * For those who change the chain while it is in use (snapshots).  disk_freeze() returns
- * when no request is under way; those that come wait until disk_thaw().  The functions
- * between are for the time in which it is frozen.
+ * For those who change the chain while it is in use (disk/live.h).  disk_freeze() returns
+ * when no request is under way; those that come wait until disk_thaw().
  */
 void disk_freeze(struct disk *d);
 void disk_thaw(struct disk *d);
 bool disk_frozen(const struct disk *d);	/* a request would have to wait now */
-/* A new top, of the same size; what is cached stays true, and disk_flush() still sees to
- * what was written to the old one.  im is owned on success. */
-int disk_push(struct disk *d, struct image *im, struct err *e);
-/* Other layers, the base first, n of them; the disk does not get smaller.  Those that
- * were there and are not in the new list are the caller's to close (and what was written
- * to them to flush); the others are owned. */
-int disk_set_layers(struct disk *d, struct image *const *layer, unsigned n, struct err *e);
 
 /* A disk of images that are open already, the base first; owned on success. */
 int disk_new(struct disk **d, struct image *const *layer, unsigned n, struct err *e);
