@@ -223,7 +223,7 @@ idle() {
 	printf '%s\n' 'scsi0:2.present = "TRUE"' 'scsi0:2.fileName = "other.vmdk"' >>vm.vmx
 	vmdk snapshot create vm.vmx a
 	rom
-	TOOL=vmrun fails 1 "run: --disk: d.vmdk: is the parent of d-000001.vmdk, which would lose .*" \
+	TOOL=vmrun fails 1 "run: --disk: d.vmdk: has snapshots, and goes on in d-000001.vmdk: give that instead, --disk d-000001.vmdk" \
 		run --bios rom --disk d.vmdk
 	idle --disk d-000001.vmdk --disk e-000001.vmdk
 	# One whose socket is not found.

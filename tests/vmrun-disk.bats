@@ -41,6 +41,32 @@ kernel=${BUILD:-build}/tests/guest/exceptions.elf
 	fails 4 'run: --cdrom: .*/none: No such file or directory' "${k[@]}" --cdrom "$BATS_TEST_TMPDIR/none"
 }
 
+@test "a disk with snapshots is refused in words that say what to give instead" {
+	cd "$BATS_TEST_TMPDIR" || return 1
+	local k=(run --kernel "$BATS_TEST_DIRNAME/../$kernel" --accel interp)
+	mkdir d
+	vmdk create -s 1M d/x.vmdk
+	for s in a b; do vmdk snapshot create d/x.vmdk $s; done
+	vmdk snapshot revert d/x.vmdk a >/dev/null
+	vmdk snapshot create d/x.vmdk c
+	# b is a branch; the present state hangs on c.
+	assert_equal "$(cd d && echo *.vmdk)" 'x-000001.vmdk x-000002.vmdk x-000003.vmdk x.vmdk'
+	for f in x x-000003; do
+		fails 1 "run: --disk: d/$f.vmdk: has snapshots, and goes on in x-000002.vmdk: give that \
+instead, --disk d/x-000002.vmdk" "${k[@]}" --disk "d/$f.vmdk,controller=ide0:0"
+	done
+	# Of a machine, as its .vmx says; of one that none says anything about, what there is.
+	mv d/x.vmsd list
+	fails 1 "run: --disk: d/x.vmdk: others hang on it .*: name a disk on which nothing hangs, \
+such as d/x-00000[12].vmdk" "${k[@]}" --disk d/x.vmdk
+	printf '%s\n' 'scsi0.present = "TRUE"' 'scsi0:0.present = "TRUE"' \
+		'scsi0:0.fileName = "x-000001.vmdk"' >d/vm.vmx
+	fails 1 "run: --disk: d/x.vmdk: has snapshots, and goes on in x-000001.vmdk: .*" \
+		"${k[@]}" --disk d/x.vmdk
+	mv list d/x.vmsd		# two say something
+	fails 1 "run: --disk: d/x.vmdk: others hang on it .*" "${k[@]}" --disk d/x.vmdk
+}
+
 # disk ADAPTER FLAVOUR ENGINE SECONDS WORDS...: the guest's test of a disk, WORDS added to
 # the kernel's command line.  $disk is the disk, $more are keys behind its place.
 disk() {

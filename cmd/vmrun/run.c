@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "disk/files.h"
 #include "pc/pc.h"
+#include "vmx/users.h"
 #include "disks.h"
 #include "vmrun.h"
 
@@ -259,14 +261,35 @@ static int end_code(struct cli *c, struct pc *pc, enum pc_end end, int code,
 	return CLI_FAILED;
 }
 
-static int load_machine(struct cli *c, struct pc *pc)
+/* A disk on which others hang is refused.  If its folder says where it goes on, so do we. */
+static bool say_present(struct cli *c, const struct pc_config *cfg)
+{
+	for (unsigned i = 0; i < cfg->ndisks; i++) {
+		const struct pc_disk *d = &cfg->disks[i];
+		bool kept = d->cd || d->mode == PC_DISK_UNDOABLE || d->mode == PC_DISK_NONPERSISTENT;
+		char *top = d->path && !kept ? vmx_present_above(d->path) : NULL;
+		const char *name;
+
+		if (!top)
+			continue;
+		name = disk_base_name(top);
+		cli_say(c, "--disk: %s: has snapshots, and goes on in %s: give that instead, --disk %.*s%s",
+			d->path, name, (int)(disk_base_name(d->path) - d->path), d->path, name);
+		free(top);
+		return true;
+	}
+	return false;
+}
+
+static int load_machine(struct cli *c, struct pc *pc, const struct pc_config *cfg)
 {
 	struct err e = { 0 };
 	int rc = pc_load(pc, &e);
 
+
 	if (rc == -EINTR)
 		return CLI_DONE;
-	if (rc)
+	if (rc && (rc != -EEXIST || !say_present(c, cfg)))
 		cli_say(c, "%s", e.msg);
 	/* What does not fit needs another --memory, not another disk. */
 	return rc == -ENOSPC || rc == -E2BIG ? CLI_USAGE : rc ? cli_exit_code(rc) : -1;
@@ -283,7 +306,7 @@ static int run_machine(struct cli *c, const struct run_args *a, const struct pc_
 	if (!running)
 		return cli_fail(c, &e);
 	catch_signals();
-	code = load_machine(c, running);
+	code = load_machine(c, running, cfg);
 	if (code < 0) {
 		if (pc_serial_name(running))
 			cli_say(c, "serial port: %s", pc_serial_name(running));

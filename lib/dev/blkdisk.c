@@ -265,13 +265,53 @@ static int make_overlay(const char *path, const struct blkdisk_opts *b, struct e
 	return rc;
 }
 
+/*
+ * A disk on which nothing hangs above im, on which something does; the caller frees it, NULL:
+ * no memory.  others: there are more of them.
+ */
+static char *find_leaf(const struct image *im, bool *others)
+{
+	struct disk_opts o = { .no_parent = true, .no_lock = true, .no_extents = true };
+	char *leaf = NULL;
+
+	*others = false;
+	for (unsigned i = 0; i < DISK_LAYERS; i++) {
+		struct disk_files l;
+		struct image *at = NULL;
+
+		if (leaf && image_open(&at, leaf, &o, NULL))
+			break;
+		if (disk_children(&l, at ? at : im, NULL))
+			l = (struct disk_files){ .n = 0 };
+		image_close(at);
+		if (l.n) {
+			free(leaf);
+			leaf = strdup(l.path[0]);
+		}
+		*others |= l.n > 1;
+		at = NULL;
+		if (!l.n)
+			break;
+		disk_files_free(&l);
+	}
+	return leaf;
+}
+
 /* What was written to a layer on which others hang would ruin those. */
 static int refuse_frozen(struct blkdisk *bd, const struct blkdisk_opts *o, struct err *e)
 {
 	const struct image *top = disk_layer(bd->disk, disk_layers(bd->disk) - 1);
-	int rc = o->readonly || !top->desc ? 0 : disk_refuse_children(
-		top, "which would lose what it has from it: run that, or see vmdk snapshot list", e);
+	int rc = o->readonly || !top->desc ? 0 : disk_refuse_children(top, "", e);
+	bool others;
+	char *leaf;
 
+	if (rc == -EEXIST) {
+		leaf = find_leaf(top, &others);
+		err_set(e, rc, "%.70s: others hang on it and would lose what they have from it: name a disk "
+			"on which nothing hangs, %s%.70s", top->path, others ? "such as " : "",
+			leaf ? leaf : "");
+		free(leaf);
+	}
 	if (rc)
 		disk_close(bd->disk, NULL);
 	return rc;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "disk/create.h"
+#include "disk/disk.h"
 #include "disk/files.h"
 #include "disk/lock.h"
 #include "vmx/disks.h"
@@ -19,6 +20,9 @@ struct looking {
 	struct vmx_users *u;
 	char *real;		/* the disk's path */
 	const char *file;	/* the .vmx or .vmsd that is looked at */
+	bool above;		/* not the disk is looked for, but what is above it */
+	char *top;		/* that, and how many there are */
+	unsigned tops;
 	struct err *e;
 };
 
@@ -41,17 +45,61 @@ static int add(struct looking *l, enum vmx_use use, char *name, bool snapshots)
 	return 0;
 }
 
-/* Does the file at l->file mean the disk by this name? */
-static bool is_it(const struct looking *l, const char *name)
+static bool is_same(const char *path, const char *real)
 {
-	char *path, *real;
+	char *mine = realpath(path, NULL);
+	bool same = mine && !strcmp(mine, real);
+
+	free(mine);
+	return same;
+}
+
+/* Is the disk at path on the one at real, over others, too? */
+static bool hangs_on(const char *path, const char *real)
+{
+	struct disk_opts o = { .no_parent = true, .no_lock = true, .no_extents = true };
+	char *at = strdup(path), *parent;
+	bool is = false;
+
+	for (unsigned i = 0; at && !is && i < DISK_LAYERS; i++) {
+		struct image *im;
+
+		parent = NULL;
+		if (image_open(&im, at, &o, NULL))
+			break;
+		if (im->desc && im->desc->parent && im->desc->parent_cid != CID_NONE &&
+		    image_file(&parent, im, im->desc->parent, true, NULL))
+			parent = NULL;
+		image_close(im);
+		is = parent && is_same(parent, real);
+		free(at);
+		at = parent;
+	}
+	free(at);
+	return is;
+}
+
+/* The present layer at path is above the disk. */
+static void note_top(struct looking *l, const char *path)
+{
+	if (l->top && is_same(path, l->top))
+		return;
+	free(l->top);
+	l->top = realpath(path, NULL);
+	l->tops++;
+}
+
+/* Does the file at l->file mean the disk by this name, of a present layer perhaps? */
+static bool is_it(struct looking *l, const char *name, bool present)
+{
+	char *path;
 	bool is;
 
 	if (image_beside(&path, l->file, name, true, NULL))
 		return false;
-	real = realpath(path, NULL);
-	is = real && !strcmp(real, l->real);
-	free(real);
+	is = !l->above && is_same(path, l->real);
+	if (l->above && present && hangs_on(path, l->real))
+		note_top(l, path);
 	free(path);
 	return is;
 }
@@ -85,7 +133,7 @@ static int look_at_vmx(struct looking *l)
 	rc = vmx_disks(&disk, &n, d, l->e);
 	if (!rc) {
 		for (size_t i = 0; !rc && i < n; i++)
-			if (is_it(l, disk[i].file))
+			if (is_it(l, disk[i].file, true))
 				rc = add(l, VMX_DISK, strdup(disk[i].node),
 					 !disk[i].independent && has_snapshots(l->file));
 		vmx_disks_free(disk, n);
@@ -103,11 +151,11 @@ static int look_at_vmsd(struct looking *l)
 	if (vmsd_load(&v, l->file, NULL))
 		return 0;
 	top = dict_get(v->dict, MACHINE_TOP);
-	if (top && is_it(l, top))
+	if (top && is_it(l, top, true))
 		rc = add(l, VMX_TOP, strdup(""), v->n > 0);
 	for (unsigned i = 0; !rc && i < v->n; i++)
 		for (unsigned k = 0; !rc && k < v->snap[i].ndisks; k++)
-			if (is_it(l, v->snap[i].disk[k].file))
+			if (is_it(l, v->snap[i].disk[k].file, false))
 				rc = add(l, VMX_SNAPSHOT, vmsd_path(v, &v->snap[i]), true);
 	vmsd_free(v);
 	return rc;
@@ -120,20 +168,20 @@ static bool ends(const char *s, const char *end)
 	return n > k && !strcasecmp(s + n - k, end);
 }
 
-int vmx_users_of(struct vmx_users *u, const char *disk, struct err *e)
+/* All lists of the disk's folder. */
+static int look_around(struct looking *l, const char *disk, struct err *e)
 {
 	const char *base = disk_base_name(disk);
 	int dir = (int)(base - disk), rc = 0;
-	struct looking l = { .u = u, .real = realpath(disk, NULL), .e = e };
 	struct dirent **list = NULL;
 	char *folder, *file;
 	int n = 0;
 
-	*u = (struct vmx_users){ 0 };
-	if (!l.real)		/* who opens it says why */
+	l->real = realpath(disk, NULL);
+	if (!l->real)		/* who opens it says why */
 		return 0;
 	if (asprintf(&folder, "%.*s", dir ? dir : 1, dir ? disk : ".") < 0) {
-		free(l.real);
+		free(l->real);
 		return no_memory(e);
 	}
 	n = scandir(folder, &list, NULL, alphasort);
@@ -146,8 +194,8 @@ int vmx_users_of(struct vmx_users *u, const char *disk, struct err *e)
 			if (asprintf(&file, "%.*s%s", dir, disk, name) < 0) {
 				rc = no_memory(e);
 			} else {
-				l.file = file;
-				rc = ends(name, ".vmx") ? look_at_vmx(&l) : look_at_vmsd(&l);
+				l->file = file;
+				rc = ends(name, ".vmx") ? look_at_vmx(l) : look_at_vmsd(l);
 				free(file);
 			}
 		}
@@ -155,10 +203,31 @@ int vmx_users_of(struct vmx_users *u, const char *disk, struct err *e)
 	}
 	free(list);
 	free(folder);
-	free(l.real);
+	free(l->real);
+	return rc;
+}
+
+int vmx_users_of(struct vmx_users *u, const char *disk, struct err *e)
+{
+	struct looking l = { .u = u, .e = e };
+	int rc;
+
+	*u = (struct vmx_users){ 0 };
+	rc = look_around(&l, disk, e);
 	if (rc)
 		vmx_users_free(u);
 	return rc;
+}
+
+char *vmx_present_above(const char *disk)
+{
+	struct looking l = { .above = true };
+
+	look_around(&l, disk, NULL);
+	if (l.tops == 1)
+		return l.top;
+	free(l.top);
+	return NULL;
 }
 
 void vmx_users_free(struct vmx_users *u)

@@ -33,6 +33,12 @@ struct vmx_users {
 int vmx_users_of(struct vmx_users *u, const char *disk, struct err *e);
 void vmx_users_free(struct vmx_users *u);	/* all 0 is fine */
 
+/*
+ * A disk on which others hang: the present layer above it, by the one list or machine of its
+ * folder that has such.  The caller frees it; NULL: none, or several.
+ */
+char *vmx_present_above(const char *disk);
+
 enum vmx_refuse {
 	VMX_REFUSE_FROZEN = 1,	/* it belongs to a snapshot */
 	VMX_REFUSE_TOP = 2,	/* it is the present state of a disk with snapshots */
