@@ -110,6 +110,45 @@ same() {
 	run -0 vmdk check bad.vmdk
 }
 
+# word FILE OFFSET [VALUE]: a number of 32 bits, as it is or as it shall be.
+word() {
+	[ -n "${3-}" ] || { od -An -tu4 -j"$2" -N4 "$1" | tr -d ' '; return; }
+	# shellcheck disable=SC2059
+	printf "$(printf '\\x%02x' $(($3 & 255)) $(($3 >> 8 & 255)) $(($3 >> 16 & 255)) $(($3 >> 24)))" |
+		dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+@test "what led outside does not lead to what --repair puts there" {
+	for c in a b c d; do head -c 65536 /dev/zero | tr '\0' $c; done >data
+	vmdk convert -f sparse data x.vmdk
+	gd=$(word x.vmdk 56) rgd=$(word x.vmdk 48)
+	gt=$(($(word x.vmdk $((gd * 512))) * 512)) rgt=$(($(word x.vmdk $((rgd * 512))) * 512))
+	# The first grain is right in one copy, the third shares the second's room: it gets a copy
+	# at the end of the file, where the first one's entry leads.
+	word x.vmdk $gt $((($(stat -c %s x.vmdk) + 65535) / 65536 * 128))
+	for t in $gt $rgt; do word x.vmdk $((t + 8)) "$(word x.vmdk $((t + 4)))"; done
+	run -8 vmdk check x.vmdk
+	vmdk check --repair x.vmdk
+	run -0 vmdk check x.vmdk
+	for c in a b b d; do head -c 65536 /dev/zero | tr '\0' $c; done >data
+	same x.vmdk
+}
+
+@test "the zeros behind the descriptor are no grain directory" {
+	vmdk clone -f sparse data x.vmdk
+	patch x.vmdk 56 '\x06\x00'
+	vmdk diff bad.vmdk data
+	run -8 vmdk check bad.vmdk
+	assert_line 'bad.vmdk: header: gdOffset is sector 6: no directory fits there, the second one is used'
+	vmdk check --repair bad.vmdk
+	same bad.vmdk
+	vmdk clone -f stream data x.vmdk
+	patch x.vmdk 56 '\x06\x00\x00\x00\x00\x00\x00\x00'
+	for c in info check; do
+		fails 3 "$c: bad.vmdk: gdOffset is sector 6: no directory of 1 entries can be there" $c bad.vmdk
+	done
+}
+
 @test "a file that is cut off" {
 	vmdk clone -f sparse data x.vmdk
 	head -c 100000 x.vmdk >bad.vmdk

@@ -480,24 +480,56 @@ static int measure_text(struct sparse *s, struct err *e)
 	return rc;
 }
 
-static void choose_directory(struct sparse *s)
+/* A wrong gdOffset may lead into the zeros behind the descriptor, where a disk without tables
+ * would read as zeros.  Writers that have their directory there put something into it. */
+static int is_padding(const struct sparse *s, uint64_t sector, bool *is, struct err *e)
+{
+	const struct sparse_header *h = &s->h;
+	uint64_t bytes = s->gd_entries * 4, n;
+	uint8_t *buf;
+	int rc = 0;
+
+	*is = h->desc && s->gd_entries && directory_fits(s, sector) &&
+	      !apart(sector, sparse_gd_sectors(h), h->desc, h->desc_size);
+	if (!*is)
+		return 0;
+	buf = malloc(GD_CHUNK);
+	if (!buf)
+		return err_set(e, -ENOMEM, "no memory for a directory");
+	for (uint64_t at = 0; !rc && *is && at < bytes; at += n) {
+		n = bytes - at < GD_CHUNK ? bytes - at : GD_CHUNK;
+		rc = file_read(s->x.file, buf, n, sector * SECTOR + at, e);
+		*is = !rc && !buf[0] && !memcmp(buf, buf + 1, n - 1);
+	}
+	free(buf);
+	return rc;
+}
+
+static int choose_directory(struct sparse *s, struct err *e)
 {
 	struct sparse_header *h = &s->h;
 	uint64_t n = sparse_gd_sectors(h);
+	bool padding;
+	int rc = is_padding(s, h->gd, &padding, e);
 
 	s->copies = 1;
 	/* Writers of streams set the flag, and have no second one. */
-	if (!(h->flags & SPARSE_REDUNDANT) || ((h->flags & SPARSE_COMPRESSED) && !h->rgd))
-		return;
-	/* The descriptor may become longer: a second copy does not have to be in its way. */
-	s->rgd_bad = !directory_fits(s, h->rgd) || (n && !apart(h->rgd, n, h->gd, n)) ||
-		     (s->text && !apart(h->rgd, n, h->desc, h->desc_size));
-	if (!s->rgd_bad && !directory_fits(s, h->gd)) {
-		s->gd_bad = h->gd;
-		s->rgd_bad = true;
-		h->gd = h->rgd;
+	if (!rc && (h->flags & SPARSE_REDUNDANT) && !((h->flags & SPARSE_COMPRESSED) && !h->rgd)) {
+		/* The descriptor may become longer: a second copy does not have to be in its way. */
+		s->rgd_bad = !directory_fits(s, h->rgd) || (n && !apart(h->rgd, n, h->gd, n)) ||
+			     (s->text && !apart(h->rgd, n, h->desc, h->desc_size));
+		if (!s->rgd_bad && (padding || !directory_fits(s, h->gd))) {
+			s->gd_bad = h->gd;
+			s->rgd_bad = true;
+			h->gd = h->rgd;
+			padding = false;
+		}
+		s->copies += !s->rgd_bad;
 	}
-	s->copies += !s->rgd_bad;
+	if (!rc && (padding || !directory_fits(s, h->gd)))
+		rc = err_set(e, -EBADMSG, "gdOffset is sector %" PRIu64 ": no directory of %"
+			     PRIu64 " entries can be there", h->gd, s->gd_entries);
+	return rc;
 }
 
 /* Entries of the second directory that cannot be beside those of the first; tables: that the
@@ -566,11 +598,9 @@ static int look_at_header(struct sparse *s, const struct extent_params *p, struc
 	rc = measure_text(s, e);
 	if (rc)
 		return rc;
-	choose_directory(s);
-	if (!directory_fits(s, h->gd))
-		return err_set(e, -EBADMSG, "gdOffset is sector %" PRIu64 ": no directory of %"
-			       PRIu64 " entries can be there", h->gd,
-			       s->gd_entries);
+	rc = choose_directory(s, e);
+	if (rc)
+		return rc;
 	return s->copies > 1 && (p->writable || p->mend) ? doubt_second(s, e) : 0;
 }
 

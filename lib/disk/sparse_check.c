@@ -27,6 +27,7 @@ struct look {
 	uint64_t units;
 	uint8_t *taken;
 	uint64_t end;		/* bytes: what is behind was taken by repairs */
+	uint64_t was;		/* bytes: the length of the file before them */
 	uint64_t lowest;	/* the first sector of a grain */
 	uint64_t cut;		/* bytes: the file ended there, inside a sector; or 0 */
 	uint8_t *table[2];	/* of the present one, both copies */
@@ -149,6 +150,17 @@ static int check_directory(struct look *l, unsigned copy, uint64_t gt)
 	return rc;
 }
 
+/* Repairs make the file longer: an entry that led outside would then lead to what they put
+ * there.  So until pass 3 has looked at it it gets a sector that is in no file. */
+static int put_outside(struct look *l, unsigned copy, uint64_t gt, uint64_t i)
+{
+	uint32_t gte = entry(l, copy, i);
+
+	if (!l->repair || !sparse_is_grain(l->s, gte) || (uint64_t)gte * SECTOR < l->was)
+		return 0;
+	return put_entry(l, copy, gt * l->s->h.gtes + i, UINT32_MAX);
+}
+
 /* Pass 1: directories, and how grains are aligned. */
 static int pass_places(struct look *l)
 {
@@ -158,14 +170,15 @@ static int pass_places(struct look *l)
 		for (unsigned copy = 0; copy < l->s->copies; copy++) {
 			int rc = check_directory(l, copy, gt);
 
-			if (rc)
-				return rc;
-			for (uint64_t i = 0; l->there[copy] && i < in_table(l, gt); i++) {
+			for (uint64_t i = 0; !rc && l->there[copy] && i < in_table(l, gt); i++) {
 				uint32_t gte = entry(l, copy, i);
 
 				if (sparse_is_grain(l->s, gte) && sparse_in_file(l->s, gte))
 					bits |= gte;
+				rc = put_outside(l, copy, gt, i);
 			}
+			if (rc)
+				return rc;
 		}
 	}
 	l->unit = bits & -bits;
@@ -513,7 +526,7 @@ int sparse_check(struct extent *x, const struct extent_check *c, struct err *e)
 	struct err own;		/* read_table() must see codes even if e is NULL */
 	struct look l = { .s = s, .c = c, .repair = c->repair && x->writable,
 			  .unclean = s->h.unclean && !s->marked,
-			  .lowest = UINT64_MAX, .end = s->end, .e = e ? e : &own };
+			  .lowest = UINT64_MAX, .end = s->end, .was = x->file->size, .e = e ? e : &own };
 	int rc = 0;
 
 	s->free.n = 0;		/* room for repairs is at the end only */
