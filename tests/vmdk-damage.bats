@@ -142,8 +142,8 @@ word() {
 	assert_line 'bad.vmdk: header: gdOffset is sector 6: no directory fits there, the second one is used'
 	vmdk check --repair bad.vmdk
 	same bad.vmdk
-	vmdk clone -f stream data x.vmdk
-	patch x.vmdk 56 '\x06\x00\x00\x00\x00\x00\x00\x00'
+	vmdk convert -f stream data s.vmdk
+	patch s.vmdk 56 '\x06\x00\x00\x00\x00\x00\x00\x00'
 	for c in info check; do
 		fails 3 "$c: bad.vmdk: gdOffset is sector 6: no directory of 1 entries can be there" $c bad.vmdk
 	done
