@@ -249,3 +249,40 @@ of() {
 	run -8 vmdk check empty.vmdk
 	assert_line 'empty.vmdk: kind: it is empty'
 }
+
+@test "a packed disk whose tables do not name its grains is damaged" {
+	cd "$BATS_TEST_TMPDIR" || return 1
+	local size gd gt
+	head -c 300k /dev/urandom >data
+	truncate -s 8M data
+	vmdk convert -f stream data whole.vmdk
+	run -0 vmdk check whole.vmdk
+	assert_output 'whole.vmdk: clean'
+	# number OFFSET LETTER SIZE: what stands there.  put OFFSET NUMBER: 8 bytes of it.
+	number() { od -An -j "$1" -N "$3" -t "$2$3" x.vmdk | tr -d ' '; }
+	put() { perl -e 'print pack("Q<", $ARGV[0])' "$2" | dd of=x.vmdk bs=1 seek="$1" conv=notrunc status=none; }
+	fresh() { cp whole.vmdk x.vmdk; }
+	damaged() {
+		run -8 vmdk check x.vmdk
+		assert_line --index 0 --regexp "$1"
+	}
+	fresh
+	size=$(stat -c %s x.vmdk)
+	gd=$(number $((size - 1024 + 56)) u 8)
+	gt=$(number $((gd * 512)) u 4)
+	# The footer leads to zeros, behind the descriptor.
+	put $((size - 1024 + 56)) 20
+	damaged 'x.vmdk: nameless: 5 grains of the file are in no grain table, the first is grain 0 at sector .*'
+	fresh
+	put $((gd * 512)) 0
+	damaged 'nameless: 5 grains'
+	fresh
+	dd if=/dev/zero of=x.vmdk bs=4 seek=$((gt * 128 + 3)) count=1 conv=notrunc status=none
+	damaged 'nameless: 1 grains of the file are in no grain table, the first is grain 3 at sector .*'
+	run -8 vmdk check --json x.vmdk
+	assert_line --index 0 --partial '"kind":"nameless"'
+	# qemu writes the directory in front, and no footer.
+	qemu-img convert -q -O vmdk -o subformat=streamOptimized -f raw data x.vmdk
+	run -0 vmdk check x.vmdk
+	assert_output 'x.vmdk: clean'
+}

@@ -443,6 +443,52 @@ static int find_leaks(struct look *l)
 	return rc;
 }
 
+struct nameless {
+	struct look *l;
+	uint64_t lost, left, grain, sector;
+};
+
+/* A grain that a marker says there is: a table should name it. */
+static int look_at_marker(void *ptr, uint64_t lba, uint64_t sector)
+{
+	struct nameless *k = ptr;
+	struct sparse *s = k->l->s;
+	uint64_t n, block, grain = lba / s->h.grain;
+	uint8_t *p;
+	int rc;
+
+	if (is_taken(k->l, sector, 1))
+		return 0;
+	rc = sparse_entries(s, 0, grain, false, &p, &n, &block, k->l->e);
+	if (rc && rc != -EBADMSG)
+		return rc;
+	if (!rc && p && le32_get(p)) {
+		k->left++;	/* it was written once more */
+	} else if (!k->lost++) {
+		k->grain = grain;
+		k->sector = sector;
+	}
+	return 0;
+}
+
+/* Tables that lost what they named, or are others: what is packed says which grains it is. */
+static int find_nameless(struct look *l)
+{
+	const uint32_t both = SPARSE_COMPRESSED | SPARSE_MARKERS;
+	struct nameless k = { .l = l };
+	int rc;
+
+	if ((l->s->h.flags & both) != both)
+		return 0;
+	rc = packed_walk(l->s, look_at_marker, &k, l->e);
+	if (k.lost)
+		say(l, "nameless", false, false, "%" PRIu64 " grains of the file are in no grain table, the "
+		    "first is grain %" PRIu64 " at sector %" PRIu64, k.lost, k.grain, k.sector);
+	if (k.left)
+		say(l, "leak", true, false, "%" PRIu64 " grains of the file were written once more", k.left);
+	return rc;
+}
+
 /* A second copy where there should be one: empty for now, pass 3 fills it. */
 static int make_second(struct look *l)
 {
@@ -563,6 +609,8 @@ int sparse_check(struct extent *x, const struct extent_check *c, struct err *e)
 		rc = sparse_put_header(s, e);
 	if (!rc)
 		rc = find_leaks(&l);
+	if (!rc)
+		rc = find_nameless(&l);
 	if (!rc && l.repair)
 		rc = file_sync(x->file, e);
 	free(l.table[0]);

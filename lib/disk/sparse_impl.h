@@ -130,4 +130,11 @@ int packed_unpack(struct extent *x, const struct disk_run *run, void *buf,
  */
 int packed_head(const struct sparse *s, uint64_t sector, uint64_t *lba, uint64_t *at,
 		uint64_t *len, struct err *e);
+/*
+ * Go through the markers from the first grain on, up to the end of the stream or what is
+ * none, and call grain() for each that is a grain's; unless it returns 0 that is the end.
+ * For extents with SPARSE_MARKERS.
+ */
+int packed_walk(struct sparse *s, int (*grain)(void *ptr, uint64_t lba, uint64_t sector), void *ptr,
+		struct err *e);
 #endif

@@ -40,6 +40,39 @@ int packed_head(const struct sparse *s, uint64_t sector, uint64_t *lba, uint64_t
 	return 0;
 }
 
+int packed_walk(struct sparse *s, int (*grain)(void *ptr, uint64_t lba, uint64_t sector), void *ptr,
+		struct err *e)
+{
+	uint64_t at = s->h.overhead, end = s->x.file->size / SECTOR;
+	int rc = 0;
+
+	while (!rc && at < end) {
+		uint8_t head[SPARSE_GRAIN_HEAD + 4];
+		uint64_t value, n;
+
+		rc = file_read(s->x.file, head, sizeof(head), at * SECTOR, e);
+		if (rc)
+			break;
+		value = le64_get(head);
+		n = le32_get(head + 8);
+		if (n) {
+			if (n > sparse_packed_max(s->x.grain) || value & (s->h.grain - 1) ||
+			    value >= s->h.capacity)
+				break;
+			rc = grain(ptr, value, at);
+			n = (SPARSE_GRAIN_HEAD + n + SECTOR - 1) / SECTOR;
+		} else {
+			uint32_t type = le32_get(head + SPARSE_GRAIN_HEAD);
+
+			if (type != SPARSE_MARK_GT && type != SPARSE_MARK_GD && type != SPARSE_MARK_PROGRESS)
+				break;
+			n = value < end ? value + 1 : end;
+		}
+		at += n;
+	}
+	return rc;
+}
+
 int packed_unpack(struct extent *x, const struct disk_run *run, void *buf, struct err *e)
 {
 	struct sparse *s = sparse_of(x);
