@@ -129,3 +129,18 @@ $BATS_TEST_TMPDIR/none/r: No such file or directory"
 	run -0 vmdk check a.vmdk
 	refute_output --partial parent
 }
+
+@test "a run-time folder with a long name is as good as another" {
+	RING1_RUN=$BATS_TEST_TMPDIR/$(printf 'x%.0s' {1..150})
+	cd "$BATS_TEST_TMPDIR" || return 1
+	mkdir -m 700 "$RING1_RUN"
+	vmdk create -s 1M a.vmdk
+	machine --disk a.vmdk --serial "unix:$RING1_RUN/serial"
+	run -0 vmrun disk list
+	assert_output --partial "$PWD/a.vmdk"
+	run -0 vmdk snapshot create --json a.vmdk s
+	assert_output --partial "\"pid\":$pid,"
+	kill $pid
+	wait $pid
+	assert_equal "$(ls -A "$RING1_RUN" "$RING1_RUN/vm")" "$(printf '%s:\nvm\n\n%s:' "$RING1_RUN" "$RING1_RUN/vm")"
+}

@@ -11,6 +11,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "wire/sockname.h"
+
 #define IN_RING 4096u		/* powers of two */
 #define OUT_RING 65536u
 #define OUT_SPARE 64u		/* a FIFO fits in after put() has said no */
@@ -369,24 +371,24 @@ static bool socket_is_stale(const struct sockaddr_un *sa)
 
 static int open_unix(struct chardev *c, const char *path, struct err *e)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct sockaddr_un sa;
 	struct stat st;
-	int fd, rc;
+	int fd, dir, rc = sockname(&sa, &dir, path, e);
 
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return err_set(e, -EINVAL, "%s: path too long for a socket", path);
-	strcpy(sa.sun_path, path);
+	if (rc)
+		return rc == -ENAMETOOLONG ? err_code(e, -EINVAL) : rc;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_sys(e, -errno, "socket");
-	rc = bind(fd, (void *)&sa, sizeof(sa));
+	rc = fd < 0 ? -1 : bind(fd, (void *)&sa, sizeof(sa));
 	if (rc && errno == EADDRINUSE && socket_is_stale(&sa)) {
 		unlink(path);
 		rc = bind(fd, (void *)&sa, sizeof(sa));
 	}
-	if (rc || listen(fd, 1) || lstat(path, &st)) {
-		rc = err_sys(e, -errno, "%s", path);
-		close(fd);
+	rc = rc || listen(fd, 1) || lstat(path, &st) ? err_sys(e, -errno, "%s", path) : 0;
+	if (dir >= 0)
+		close(dir);
+	if (rc) {
+		if (fd >= 0)
+			close(fd);
 		return rc;
 	}
 	c->dev = st.st_dev;

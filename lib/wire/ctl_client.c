@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "wire/sockname.h"
 
 #define REPLY_MAX (16u << 20)
 
@@ -25,26 +26,28 @@ struct ctl_client {
 
 int ctl_connect(struct ctl_client **out, const char *path, struct err *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	struct ctl_client *c;
+	struct ctl_client *c = calloc(1, sizeof(*c));
+	struct sockaddr_un a;
+	int dir, rc;
 
-	if (strlen(path) >= sizeof(a.sun_path))
-		return err_set(e, -ENAMETOOLONG, "%.120s: too long for a socket's name", path);
-	strcpy(a.sun_path, path);
-	c = calloc(1, sizeof(*c));
 	if (!c || !(c->events = json_array())) {
 		free(c);
 		return err_set(e, -ENOMEM, "no memory");
 	}
-	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof(a))) {
-		int rc = err_sys(e, -errno, "%.120s", path);
-
-		ctl_disconnect(c);
-		return rc;
+	c->fd = -1;
+	rc = sockname(&a, &dir, path, e);
+	if (!rc) {
+		c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof(a)))
+			rc = err_sys(e, -errno, "%.120s", path);
 	}
-	*out = c;
-	return 0;
+	if (dir >= 0)
+		close(dir);
+	if (rc)
+		ctl_disconnect(c);
+	else
+		*out = c;
+	return rc;
 }
 
 void ctl_disconnect(struct ctl_client *c)

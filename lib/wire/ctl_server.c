@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "wire/sockname.h"
+
 struct ctl_later {
 	struct ctl_later *next;	/* of the same client */
 	struct client *c;	/* NULL: it is gone */
@@ -368,46 +370,47 @@ void ctl_event(struct ctl_server *s, const char *name, struct json *o)
 	/* Who is gone is freed by ctl_handle(): this may have been called by a verb. */
 }
 
-/* A name whose owner is gone answers nobody. */
-static int remove_stale(const struct sockaddr_un *a, struct err *e)
+/* A name whose owner is gone answers nobody.  a is the address of path. */
+static int remove_stale(const struct sockaddr_un *a, const char *path, struct err *e)
 {
 	struct stat st;
 	int fd, rc;
 
 	if (lstat(a->sun_path, &st))
-		return errno == ENOENT ? 0 : err_sys(e, -errno, "%.100s", a->sun_path);
+		return errno == ENOENT ? 0 : err_sys(e, -errno, "%.100s", path);
 	if (!S_ISSOCK(st.st_mode))
-		return err_set(e, -EEXIST, "%.100s: is there and not a socket", a->sun_path);
+		return err_set(e, -EEXIST, "%.100s: is there and not a socket", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(e, -errno, "socket");
 	rc = connect(fd, (const struct sockaddr *)a, sizeof(*a)) ? -errno : 0;
 	close(fd);
 	if (rc != -ECONNREFUSED)
-		return err_set(e, -EADDRINUSE, "%.100s: another process listens there",
-			       a->sun_path);
-	return unlink(a->sun_path) && errno != ENOENT ?
-		err_sys(e, -errno, "%.100s", a->sun_path) : 0;
+		return err_set(e, -EADDRINUSE, "%.100s: another process listens there", path);
+	return unlink(a->sun_path) && errno != ENOENT ? err_sys(e, -errno, "%.100s", path) : 0;
 }
 
 static int listen_at(struct ctl_server *s, struct err *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	struct epoll_event ev = { .events = EPOLLIN };
-	int rc;
+	struct sockaddr_un a;
+	int dir, rc = sockname(&a, &dir, s->path, e);
 
-	if (strlen(s->path) >= sizeof(a.sun_path))
-		return err_set(e, -ENAMETOOLONG, "%.120s: too long for a socket's name", s->path);
-	strcpy(a.sun_path, s->path);
-	rc = remove_stale(&a, e);
 	if (rc)
 		return rc;
-	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->fd < 0)
-		return err_sys(e, -errno, "socket");
-	if (bind(s->fd, (struct sockaddr *)&a, sizeof(a)) || chmod(s->path, 0600) ||
-	    listen(s->fd, CTL_CLIENTS) || lstat(s->path, &s->named))
-		return err_sys(e, -errno, "%.100s", s->path);
+	rc = remove_stale(&a, s->path, e);
+	if (!rc) {
+		s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (s->fd < 0)
+			rc = err_sys(e, -errno, "socket");
+	}
+	if (!rc && (bind(s->fd, (struct sockaddr *)&a, sizeof(a)) || chmod(s->path, 0600) ||
+		    listen(s->fd, CTL_CLIENTS) || lstat(s->path, &s->named)))
+		rc = err_sys(e, -errno, "%.100s", s->path);
+	if (dir >= 0)
+		close(dir);
+	if (rc)
+		return rc;
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->fd, &ev))
 		return err_sys(e, -errno, "epoll");

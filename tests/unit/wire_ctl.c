@@ -319,6 +319,37 @@ static void test_names(void)
 	rmdir(dir);
 }
 
+/* Longer than an address can be; and a last part that is. */
+static void test_long_names(void)
+{
+	char dir[] = "/tmp/ring1-test-XXXXXX", path[400], name[] = "a/socket";
+	struct ctl_server *s = NULL, *other = NULL;
+	struct ctl_client *c = NULL;
+	struct err e = { 0 };
+	char *was = getcwd(NULL, 0);
+
+	check(mkdtemp(dir) && !chdir(dir) && !mkdir("a", 0700), "mkdtemp");
+	for (unsigned len = 100; len <= 300; len++) {
+		/* "/tmp/ring1-test-123456/./././a/socket" */
+		snprintf(path, sizeof(path), "%s/", dir);
+		while (strlen(path) + 2 + strlen(name) <= len)
+			strcat(path, "./");
+		strcat(path, name);
+		check(!ctl_listen(&s, path, verbs, NULL, &e), "%zu: %s", strlen(path), e.msg);
+		check(ctl_listen(&other, path, verbs, NULL, &e) == -EADDRINUSE, "%zu: %s", strlen(path), e.msg);
+		check(!ctl_connect(&c, path, &e), "%zu: %s", strlen(path), e.msg);
+		ctl_disconnect(c);
+		ctl_close(s);
+		check(access(path, F_OK) && ctl_connect(&c, path, &e) == -ENOENT, "%zu: %s", strlen(path), e.msg);
+	}
+	snprintf(path, sizeof(path), "%s/a/%0200d", dir, 0);
+	check(ctl_connect(&c, path, &e) == -ENAMETOOLONG, "%s", e.msg);
+	check(ctl_listen(&s, path, verbs, NULL, &e) == -ENAMETOOLONG, "%s", e.msg);
+	rmdir("a");
+	check(!chdir(was) && !rmdir(dir), "rmdir");
+	free(was);
+}
+
 int main(void)
 {
 	struct fixture f;
@@ -332,5 +363,6 @@ int main(void)
 	test_greedy(&f);
 	teardown(&f);
 	test_names();
+	test_long_names();
 	return check_done();
 }
