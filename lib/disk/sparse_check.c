@@ -119,12 +119,25 @@ static int read_tables(struct look *l, uint64_t gt)
 	return 0;
 }
 
+/* Before a repair takes room: behind all of the file, as what lies in it may be what some
+ * entry says. */
+static void skip_file(struct look *l)
+{
+	uint64_t to = sparse_round_up(l->was, SECTOR);
+
+	if (l->repair && l->s->end < to)
+		l->s->end = l->end = to;
+}
+
 static int put_entry(struct look *l, unsigned copy, uint64_t grain, uint32_t gte)
 {
 	uint64_t n, block;
 	uint8_t *p;
-	int rc = sparse_entries(l->s, copy, grain, true, &p, &n, &block, l->e);
+	int rc;
 
+	if (!l->there[copy])
+		skip_file(l);
+	rc = sparse_entries(l->s, copy, grain, true, &p, &n, &block, l->e);
 	if (rc)
 		return rc;
 	le32_put(p, gte);
@@ -136,13 +149,17 @@ static int put_entry(struct look *l, unsigned copy, uint64_t grain, uint32_t gte
 static int check_directory(struct look *l, unsigned copy, uint64_t gt)
 {
 	uint32_t at;
-	int rc = read_table(l, copy, gt);
+	int rc = sparse_gd_get(l->s, copy, gt, &at, l->e);
 
+	if (!rc)
+		rc = read_table(l, copy, gt);
+	/* A new second directory has made the file longer already. */
+	if (!rc && l->repair && at && (at + (uint64_t)sparse_gt_sectors(&l->s->h) - 1) * SECTOR >= l->was)
+		rc = -EBADMSG;
 	if (rc != -EBADMSG)
 		return rc;
-	rc = sparse_gd_get(l->s, copy, gt, &at, l->e);
-	if (rc)
-		return rc;
+	rc = 0;
+	l->there[copy] = false;
 	if (l->repair)
 		rc = sparse_gd_put(l->s, copy, gt, 0, l->e);
 	say(l, "directory", false, l->repair && !rc, "grain directory%s: entry %" PRIu64
@@ -248,6 +265,7 @@ static int unshare(struct look *l, uint64_t grain, uint32_t from, uint32_t secon
 		take(l, second, s->h.grain, true);
 		return put_entry(l, 0, grain, second);
 	}
+	skip_file(l);
 	rc = sparse_room(s, bytes, &off, &got, l->e);
 	memset(l->grain, 0, bytes);
 	if (!rc)
@@ -392,6 +410,7 @@ static int make_table(struct look *l, uint64_t gt)
 	uint64_t n, block;
 	uint8_t *p;
 
+	skip_file(l);
 	return sparse_entries(l->s, 1, gt * l->s->h.gtes, true, &p, &n, &block, l->e);
 }
 
@@ -494,8 +513,10 @@ static int make_second(struct look *l)
 {
 	struct sparse *s = l->s;
 	uint64_t at, sectors = sparse_gd_sectors(&s->h);
-	int rc = sparse_room_at_end(s, sectors, &at, l->e);
+	int rc;
 
+	skip_file(l);
+	rc = sparse_room_at_end(s, sectors, &at, l->e);
 	for (uint64_t i = 0; !rc && i < sectors; i++) {
 		if (!meta_get(s->meta, (at + i) * SECTOR, true, l->e))
 			rc = -ENOMEM;

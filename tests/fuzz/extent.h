@@ -3,19 +3,26 @@
 /*
  * What fuzzers of sparse extents share: a sound file is damaged at random, opened, and
  * used in every way.  Whatever its bytes, a call returns 0 or an error with a sentence,
- * a run that is told lies in the file or is refused when it is read, and what a repair
- * calls mended is clean afterwards.
+ * soon; a run that is told lies in the file or is refused when it is read; what a repair
+ * calls mended is clean afterwards, what could be read still can, and is the same where
+ * there was no damage.
  */
+#include <time.h>
+
 #include "../unit/disk_rig.h"
 #include "fuzz.h"
 
-#define FUZZ_FILE_MAX (64u << 20)	/* bytes of the file */
+#define FUZZ_FILE_MAX	(64u << 20)	/* bytes of the file */
+#define FUZZ_GRAIN_MAX	(256u << 10)	/* bytes: larger ones are not worth their time */
+#define FUZZ_SURVEY	9000u		/* grains */
+#define FUZZ_SLOW_NS	(3 * NS_PER_SEC)	/* of processor time, for one file */
 
 typedef int fuzz_open_fn(struct extent **, struct disk_file *, const struct extent_params *,
 			 struct err *);
 
 struct fuzz_found {
 	unsigned damage, mended, leaks;
+	char last[240];		/* of damage */
 };
 
 static inline void __attribute__((format(printf, 5, 6)))
@@ -26,11 +33,13 @@ fuzz_report(void *ptr, const char *kind, bool leak, bool repaired, const char *f
 	va_list ap;
 
 	va_start(ap, fmt);
-	fuzz_check(vsnprintf(text, sizeof(text), fmt, ap) < 240, "%s: too long", kind);
+	fuzz_check(vsnprintf(text, sizeof(text), fmt, ap) < (int)sizeof(f->last), "%s: too long", kind);
 	va_end(ap);
 	f->leaks += leak;
 	f->damage += !leak;
 	f->mended += !leak && repaired;
+	if (!leak)
+		memcpy(f->last, text, sizeof(f->last));
 }
 
 static inline void fuzz_rc(int rc, const struct err *e, const char *what)
@@ -85,6 +94,50 @@ static inline void fuzz_damage(struct fuzz *f, struct mem_image *m, const uint64
 						   fuzz_below(f, 5000));
 }
 
+/* A sum of a grain's bytes, or 0 where they cannot be had. */
+static inline uint64_t fuzz_unpack(struct extent *x, const struct disk_run *run)
+{
+	struct err e = { 0 };
+	uint64_t sum = 1;
+	uint8_t *buf;
+	int rc;
+
+	if (x->grain > FUZZ_GRAIN_MAX)
+		return 1;
+	buf = malloc(x->grain);		/* all of it, and no byte more */
+	rc = x->ops->unpack(x, run, buf, &e);
+	fuzz_rc(rc, &e, "unpack");
+	for (uint64_t i = 0; !rc && i < x->grain; i++)
+		sum = (sum ^ buf[i]) * 0x100000001b3;
+	free(buf);
+	return rc ? 0 : sum | 1;
+}
+
+/* What the first grains hold, as one number each; 0: they cannot be read. */
+static inline uint64_t *fuzz_survey(struct extent *x)
+{
+	uint64_t *sum = calloc(FUZZ_SURVEY, sizeof(*sum));
+	uint8_t buf[SECTOR];
+
+	for (uint64_t i = 0; i < FUZZ_SURVEY && i * x->grain < x->size; i++) {
+		struct disk_run run;
+		struct err e = { 0 };
+
+		if (x->ops->map(x, i * x->grain, SECTOR, &run, &e))
+			continue;
+		if (run.kind == DISK_PACKED) {
+			sum[i] = fuzz_unpack(x, &run);
+		} else if (run.kind != DISK_DATA) {
+			sum[i] = 2u + run.kind;
+		} else if (!file_read(run.file, buf, SECTOR, run.off, &e)) {
+			for (unsigned k = 0; k < SECTOR; k++)
+				sum[i] = (sum[i] ^ buf[k]) * 0x100000001b3;
+			sum[i] |= 1;
+		}
+	}
+	return sum;
+}
+
 static inline void fuzz_map(struct fuzz *f, struct extent *x)
 {
 	uint8_t buf[4096];
@@ -105,10 +158,13 @@ static inline void fuzz_map(struct fuzz *f, struct extent *x)
 			continue;
 		fuzz_check(run.len && run.len % SECTOR == 0 && run.len <= len,
 			   "run of %llu", (unsigned long long)run.len);
+		if (run.kind == DISK_PACKED)
+			fuzz_unpack(x, &run);
 		if (run.kind != DISK_DATA)
 			continue;
 		fuzz_check(run.off % SECTOR == 0 && run.file == x->file &&
-			   run.off <= x->file->size && run.len <= x->file->size - run.off,
+			   run.off <= x->file->size &&	/* which may end inside a sector */
+			   run.len < x->file->size - run.off + SECTOR,
 			   "data outside the file");
 		rc = file_read(run.file, buf, run.len < 4096 ? run.len : 4096, run.off, &e);
 		fuzz_rc(rc, &e, "read");
@@ -141,20 +197,36 @@ static inline void fuzz_write(struct fuzz *f, struct extent *x)
 
 static inline void fuzz_checks(struct extent *x, bool repair)
 {
+	uint64_t *before = repair ? fuzz_survey(x) : NULL, *after;
 	struct fuzz_found found = { 0 };
 	struct extent_check k = { repair, &found, fuzz_report };
 	struct err e = { 0 };
 	int rc = (x->ops->check)(x, &k, &e);
+	bool mended = repair && !rc && found.damage == found.mended, same = !found.damage;
 
 	fuzz_rc(rc, &e, "check");
 	fuzz_check(repair || !found.mended, "mended without being asked");
-	if (rc || !repair || found.damage != found.mended)
-		return;
-	memset(&found, 0, sizeof(found));
-	k.repair = false;
-	rc = (x->ops->check)(x, &k, &e);
-	fuzz_rc(rc, &e, "check again");
-	fuzz_check(rc || !found.damage, "damage after a repair");
+	if (mended) {
+		after = fuzz_survey(x);
+		for (unsigned i = 0; i < FUZZ_SURVEY; i++)
+			fuzz_check(before[i] == after[i] || (!same && (after[i] || !before[i])),
+				   "grain %u is %s after a repair", i, after[i] ? "another" : "unreadable");
+		free(after);
+		found.damage = found.mended = 0;
+		k.repair = false;
+		rc = (x->ops->check)(x, &k, &e);
+		fuzz_rc(rc, &e, "check again");
+		fuzz_check(!rc && !found.damage, "after a repair: %s", rc ? e.msg : found.last);
+	}
+	free(before);
+}
+
+static inline uint64_t fuzz_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
 /* One damaged file: image is what it is made of. */
@@ -168,9 +240,11 @@ static inline void fuzz_extent(struct fuzz *f, fuzz_open_fn *open,
 		.size = fuzz_below(f, 8) ? 0 : (1 + fuzz_below(f, 100000)) * SECTOR,
 	};
 	struct mem_disk d = { .max = FUZZ_FILE_MAX };
+	uint64_t seed = f->state, began = fuzz_cpu_ns();
 	struct disk_file *file;
 	struct extent *x;
 	struct err e = { 0 };
+	bool can;
 	int rc;
 
 	mem_set_size(&d.live, image->size);
@@ -184,8 +258,9 @@ static inline void fuzz_extent(struct fuzz *f, fuzz_open_fn *open,
 		mem_free(&d);
 		return;
 	}
+	can = p.writable && x->ops->alloc && x->grain <= FUZZ_GRAIN_MAX;
 	for (unsigned i = 0; i < 6; i++) {
-		unsigned what = fuzz_below(f, p.writable ? 12 : 2);
+		unsigned what = !x->size ? 1 : fuzz_below(f, can ? 12 : 2);
 
 		e = (struct err){ 0 };
 		if (what == 0)
@@ -202,5 +277,6 @@ static inline void fuzz_extent(struct fuzz *f, fuzz_open_fn *open,
 	}
 	extent_close(x);
 	mem_free(&d);
+	fuzz_check(fuzz_cpu_ns() - began < FUZZ_SLOW_NS, "state %#llx", (unsigned long long)seed);
 }
 #endif

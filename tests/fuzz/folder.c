@@ -3,7 +3,8 @@
  * check and repair, resize, compact, inflate, compare, convert, mend and rebuild chains,
  * merge, rename, delete.  Each ends well or with a sentence, soon, without a file of
  * more than a few times the disk's size, and leaves alone what lies elsewhere; what a
- * repair says that it has mended is clean afterwards.
+ * repair says that it has mended is clean afterwards, what could be read before still
+ * can, and is the same where there was no damage.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -221,9 +222,12 @@ static const char *any(struct fuzz *f)
 	return n ? found[fuzz_below(f, n)] : "a.vmdk";
 }
 
-static void damage(struct fuzz *f)
+/* Returns whether anything was. */
+static bool damage(struct fuzz *f)
 {
-	for (unsigned n = fuzz_below(f, 4); n; n--) {
+	unsigned times = fuzz_below(f, 4);
+
+	for (unsigned n = times; n; n--) {
 		char one[128];
 
 		snprintf(one, sizeof(one), "%s", in(any(f)));
@@ -248,27 +252,62 @@ static void damage(struct fuzz *f)
 			damage_file(f, one);
 		}
 	}
+	return times;
 }
 
 /* --- what is done ---------------------------------------------------------------------------------- */
 
 static char last[400];	/* finding of damage that is left */
+static unsigned broken;	/* findings of damage, mended or not */
 
 static void found(void *ptr, const struct disk_finding *f)
 {
 	if (!f->leak && !f->repaired)
 		snprintf(last, sizeof(last), "%s: %s: %s", f->path, f->kind, f->text);
+	broken += !f->leak;
 	fuzz_check(f->path && f->kind && f->text && f->text[0] && !strchr(f->text, '\n'), "a finding");
+}
+
+enum { PIECE = 4096, PIECES = 2048 };
+
+/* What the pieces of a disk hold, as one number each; 0: they cannot be read. */
+static bool survey(const char *path, uint64_t *sum)
+{
+	struct disk_opts o = { .no_lock = true };
+	struct err e = { 0 };
+	uint8_t buf[PIECE];
+	struct disk *d;
+
+	memset(sum, 0, PIECES * sizeof(*sum));
+	if (disk_open(&d, path, &o, &e))
+		return false;
+	for (uint64_t i = 0; i < PIECES && i * PIECE < disk_size(d); i++) {
+		uint64_t n = disk_size(d) - i * PIECE;
+
+		n = n < PIECE ? n : PIECE;
+		if (disk_read(d, buf, n, i * PIECE, &e))
+			continue;
+		for (uint64_t k = 0; k < n; k++)
+			sum[i] = (sum[i] ^ buf[k]) * 0x100000001b3;
+		sum[i] |= 1;
+	}
+	fuzz_check(!disk_close(d, &e), "%s", e.msg);
+	return true;
 }
 
 static void check_disk(struct fuzz *f, const char *path)
 {
+	static uint64_t before[PIECES], after[PIECES];
 	struct disk_check c = { .repair = fuzz_below(f, 2), .chain = fuzz_below(f, 2), .report = found };
 	struct disk_opts o = { .no_lock = fuzz_below(f, 2) };
 	struct disk_check_sum sum = { 0 };
 	struct err e = { 0 };
-	int rc = said("check", disk_check(path, &c, &o, &sum, &e), &e);
+	bool opened = c.repair && survey(path, before), same;
+	int rc;
 
+	broken = 0;
+	rc = said("check", disk_check(path, &c, &o, &sum, &e), &e);
+	same = !broken;
 	fuzz_check(c.repair || !sum.repaired, "repaired without being asked");
 	if (rc || !c.repair || sum.damage)
 		return;
@@ -277,6 +316,21 @@ static void check_disk(struct fuzz *f, const char *path)
 	rc = said("check again", disk_check(path, &c, &o, &sum, &e), &e);
 	fuzz_check(!rc && !sum.damage, "%d, %ju after a repair: %s", rc, (uintmax_t)sum.damage,
 		   rc ? e.msg : last);
+	fuzz_check(survey(path, after) || !opened, "a repaired disk that does not open");
+	for (unsigned i = 0; opened && i < PIECES; i++)
+		fuzz_check(before[i] == after[i] || (!same && (after[i] || !before[i])),
+			   "piece %u is %s after a repair", i, after[i] ? "another" : "unreadable");
+}
+
+/* Nothing was damaged yet. */
+static void check_sound(const char *path)
+{
+	struct disk_check c = { .chain = true, .report = found };
+	struct disk_opts o = { .no_lock = true };
+	struct disk_check_sum sum = { 0 };
+	struct err e = { 0 };
+
+	fuzz_check(!disk_check(path, &c, &o, &sum, &e) && !sum.damage, "%s", e.msg[0] ? e.msg : last);
 }
 
 static bool open_disk(struct fuzz *f, const char *path, bool write, struct disk **d)
@@ -461,7 +515,8 @@ int main(int argc, char **argv)
 		uint64_t seed = f.state, began = clock_ns();
 		unsigned layers = make(&f);
 
-		damage(&f);
+		if (!damage(&f))
+			check_sound(in(name[layers - 1]));
 		for (unsigned i = 1 + fuzz_below(&f, 4); i; i--)
 			act(&f, layers);
 		fuzz_check(clock_ns() - began < SLOW_S * NS_PER_SEC, "state %#llx", (unsigned long long)seed);

@@ -11,11 +11,11 @@
 #include "base/clock.h"
 
 #ifdef __SANITIZE_ADDRESS__
-/* No input makes anything so large: who tries has believed a header. */
+/* No input makes anything so large, or so much: who tries has believed a header. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
-	return "max_allocation_size_mb=256";
+	return "max_allocation_size_mb=256:hard_rss_limit_mb=2048";
 }
 #endif
 

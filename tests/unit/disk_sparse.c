@@ -451,6 +451,47 @@ static void ends_early(void)
 	ram_free(&r);
 }
 
+/* A grain that gets a place of its own makes the file longer: entries that said a place
+ * behind its end are no grains for that, nor is a table that its directory has there. */
+static void repairs_hide_nothing(void)
+{
+	struct ram r = sample();
+	uint64_t gd = le64_get(r.data + H_GD) * SECTOR, rgd = le64_get(r.data + H_RGD) * SECTOR;
+	uint64_t gt[] = { le32_get(r.data + gd) * UINT64_C(512), le32_get(r.data + rgd) * UINT64_C(512) };
+	uint32_t end = (uint32_t)((r.size + SPARSE_GRAIN - 1) / SPARSE_GRAIN * (SPARSE_GRAIN / SECTOR));
+	struct findings n;
+	struct extent *x;
+
+	for (unsigned copy = 0; copy < 2; copy++) {
+		le32_put(r.data + gt[copy] + 60 * 4, le32_get(r.data + gt[copy] + 3 * 4));
+		le32_put(r.data + gt[copy] + 70 * 4, end);
+		le32_put(r.data + gt[copy] + 71 * 4, end + 1024);
+	}
+	x = rig_open(&r, true);
+	n = rig_check(x, true);
+	check(n.damage == n.repaired && strstr(n.kinds, "overlap") && strstr(n.kinds, "outside"), "%s",
+	      n.kinds);
+	n = rig_check(x, false);
+	check(!n.damage && !n.leaks, "afterwards: %s (%s)", n.kinds, n.last);
+	extent_close(x);
+	for (unsigned copy = 0; copy < 2; copy++)
+		check(le32_get(r.data + gt[copy] + 60 * 4) >= end && !le32_get(r.data + gt[copy] + 70 * 4) &&
+		      !le32_get(r.data + gt[copy] + 71 * 4), "copy %u", copy);
+	ram_free(&r);
+	/* The first directory is lost, a new one is made behind the end. */
+	rig_create(&r, &(struct sparse_create){ .size = 100 * MIB });
+	rgd = le64_get(r.data + H_RGD) * SECTOR;
+	le64_put(r.data + H_GD, 1u << 30);
+	le32_put(r.data + rgd + 4, (uint32_t)(r.size / SECTOR + 64));
+	x = rig_open(&r, true);
+	n = rig_check(x, true);
+	check(n.damage == n.repaired && strstr(n.kinds, "directory"), "%s: %s", n.kinds, n.last);
+	n = rig_check(x, false);
+	check(!n.damage && !n.leaks, "afterwards: %s (%s)", n.kinds, n.last);
+	extent_close(x);
+	ram_free(&r);
+}
+
 int main(void)
 {
 	ends_early();
@@ -472,5 +513,6 @@ int main(void)
 	finds_damage();
 	second_copy_errs();
 	second_copy_of_nothing();
+	repairs_hide_nothing();
 	return check_done();
 }
