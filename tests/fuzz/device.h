@@ -206,9 +206,60 @@ static inline void machine_start(void)
 	fuzz_check(vm.mem && !mem_add_rom(vm.mem, ROM_AT, ROM, rom, sizeof(rom), NULL), "memory");
 }
 
+static _Atomic uint64_t put_last;	/* where put() wrote last */
+
 static inline void put(uint64_t gpa, const void *buf, size_t len)
 {
 	mem_write(vm.mem, gpa, buf, len);
+	put_last = gpa;
+}
+
+/*
+ * A second processor, which changes requests, lists and rings while the device reads
+ * them: what was checked is another when it is used.  What it hits is not the same twice.
+ */
+static pthread_t other;
+static _Atomic bool other_runs;
+static struct fuzz other_fuzz;
+
+static void *other_main(void *ptr)
+{
+	struct fuzz *f = ptr;
+
+	while (other_runs) {
+		for (unsigned i = 0; i < 32; i++) {
+			uint64_t gpa = fuzz_below(f, 8) ? put_last + fuzz_below(f, 128) :
+				       0x100000 + fuzz_below(f, 0x140000);
+			volatile uint32_t *at;
+
+			if (gpa < 0x10000 || gpa >= RAM - 256)
+				continue;
+			at = (volatile uint32_t *)(vm.mem->hva + (gpa & ~3ull));
+			switch (fuzz_below(f, 4)) {
+			case 0: *at = (uint32_t)fuzz_next(f); break;
+			case 1: *at ^= 1u << fuzz_below(f, 32); break;
+			case 2: *at += fuzz_below(f, 5) - 2; break;
+			default: *at = fuzz_below(f, 2) ? 0 : UINT32_MAX; break;
+			}
+		}
+		nanosleep(&(struct timespec){ .tv_nsec = 10000 }, NULL);
+	}
+	return NULL;
+}
+
+static inline void other_start(struct fuzz *f)
+{
+	other_fuzz.state = fuzz_next(f);
+	other_runs = true;
+	fuzz_check(!pthread_create(&other, NULL, other_main, &other_fuzz), "thread");
+}
+
+static inline void other_stop(void)
+{
+	if (other_runs) {
+		other_runs = false;
+		pthread_join(other, NULL);
+	}
 }
 
 static inline void config(unsigned devfn, unsigned reg, uint32_t val, unsigned size)

@@ -235,6 +235,8 @@ static void run_machine(struct fuzz *f)
 	pci_reset(pci);
 	ide_reset(ide);
 	place();
+	if (fuzz_below(f, 2))
+		other_start(f);
 	for (unsigned i = 0; i < ACTIONS; i++) {
 		uint64_t seed = f->state, began = cpu_ns();
 
@@ -247,6 +249,7 @@ static void run_machine(struct fuzz *f)
 			place();
 		}
 	}
+	other_stop();
 	ide_free(ide);
 	pci_free(pci);
 	mem_free(vm.mem);

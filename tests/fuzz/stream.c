@@ -91,7 +91,7 @@ static int read_all(const struct ram *r, uint64_t key, const bool *there)
 	buf = malloc(h->grain * SECTOR);
 	while (!(rc = stream_read_next(reader, packed, &sector, &len, NULL)) && len) {
 		fuzz_check(sector < h->capacity && sector % h->grain == 0, "sector");
-		n++;
+		fuzz_check(++n <= (int)(r->size / SECTOR), "more grains than sectors");
 		if (stream_unpack(h, packed, len, sector, buf, NULL) || !there)
 			continue;
 		content(want, key, sector * SECTOR / STREAM_GRAIN);
@@ -127,14 +127,28 @@ static void read_random(struct ram *r, uint64_t key, uint64_t size, const bool *
 	extent_close(x);
 }
 
+/* Bytes of headers and of markers, which begin sectors; fields that mean something. */
 static void damage(struct fuzz *f, struct ram *r)
 {
-	for (unsigned n = 1 + fuzz_below(f, 4); n--; ) {
-		uint64_t at = fuzz_below(f, 4) ? fuzz_next(f) % (r->size / SECTOR) * SECTOR +
-						 fuzz_below(f, 16)
-					       : fuzz_below(f, 80);
+	static const uint64_t hurts[] = { 0, 1, 2, 3, 4, 127, 128, 512, 65536, 1u << 31, UINT32_MAX, INT64_MAX,
+					  UINT64_MAX };
 
-		r->data[at] = (uint8_t)fuzz_next(f);
+	for (unsigned n = 1 + fuzz_below(f, 4); n--; ) {
+		uint64_t sector = fuzz_below(f, 4) ? fuzz_next(f) % (r->size / SECTOR) : 0;
+		uint64_t at = sector * SECTOR + (sector ? fuzz_below(f, 16) : fuzz_below(f, 80));
+		uint64_t v = fuzz_below(f, 2) ? hurts[fuzz_below(f, 13)] : fuzz_next(f);
+		unsigned len = 1u << fuzz_below(f, 4);
+
+		if (len > 1)
+			at &= ~3ull;
+		if (at + len <= r->size)
+			memcpy(r->data + at, &v, len);
+	}
+	if (!fuzz_below(f, 6)) {	/* a piece comes twice, or in another place */
+		uint64_t from = fuzz_next(f) % (r->size / SECTOR), to = fuzz_next(f) % (r->size / SECTOR);
+		uint64_t most = r->size / SECTOR - (from > to ? from : to), n = 1 + fuzz_next(f) % most;
+
+		memmove(r->data + to * SECTOR, r->data + from * SECTOR, (n < 300 ? n : 300) * SECTOR);
 	}
 	if (!fuzz_below(f, 3))
 		ram_set_size(r, fuzz_next(f) % r->size);
