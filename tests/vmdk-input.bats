@@ -147,8 +147,10 @@ all() {
 	vmdk create -s 1M s.vmdk
 	vmdk snapshot create s.vmdk name
 	sed -i "s/\"name\"/\"$esc\"/" s.vmsd
+	vmdk create -s 1M "${esc}p.vmdk"
+	vmdk create --parent "${esc}p.vmdk" c.vmdk
 	for c in "info d.vmdk" "map d.vmdk" "check d.vmdk" "chain d.vmdk" "info --json d.vmdk" \
-		"snapshot list s.vmdk" "snapshot tree s.vmdk"; do
+		"info --chain c.vmdk" "check --chain c.vmdk" "chain c.vmdk" "snapshot list s.vmdk" "snapshot tree s.vmdk"; do
 		# shellcheck disable=SC2086
 		run -0 vmdk $c
 		[[ $output != *$'\e'* ]] || { echo "$c"; return 1; }

@@ -105,7 +105,7 @@ static void mended(void *ptr, const char *path, const char *what)
 		json_put_text(&j, "what", what);
 		json_append(&f->list, &j);
 	} else {
-		printf("%s: %s%s\n", path, f->a->change.check ? "would have its " : "", what);
+		print_text("%s: %s%s\n", path, f->a->change.check ? "would have its " : "", what);
 	}
 }
 

@@ -54,10 +54,10 @@ static int print_sum(struct cli *c, bool json, const char *path, const struct di
 
 	if (!json) {
 		if (!s->damage && !s->leaks && !s->repaired)
-			printf("%s: clean\n", path);
+			print_text("%s: clean\n", path);
 		else
-			printf("%s: %" PRIu64 " repaired, left: %" PRIu64 " damaged, %" PRIu64
-			       " leaked\n", path, s->repaired, s->damage, s->leaks);
+			print_text("%s: %" PRIu64 " repaired, left: %" PRIu64 " damaged, %" PRIu64
+				   " leaked\n", path, s->repaired, s->damage, s->leaks);
 		return CLI_DONE;
 	}
 	json_put_text(&j, "path", path);

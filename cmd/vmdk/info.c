@@ -216,7 +216,8 @@ static void info_text(const struct image *im)
 	struct disk_geometry g;
 	char size[24], *locked = who_locks(im), *device = device_of(im);
 
-	printf("%s\n  %-18s%s%s%s\n", im->path, "format", format_of(im),
+	print_text("%s\n", im->path);
+	printf("  %-18s%s%s%s\n", "format", format_of(im),
 	       d ? is_thin(d) ? ", thin" : "" : foreign ? "; looks like " :
 	       strcmp(format_of(im), "raw") ? " extent without its descriptor" : "",
 	       !d && foreign ? foreign : "");
@@ -226,7 +227,7 @@ static void info_text(const struct image *im)
 	if (im->broken)
 		print_text("  %-18s%s\n", "broken", im->broken);
 	if (locked)
-		printf("  %-18s%s\n", "in use", locked);
+		print_text("  %-18s%s\n", "in use", locked);
 	if (device)
 		print_text("  %-18s%s\n", "maps to", device);
 	free(device);
@@ -263,13 +264,15 @@ static int print_rdm(const struct image *im)
 {
 	char *device = device_of(im);
 
-	if (!device)
-		printf("Disk %s is not an rdm\n", im->path);
-	else
-		printf("Disk %s is a %s Raw Device Mapping\nMaps to: %s\n", im->path,
-		       strcasestr(im->desc->create_type, "Passthrough") ||
-		       !strcasecmp(im->desc->create_type, "vmfsRDMP") ? "Passthrough" :
-		       "Non-passthrough", device);
+	if (!device) {
+		print_text("Disk %s is not an rdm\n", im->path);
+		return CLI_DONE;
+	}
+	print_text("Disk %s is a %s Raw Device Mapping\n", im->path,
+		   strcasestr(im->desc->create_type, "Passthrough") ||
+		   !strcasecmp(im->desc->create_type, "vmfsRDMP") ? "Passthrough" :
+		   "Non-passthrough");
+	print_text("Maps to: %s\n", device);
 	free(device);
 	return CLI_DONE;
 }

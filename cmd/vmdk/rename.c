@@ -5,7 +5,6 @@
 #include "disk/manage.h"
 #include "vmdk.h"
 #include "vmx/users.h"
-#include "vmx/users.h"
 
 struct rename_args {
 	struct change_args change;

@@ -109,12 +109,12 @@ static void step(void *ptr, enum machine_step s, const char *file, const char *i
 	if (s == MACHINE_MERGE) {
 		list_merge(r, file, into);
 		if (text)
-			printf("%s: would be merged into %s\n", file, into);
+			print_text("%s: would be merged into %s\n", file, into);
 		return;
 	}
 	list_file(r, list[s], file);
 	if (text)
-		printf("%s: would be %s\n", file, word[s]);
+		print_text("%s: would be %s\n", file, word[s]);
 }
 
 static bool progress(void *ptr, const char *into, uint64_t done, uint64_t total)
@@ -153,7 +153,7 @@ static int say_result(struct run *r, const char *verb)
 			"the one of then", r->m->vmx_path);
 	if (!r->a->change.json) {
 		if (!r->a->change.check && !r->m->vmx)
-			printf("%s\n", r->m->disk[0].path);
+			print_text("%s\n", r->m->disk[0].path);
 		if (r->live.switches)
 			printf("the guest's requests waited %u times, %.3f ms at most\n",
 			       r->live.switches, (double)r->live.stun_max / 1e6);

@@ -91,13 +91,13 @@ static unsigned vpd_identification(const struct scsi_dev *d, uint8_t *buf)
 	return at + 44;
 }
 
-/* SBC-3, 6.5.3. */
 /* Do commands of 16 bytes reach it? */
 static bool has_sixteen(const struct scsi_dev *d)
 {
 	return !d->cdb_max || d->cdb_max >= 16;
 }
 
+/* SBC-3, 6.5.3. */
 static unsigned vpd_limits(const struct scsi_dev *d, uint8_t *buf)
 {
 	buf[4] = 1;						/* WSNZ */
