@@ -203,10 +203,17 @@ idle() {
 		vmdk create -s 4M $mode.vmdk
 		set -- "$@" --disk "$mode.vmdk,mode=$mode"
 	done
+	# The machine cannot be asked for what JSON cannot hold; the base of such disks is not locked.
+	vmdk create -s 1M $'\xff-u.vmdk'
+	vmdk create -s 1M $'\xff-p.vmdk'
+	set -- "$@" --disk $'\xff-u.vmdk',mode=undoable --disk $'\xff-p.vmdk'
 	idle "$@"
 	for mode in undoable independent-nonpersistent independent-persistent; do
 		fails 3 "snapshot: $mode.vmdk: $refused $mode: .*" snapshot create $mode.vmdk a
 	done
+	LC_ALL=C fails 3 "snapshot: .*.vmdk: $refused undoable: .*" snapshot create $'\xff-u.vmdk' a
+	LC_ALL=C fails 3 'snapshot: .*.vmdk: not UTF-8, so the running machine cannot be told of it: .*' \
+		snapshot create $'\xff-p.vmdk' a
 	vmdk snapshot create persistent.vmdk a >/dev/null
 	# Disks that the .vmx says to be independent are left alone.
 	printf '%s\n' 'scsi0.present = "TRUE"' 'scsi0:0.present = "TRUE"' \

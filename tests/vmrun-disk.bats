@@ -31,6 +31,8 @@ kernel=${BUILD:-build}/tests/guest/exceptions.elf
 	fails 2 "run: --disk: scsi0:7: 7 is the adapter's own" "${k[@]}" --disk "$d,controller=scsi0:7"
 	fails 2 'run: --disk: type: only of SCSI adapters' "${k[@]}" \
 		--disk "$d,controller=ide0:0,type=pvscsi"
+	fails 2 'run: --cdrom: type: only of SCSI adapters; without controller=scsi0:0 it is an IDE drive' \
+		"${k[@]}" --cdrom "$d,type=pvscsi"
 	fails 2 "run: --disk: its place is taken by .*/d" "${k[@]}" --disk "$d,controller=scsi0:3" \
 		--disk "$d,controller=scsi0:3"
 	fails 2 'run: --disk: scsi0 is both lsilogic and pvscsi' "${k[@]}" --disk "$d,type=lsilogic" \

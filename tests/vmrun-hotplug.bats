@@ -85,7 +85,7 @@ plays() {
 
 @test "what cannot come or go is said in one line" {
 	local k=(--kernel "$kernel" --accel interp --serial none)
-	truncate -s 1M "$d/a" "$d/b" "$d/cd"
+	truncate -s 1M "$d/a" "$d/b" "$d/cd" "$d/"$'\xff'
 	fails 7 'disk: 123456789: no such machine runs here' disk list 123456789
 	fails 2 'disk: VERB is missing' disk
 	fails 2 'disk: x: not one of list, add, remove' disk x
@@ -109,6 +109,7 @@ plays() {
 		disk add $pid "$d/b,controller=scsi0:0"
 	fails 2 'disk: type: the adapter is there already' disk add $pid "$d/b,type=pvscsi"
 	fails 4 'disk: .*/none: No such file or directory' disk add $pid "$d/none"
+	LC_ALL=C fails 2 'disk: .*: not UTF-8, so the machine cannot be told of it: .*' disk add $pid "$d/"$'\xff'
 	fails 4 'disk: scsi1:3: the machine has no such disk' disk remove $pid scsi1:3
 	fails 6 'disk: .*/a.* locked .*' disk add $pid "$d/a"
 	run -0 vmrun disk add --check $pid "$d/b,controller=scsi1:3"

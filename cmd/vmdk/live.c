@@ -94,10 +94,21 @@ static int ask(struct live_vm *vm, bool asked, json_t **disks, struct err *e)
 /* The disk of vm whose member key is real, or NULL. */
 static const json_t *disk_with(const json_t *disks, const char *key, const char *real)
 {
-	for (size_t i = 0; i < json_array_size(disks); i++)
-		if (!strcmp(text(json_array_get(disks, i), key), real))
-			return json_array_get(disks, i);
-	return NULL;
+	const json_t *found = NULL;
+	struct json as_told = { 0 };	/* names that are not UTF-8 come changed */
+
+	json_put_text(&as_told, key, real);
+	for (size_t i = 0; !found && i < json_array_size(disks); i++)
+		if (!strcmp(text(json_array_get(disks, i), key), text(as_told.v, key)))
+			found = json_array_get(disks, i);
+	json_decref(as_told.v);
+	return found;
+}
+
+static int not_text(const char *path, struct err *e)
+{
+	return err_set(e, -ENOTSUP, "%.180s: not UTF-8, so the running machine cannot be told of "
+		       "it: end the machine first", path);
 }
 
 /* Is path the top of one of vm's disks?  One below a disk that takes what is written to it is
@@ -117,6 +128,8 @@ static int look(struct live *l, struct live_vm *vm, const json_t *disks, const c
 		return err_set(e, -ENOTSUP, "%.100s: the running machine, process %llu, has it as %.40s: "
 			       "such a disk takes no part in snapshots", path,
 			       (unsigned long long)vm->pid, text(d, "mode"));
+	if (!json_is_text(real))
+		return not_text(path, e);
 	if (l->the && l->the != vm)
 		return err_set(e, -EBUSY, "%.100s: its disks are those of several running machines",
 			       path);
@@ -196,12 +209,16 @@ static int change(struct live *l, const char *verb, struct json *args, struct er
 static int put_real(struct json *o, const char *key, const char *path, struct err *e)
 {
 	char *real = realpath(path, NULL);
+	int rc = 0;
 
 	if (!real)
 		return err_sys(e, -errno, "%.180s", path);
-	json_put_text(o, key, real);
+	if (json_is_text(real))
+		json_put_text(o, key, real);
+	else
+		rc = not_text(path, e);
 	free(real);
-	return 0;
+	return rc;
 }
 
 static int change_all(struct live *l, const char *verb, const struct live_pair *p, unsigned n,

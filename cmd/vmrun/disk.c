@@ -161,7 +161,10 @@ static int do_add(struct run *r)
 		return err_sys(r->e, -errno, "%.200s", d.path);
 	if (has_place)
 		place_text(place, &d);
-	if (has_place && find(r, place, NULL))
+	if (!json_is_text(path))
+		rc = err_set(r->e, -EINVAL, "%.200s: not UTF-8, so the machine cannot be told of "
+			     "it: give it another name", path);
+	else if (has_place && find(r, place, NULL))
 		rc = err_set(r->e, -EBUSY, "%s: the place is taken", place);
 	if (rc || r->a->check) {
 		rc = rc ? rc : say(r, "add", place, path);

@@ -145,7 +145,11 @@ static int parse_list(struct disk_args *a, struct given *g, const struct cli_lis
 			return err_set(e, -EINVAL, "%s: a machine has %u at most", option,
 				       PC_DISKS);
 		*d = (struct pc_disk){ .cd = cd };
-		rc = parse_one(d, &g[a->n++], l->v[i], e);
+		rc = parse_one(d, &g[a->n], l->v[i], e);
+		if (!rc && cd && g[a->n].type && !g[a->n].place)
+			rc = err_set(e, -EINVAL, "type: only of SCSI adapters; without "
+				     "controller=scsi0:0 it is an IDE drive");
+		a->n++;
 		if (!rc && d->bus != PC_BUS_NONE && at(a, d))
 			rc = err_set(e, -EINVAL, "its place is taken by %.100s", at(a, d)->path);
 		if (rc)

@@ -21,6 +21,15 @@ static size_t utf8_len(const unsigned char *s, size_t n)
 	return len;
 }
 
+bool json_is_text(const char *s)
+{
+	size_t n = strlen(s), len = 1;
+
+	for (size_t i = 0; i < n && len; i += len)
+		len = utf8_len((const unsigned char *)s + i, n - i);
+	return len;
+}
+
 /* A string value of text that may be anything. */
 static json_t *text_value(const char *s)
 {

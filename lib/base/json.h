@@ -15,6 +15,9 @@ struct json {		/* begins as { 0 } and becomes an object, or an array by appendin
 	bool failed;	/* no memory, once */
 };
 
+/* Is it text that a member holds as it is? */
+bool json_is_text(const char *s);
+
 /* Add a member.  Text of NULL is null; bytes of it that are not UTF-8 become U+FFFD.
  * Numbers above 2^63 - 1 become that. */
 void json_put_text(struct json *j, const char *key, const char *s);

@@ -51,6 +51,7 @@ int main(void)
 		snprintf(want, sizeof(want), "{\"t\":%s}\n", texts[i].out);
 		json_put_text(&j, "t", texts[i].in);
 		expect(&j, want);
+		check(json_is_text(texts[i].in) == !strstr(want, "\xef\xbf\xbd"), "%s", want);
 	}
 	o.failed = true;
 	json_put_object(&j, "broken", &o);
