@@ -88,6 +88,7 @@ void buslogic_reset(struct buslogic *b)
 {
 	adapter_reset(b, true, SCSI_POWER_ON);
 	b->status = STATUS_READY | STATUS_INIT;
+	b->left = 0;
 }
 
 /* --- commands ------------------------------------------------------------------------------- */
@@ -439,6 +440,11 @@ static void reg_write(void *ptr, uint64_t off, uint64_t val, unsigned size)
 struct scsi_bus *buslogic_bus(struct buslogic *b)
 {
 	return &b->bus;
+}
+
+void buslogic_changed(struct buslogic *b, unsigned id, bool there)
+{
+	b->left = there ? b->left & ~(1u << id) : b->left | 1u << id;
 }
 
 struct buslogic *buslogic_new(struct vm *vm, struct pci *pci, unsigned devfn, struct err *e)

@@ -17,4 +17,6 @@ struct buslogic *buslogic_new(struct vm *vm, struct pci *pci, unsigned devfn, st
 void buslogic_reset(struct buslogic *b);
 void buslogic_free(struct buslogic *b);
 struct scsi_bus *buslogic_bus(struct buslogic *b);
+/* A target is there, is gone, while the machine runs; the driver is not told. */
+void buslogic_changed(struct buslogic *b, unsigned id, bool there);
 #endif

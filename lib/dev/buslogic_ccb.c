@@ -13,8 +13,8 @@ enum { CCB_OP = 0, CCB_FLAGS = 1, CCB_CDB_LEN = 2, CCB_SENSE_LEN = 3, CCB_LENGTH
        CCB_CDB = 18, CCB_SENSE = 36 };
 enum { OP_PLAIN = 0x00, OP_LIST = 0x02, OP_RESIDUAL = 0x03, OP_LIST_RESIDUAL = 0x04,
        OP_RESET = 0x81 };
-enum { HOST_OK = 0x00, HOST_NO_TARGET = 0x11, HOST_OVERRUN = 0x12, HOST_BAD_OP = 0x16,
-       HOST_BAD_PARAM = 0x1a, HOST_BUSY = 0x27 };
+enum { HOST_OK = 0x00, HOST_NO_TARGET = 0x11, HOST_OVERRUN = 0x12, HOST_BUS_FREE = 0x13,
+       HOST_BAD_OP = 0x16, HOST_BAD_PARAM = 0x1a, HOST_BUSY = 0x27 };
 #define SENSE_USUAL 14		/* bytes, if the CCB says 0; if it says 1, none */
 
 /* --- lists of requests --------------------------------------------------------------- */
@@ -225,6 +225,20 @@ static void fill(struct buslogic *b, struct bl_req *q, const uint8_t *ccb)
 	memcpy(q->s.cdb, ccb + CCB_CDB, len);
 }
 
+/*
+ * A selection that times out, where there is no target.  But Linux takes that for an answer
+ * to commands only that look for one; to others the driver's completion, which holds the
+ * host's lock, hands them to error recovery, which takes it again (6.1: the processor hangs).
+ * So a target that went while the machine runs has let go of the bus in the middle.
+ */
+static uint8_t absent(const struct buslogic *b, const uint8_t *ccb)
+{
+	bool looks = ccb[CCB_CDB] == 0x00 || ccb[CCB_CDB] == 0x12;	/* TEST UNIT READY, INQUIRY */
+	unsigned id = ccb[CCB_TARGET];
+
+	return !looks && id < SCSI_TARGETS && b->left >> id & 1 ? HOST_BUS_FREE : HOST_NO_TARGET;
+}
+
 static void start(struct buslogic *b, uint32_t addr)
 {
 	struct bl_req *q = req_get(b, addr);
@@ -241,7 +255,7 @@ static void start(struct buslogic *b, uint32_t addr)
 	}
 	t = scsi_bus_target(&b->bus, ccb[CCB_TARGET]);
 	if (!t) {
-		refuse(q, HOST_NO_TARGET, IN_ERROR);
+		refuse(q, absent(b, ccb), IN_ERROR);
 		return;
 	}
 	switch (ccb[CCB_OP]) {

@@ -42,6 +42,7 @@ struct buslogic {
 	bool wide_lun;			/* CCBs are of the extended LUN format */
 	bool told_free;			/* tell when an outgoing mailbox is free */
 	uint8_t local_ram[256];
+	uint32_t left;			/* IDs whose targets went since the start, by bits */
 	/* Requests: under way; ended, but no mailbox is free; not used */
 	struct bl_req *active, *spare, *stuck;
 	unsigned nactive;

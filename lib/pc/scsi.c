@@ -15,7 +15,7 @@ struct host_kind {
 	void (*reset)(void *host);
 	void (*free)(void *host);
 	struct scsi_bus *(*bus)(void *host);
-	/* A target came or went; NULL: such adapters do not tell. */
+	/* A target came or went. */
 	void (*changed)(void *host, unsigned id, bool there);
 	unsigned settle_s;	/* before and after a target goes, nothing else changes */
 };
@@ -35,13 +35,14 @@ HOST(buslogic, buslogic, buslogic_new)
 HOST(lsilogic, mpt, lsilogic_new)
 HOST(lsisas1068, mpt, lsisas_new)
 HOST(pvscsi, pvscsi, pvscsi_new)
+CHANGED(buslogic, buslogic)
 CHANGED(lsilogic, mpt)
 CHANGED(lsisas1068, mpt)
 CHANGED(pvscsi, pvscsi)
 
 static const struct host_kind kinds[PC_SCSI_KINDS] = {
 	[PC_SCSI_LSILOGIC] = { ROW(lsilogic), lsilogic_do_changed },
-	[PC_SCSI_BUSLOGIC] = { ROW(buslogic), NULL },
+	[PC_SCSI_BUSLOGIC] = { ROW(buslogic), buslogic_do_changed },
 	[PC_SCSI_LSISAS1068] = { ROW(lsisas1068), lsisas1068_do_changed,
 				 /* As its firmware does; Linux's driver may hang, else. */
 				 .settle_s = 2 },
@@ -170,8 +171,7 @@ static void tell(struct scsi_hosts *all, const struct pc_disk *d, bool there)
 
 	all->h[d->channel].changed_ns = clock_ns();
 	all->h[d->channel].went = !there;
-	if (k->changed)
-		k->changed(all->h[d->channel].host, d->unit, there);
+	k->changed(all->h[d->channel].host, d->unit, there);
 }
 
 uint64_t scsi_hosts_settled(const struct scsi_hosts *all, const struct pc_disk *d, bool goes)

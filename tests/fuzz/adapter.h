@@ -24,7 +24,7 @@ struct adapter {
 	void (*destroy)(unsigned n);
 	void (*reset)(unsigned n);
 	struct scsi_bus *(*bus)(unsigned n);
-	void (*changed)(unsigned n, unsigned id, bool there);	/* NULL: it tells nobody */
+	void (*changed)(unsigned n, unsigned id, bool there);
 	void (*setup)(struct fuzz *f, unsigned n);
 	void (*request)(struct fuzz *f, unsigned n);
 	void (*command)(struct fuzz *f, unsigned n);	/* anything else that a driver asks for */
@@ -104,8 +104,7 @@ static void come_or_go(struct fuzz *f)
 	} else {
 		return;
 	}
-	if (adapter->changed)
-		adapter->changed(n, id, !there);
+	adapter->changed(n, id, !there);
 }
 
 static void any_cdb(struct fuzz *f, uint8_t *cdb)

@@ -99,13 +99,14 @@ static void create(struct pci *pci, unsigned n, unsigned devfn)
 static void destroy(unsigned n) { buslogic_free(host); }
 static void reset(unsigned n) { buslogic_reset(host); }
 static struct scsi_bus *bus(unsigned n) { return buslogic_bus(host); }
+static void changed(unsigned n, unsigned id, bool there) { buslogic_changed(host, id, there); }
 
 int main(int argc, char **argv)
 {
 	static const uint16_t regs[] = { 0, 1, 2, 3 };
 	static const struct adapter a = {
 		.count = 1, .ports = true, .create = create, .destroy = destroy, .reset = reset,
-		.bus = bus, .setup = bl_setup, .request = bl_request, .command = bl_command,
+		.bus = bus, .changed = changed, .setup = bl_setup, .request = bl_request, .command = bl_command,
 		.reg = regs, .regs = sizeof(regs) / sizeof(regs[0]),
 	};
 

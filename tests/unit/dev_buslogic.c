@@ -238,6 +238,25 @@ static void test_ccbs(void)
 	c[16] = 200;
 	post(3);
 	ends(3, ERROR_CODE, 0x11, 0, "target 200");
+	/* One that went: not to what looks for it. */
+	buslogic_changed(b, 5, false);
+	c[16] = 5;
+	post(3);
+	ends(3, ERROR_CODE, 0x13, 0, "no target any more");
+	c[16] = 6;
+	post(3);
+	ends(3, ERROR_CODE, 0x11, 0, "another");
+	for (unsigned op = 0; op <= 0x12; op += 0x12) {
+		c = ccb(3, 3, 1, 0, (const char[]){ (char)op, 0, 0, 0, 0, 0 }, 6);
+		c[16] = 5;
+		post(3);
+		ends(3, ERROR_CODE, 0x11, 0, "looked for");
+	}
+	buslogic_changed(b, 5, true);
+	c = ccb(3, 3, 1, 512, READ10(0, 1));
+	c[16] = 5;
+	post(3);
+	ends(3, ERROR_CODE, 0x11, 0, "it came again, and the rig has none");
 	c = ccb(3, 3, 1, 512, READ10(0, 1));
 	c[17] = 3;
 	post(3);
