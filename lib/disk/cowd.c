@@ -105,8 +105,8 @@ int cowd_map(struct extent *x, uint64_t off, uint64_t len, struct disk_run *run,
 		}
 	}
 	run->len = (g - first) * x->grain - in;
-	if (run->len > x->size - off)
-		run->len = x->size - off;
+	if (run->len > len)
+		run->len = len;
 	run->file = x->file;
 	run->off = (uint64_t)start * SECTOR + in;
 	return 0;

@@ -118,8 +118,8 @@ int se_map(struct extent *x, uint64_t off, uint64_t len, struct disk_run *run,
 		}
 	}
 	run->len = (g - first) * x->grain - in;
-	if (run->len > x->size - off)
-		run->len = x->size - off;
+	if (run->len > len)
+		run->len = len;
 	run->file = x->file;
 	run->off = se_grain_off(s, start) + in;
 	return 0;

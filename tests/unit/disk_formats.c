@@ -112,7 +112,7 @@ static void fill(const char *path, unsigned requests)
 	check(!disk_close(d, &e), "%s", e.msg);
 }
 
-static void test_format(enum disk_format base, enum disk_format child)
+static void test_format(enum disk_format base, enum disk_format child, enum disk_format top)
 {
 	struct disk_manage m = { 0 };
 	char path[64];
@@ -123,7 +123,7 @@ static void test_format(enum disk_format base, enum disk_format child)
 	fill(path, 100);
 	create(path, child, 1, "0.vmdk");
 	fill(path, 100);
-	create(path, child, 2, "1.vmdk");
+	create(path, top, 2, "1.vmdk");
 	fill(path, 200);
 	for (unsigned i = 3; i-- > 0;) {
 		struct disk_files gone = { 0 };
@@ -140,10 +140,13 @@ int main(void)
 		return 1;
 	model = malloc(SIZE);
 	buf = malloc(SIZE);
-	test_format(DISK_SPARSE, DISK_SPARSE);
-	test_format(DISK_THIN, DISK_VMFSSPARSE);
-	test_format(DISK_SESPARSE, DISK_SESPARSE);
-	test_format(DISK_SPLIT_FLAT, DISK_SPLIT_SPARSE);
+	test_format(DISK_SPARSE, DISK_SPARSE, DISK_SPARSE);
+	test_format(DISK_THIN, DISK_VMFSSPARSE, DISK_VMFSSPARSE);
+	test_format(DISK_SESPARSE, DISK_SESPARSE, DISK_SESPARSE);
+	test_format(DISK_SPLIT_FLAT, DISK_SPLIT_SPARSE, DISK_SPLIT_SPARSE);
+	/* Grains of a sector over larger ones. */
+	test_format(DISK_SESPARSE, DISK_SESPARSE, DISK_VMFSSPARSE);
+	test_format(DISK_SPARSE, DISK_SPARSE, DISK_VMFSSPARSE);
 	check(!rmdir(dir), "nothing is left behind");
 	free(model);
 	free(buf);

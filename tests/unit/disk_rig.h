@@ -144,12 +144,10 @@ static inline int rig_read(struct extent *x, uint64_t sector, uint64_t n, uint8_
 
 		if (rc)
 			return rc;
-		check(run.len && run.len % SECTOR == 0 && run.len <= x->size - off,
+		check(run.len && run.len % SECTOR == 0 && run.len <= len,
 		      "run of %" PRIu64 " at %" PRIu64, run.len, off);
-		if (!run.len)
+		if (!run.len || run.len > len)
 			return -EIO;
-		if (run.len > len)
-			run.len = len;
 		if (run.kind == DISK_DATA) {
 			rc = file_read(run.file, buf, run.len, run.off, e);
 			if (rc)
