@@ -270,12 +270,13 @@ of() {
 	size=$(stat -c %s x.vmdk)
 	gd=$(number $((size - 1024 + 56)) u 8)
 	gt=$(number $((gd * 512)) u 4)
-	# The footer leads to zeros, behind the descriptor.
-	put $((size - 1024 + 56)) 20
-	damaged 'x.vmdk: nameless: 5 grains of the file are in no grain table, the first is grain 0 at sector .*'
-	fresh
 	put $((gd * 512)) 0
-	damaged 'nameless: 5 grains'
+	damaged 'x.vmdk: nameless: 5 grains of the file are in no grain table, the first is grain 0 at sector .*'
+	# The footer leads to zeros between grains.
+	fresh
+	put $((size - 1024 + 56)) $((gd + 1))
+	dd if=/dev/zero of=x.vmdk bs=512 seek=$((gd + 1)) count=1 conv=notrunc status=none
+	damaged 'x.vmdk: nameless: 5 grains'
 	fresh
 	dd if=/dev/zero of=x.vmdk bs=4 seek=$((gt * 128 + 3)) count=1 conv=notrunc status=none
 	damaged 'nameless: 1 grains of the file are in no grain table, the first is grain 3 at sector .*'
