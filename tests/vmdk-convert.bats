@@ -232,3 +232,15 @@ slowly() {
 	fails 1 'convert: x-flat.vmdk: File exists' convert --force -f flat a.raw x.vmdk
 	holds x.vmdk
 }
+
+@test "a raw disk that looks like a VMDK, as its guest may have wanted, is told" {
+	printf '%s\n' '# Disk DescriptorFile' version=1 CID=1 parentCID=ffffffff \
+		'createType="monolithicFlat"' 'RW 2048 FLAT "secret" 0' >guest
+	truncate -s 1M guest
+	vmdk convert --raw guest d.vmdk
+	run -0 --separate-stderr vmdk convert -f raw d.vmdk d.raw
+	assert_regex "$stderr" '^vmdk: convert: d.raw: what the disk holds makes it look like a VMDK: '
+	cmp guest d.raw
+	run -0 --separate-stderr vmdk convert -f thin d.vmdk t.vmdk
+	assert_equal "$stderr" ''
+}
