@@ -183,11 +183,14 @@ int sparse_compact(struct extent *x, bool (*go_on)(void *ptr), void *ptr, struct
 		.s = s, .go_on = go_on, .ptr = ptr,
 	};
 	int rc = sparse_mark(s, e);
+	uint64_t end;
 
 	if (!rc)
 		rc = x->ops->flush(x, e);
-	/* What lies behind the end is taken from there, and is no hole. */
-	c.units = sparse_round_up(s->end, x->grain) / x->grain;
+	/* What lies behind the end is taken from there, and is no hole.  A damaged overHead
+	 * says an end that is in no file. */
+	end = s->end < x->file->size ? s->end : x->file->size;
+	c.units = sparse_round_up(end, x->grain) / x->grain;
 	c.used = calloc(1, c.units / 8 + 1);
 	c.buf = malloc(x->grain);
 	if (!rc && (!c.used || !c.buf))

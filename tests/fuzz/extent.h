@@ -271,6 +271,8 @@ static inline void fuzz_extent(struct fuzz *f, fuzz_open_fn *open,
 			fuzz_write(f, x);
 		else if (what < 11)
 			fuzz_rc(x->ops->flush(x, &e), &e, "flush");
+		else if (x->ops->compact && fuzz_below(f, 2))
+			fuzz_rc(x->ops->compact(x, NULL, NULL, &e), &e, "compact");
 		else
 			fuzz_rc(x->ops->resize(x, (1 + fuzz_below(f, fuzz_below(f, 4) ? 200000 : 4000000)) *
 					       (uint64_t)SECTOR, &e), &e, "resize");

@@ -1,9 +1,15 @@
 /*
- * streamOptimized in one pass: what is written is read, by one pass and in any order; what
- * is damaged ends with an error or with grains that are inside the disk.
+ * streamOptimized in one pass: what is written is read, by one pass, in any order and by
+ * several threads; what is damaged ends with an error or with grains that are inside the
+ * disk.
  */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "../unit/ramfile.h"
 #include "base/le.h"
+#include "disk/convert.h"
 #include "disk/extent.h"
 #include "disk/pack.h"
 #include "disk/stream.h"
@@ -127,6 +133,41 @@ static void read_random(struct ram *r, uint64_t key, uint64_t size, const bool *
 	extent_close(x);
 }
 
+/* All of it by disk/convert.h, as bytes or as another stream; there: what it holds. */
+static void convert_all(struct fuzz *f, const struct ram *r, uint64_t key, const bool *there)
+{
+	int fd = memfd_create("stream", MFD_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC);
+	struct convert_end from, to = { .kind = there || fuzz_below(f, 2) ? CONVERT_RAW : CONVERT_STREAM,
+					.fd = out, .desc = "text", .desc_len = 4 };
+	struct convert_opts o = { .threads = 1 + fuzz_below(f, 3) };
+	uint8_t buf[STREAM_GRAIN], want[STREAM_GRAIN];
+	struct err e = { 0 };
+	int rc;
+
+	fuzz_check(write(fd, r->data, r->size) == (ssize_t)r->size && !lseek(fd, 0, SEEK_SET), "memory");
+	rc = convert_open_stream(&from, fd, &e);
+	if (!rc) {
+		uint64_t size = convert_size(&from);
+
+		/* More zeros than that are not worth their time. */
+		if (size <= 4ull * GRAINS * STREAM_GRAIN)
+			rc = convert(&from, &to, &o, &e);
+		convert_close(&from);
+	}
+	fuzz_check(rc ? e.code == rc && e.msg[0] && !strchr(e.msg, '\n') : true, "%d %s", rc, e.msg);
+	for (uint64_t i = 0; there && i < GRAINS; i++) {
+		ssize_t n = pread(out, buf, sizeof(buf), (off_t)(i * STREAM_GRAIN));
+
+		memset(want, 0, sizeof(want));
+		if (there[i])
+			content(want, key, i);
+		fuzz_check(!rc && n >= 0 && !memcmp(buf, want, (size_t)n) && (n || !there[i]), "grain %ju: %s",
+			   (uintmax_t)i, e.msg);
+	}
+	close(fd);
+	close(out);
+}
+
 /* Bytes of headers and of markers, which begin sectors; fields that mean something. */
 static void damage(struct fuzz *f, struct ram *r)
 {
@@ -172,9 +213,12 @@ int main(int argc, char **argv)
 			n += there[i];
 		fuzz_check(read_all(&r, key, there) == n, "one pass");
 		read_random(&r, key, size, there);
+		convert_all(&f, &r, key, there);
 		for (unsigned i = 0; i < 20 && r.size > SECTOR; i++) {
 			damage(&f, &r);
 			read_all(&r, key, NULL);
+			if (!fuzz_below(&f, 4))
+				convert_all(&f, &r, key, NULL);
 		}
 		ram_free(&r);
 	}

@@ -425,6 +425,22 @@ static void compacts(uint64_t grain, uint64_t seed)
 	ram_free(&r);
 }
 
+/* A damaged overHead: neither memory nor time is taken for what is not in the file. */
+static void compacts_the_file_only(void)
+{
+	uint8_t data[2 * SPARSE_GRAIN], got[2 * SPARSE_GRAIN];
+	struct ram r = sample();
+	struct extent *x;
+
+	fill(data, sizeof(data), 1);
+	le64_put(r.data + H_OVERHEAD, UINT64_C(1) << 50);
+	x = rig_open(&r, true);
+	check(x->ops->compact(x, NULL, NULL, &e) == -EBADMSG && strstr(e.msg, "check it first"), "%s", e.msg);
+	check(!rig_read(x, 3 * SPARSE_GRAIN, got, sizeof(got)) && !memcmp(got, data, sizeof(got)), "data");
+	extent_close(x);
+	ram_free(&r);
+}
+
 /* Writers that leave out zeros at the file's end: found as such, however little is asked. */
 static void ends_early(void)
 {
@@ -497,6 +513,7 @@ int main(void)
 	ends_early();
 	for (uint64_t seed = 1; seed < 8; seed++)
 		compacts(seed % 2 ? 4096 : 16384, seed);
+	compacts_the_file_only();
 	is_fresh();
 	refuses_sizes();
 	shape(2 * MIB, 65536, false, 0, 1);
