@@ -241,6 +241,8 @@ slowly() {
 	run -0 --separate-stderr vmdk convert -f raw d.vmdk d.raw
 	assert_regex "$stderr" '^vmdk: convert: d.raw: what the disk holds makes it look like a VMDK: '
 	cmp guest d.raw
+	run -0 --separate-stderr vmdk clone -f raw d.vmdk c.raw
+	assert_regex "$stderr" '^vmdk: clone: c.raw: what the disk holds makes it look like a VMDK: '
 	run -0 --separate-stderr vmdk convert -f thin d.vmdk t.vmdk
 	assert_equal "$stderr" ''
 }

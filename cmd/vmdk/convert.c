@@ -268,21 +268,6 @@ static int convert_it(const struct convert_args *a, char **argv, struct disk_cre
 	return rc;
 }
 
-/* A raw disk's first bytes are a guest's, who may have wanted it to be taken for another. */
-static void warn_ambiguous(const struct cli *c, const char *dst)
-{
-	char head[SECTOR];
-	int fd = open(dst, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0);
-	struct stat st;
-
-	if (n > 0 && !fstat(fd, &st) && image_probe(head, (size_t)n, (uint64_t)st.st_size))
-		cli_say(c, "%s: what the disk holds makes it look like a VMDK: read it with --raw "
-			"only, or convert to another format", dst);
-	if (fd >= 0)
-		close(fd);
-}
-
 int convert_main(struct cli *c, int argc, char **argv)
 {
 	struct convert_args a = { .format = -1 };
@@ -310,7 +295,5 @@ int convert_main(struct cli *c, int argc, char **argv)
 		free(json_line(&files));
 		return CLI_DONE;
 	}
-	if (p.format == DISK_RAW && !p.dry)
-		warn_ambiguous(c, argv[1]);
 	return say_made(c, &a.change, "convert", argv[0], argv[1], &p, &files);
 }

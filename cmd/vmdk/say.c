@@ -1,10 +1,12 @@
 /* What the commands of vmdk print, the same way all of them. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -70,6 +72,21 @@ int say_change(struct cli *c, const struct change_args *a, struct json *j,
 	return CLI_DONE;
 }
 
+/* A raw disk's first bytes are a guest's, who may have wanted it to be taken for another. */
+static void warn_ambiguous(const struct cli *c, const char *dst)
+{
+	char head[SECTOR];
+	int fd = open(dst, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof(head), 0);
+	struct stat st;
+
+	if (n > 0 && !fstat(fd, &st) && image_probe(head, (size_t)n, (uint64_t)st.st_size))
+		cli_say(c, "%s: what the disk holds makes it look like a VMDK: read it with --raw "
+			"only, or convert to another format", dst);
+	if (fd >= 0)
+		close(fd);
+}
+
 int say_made(struct cli *c, const struct change_args *a, const char *action, const char *source,
 	     const char *path, const struct disk_create *p, struct json *files)
 {
@@ -78,6 +95,8 @@ int say_made(struct cli *c, const struct change_args *a, const char *action, con
 
 	if (source)
 		json_put_text(&j, "source", source);
+	if (p->format == DISK_RAW && !p->dry)
+		warn_ambiguous(c, path);
 	json_put_text(&j, "format", disk_format_name[p->format]);
 	if (p->size)		/* a device knows its own */
 		json_put_u64(&j, "capacity_bytes", p->size);

@@ -65,7 +65,8 @@ int say_change(struct cli *c, const struct change_args *a, struct json *j,
 	       const char *path, const char *action, bool changed, const char *fmt, ...)
 	__attribute__((format(printf, 7, 8)));
 
-/* The same of a disk that was made as p says, from source (NULL: from nothing); files: of
+/* The same of a disk that was made as p says, from source (NULL: from nothing), and a warning
+ * if it is raw and looks like another; files: of
  * its files, taken.  And when that failed: say so, files are taken, too. */
 int say_made(struct cli *c, const struct change_args *a, const char *action, const char *source,
 	     const char *path, const struct disk_create *p, struct json *files);
