@@ -88,7 +88,9 @@ static int use_grain(struct compaction *c, uint64_t grain, uint32_t gte, struct 
 {
 	if (gte % c->s->h.grain)
 		return err_set(e, -ENOTSUP, "grains do not lie at multiples of their size");
-	if (!sparse_in_file(c->s, gte) || is_used(c, gte / c->s->h.grain))
+	/* The file may be longer than what is used: damaged entries say that, too. */
+	if (!sparse_in_file(c->s, gte) || gte / c->s->h.grain >= c->units ||
+	    is_used(c, gte / c->s->h.grain))
 		return err_set(e, -EBADMSG, "grain %" PRIu64 " lies outside the file or in "
 			       "something else: check it first", grain);
 	use(c, gte, c->s->h.grain);

@@ -425,18 +425,29 @@ static void compacts(uint64_t grain, uint64_t seed)
 	ram_free(&r);
 }
 
-/* A damaged overHead: neither memory nor time is taken for what is not in the file. */
+/* Damage: neither memory nor time is taken for what is not in the file, and a grain in what
+ * the file has too much is none. */
 static void compacts_the_file_only(void)
 {
 	uint8_t data[2 * SPARSE_GRAIN], got[2 * SPARSE_GRAIN];
 	struct ram r = sample();
+	uint64_t gd = le64_get(r.data + H_GD) * SECTOR, gt = le32_get(r.data + gd) * UINT64_C(512);
+	uint64_t size = r.size;
 	struct extent *x;
 
 	fill(data, sizeof(data), 1);
+	r.data[H_UNCLEAN] = 1;		/* the end has to be found */
 	le64_put(r.data + H_OVERHEAD, UINT64_C(1) << 50);
 	x = rig_open(&r, true);
 	check(x->ops->compact(x, NULL, NULL, &e) == -EBADMSG && strstr(e.msg, "check it first"), "%s", e.msg);
 	check(!rig_read(x, 3 * SPARSE_GRAIN, got, sizeof(got)) && !memcmp(got, data, sizeof(got)), "data");
+	extent_close(x);
+	ram_free(&r);
+	r = sample();
+	le32_put(r.data + gt + 60 * 4, (uint32_t)(size / SPARSE_GRAIN + 12) * (SPARSE_GRAIN / SECTOR));
+	x = rig_open(&r, true);
+	check(!rig_write(x, 50 * SPARSE_GRAIN, data, SPARSE_GRAIN) && r.size > size + 13 * SPARSE_GRAIN, "it grows");
+	check(x->ops->compact(x, NULL, NULL, &e) == -EBADMSG && strstr(e.msg, "check it first"), "%s", e.msg);
 	extent_close(x);
 	ram_free(&r);
 }
