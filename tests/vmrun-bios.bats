@@ -110,6 +110,14 @@ engines() {
 	stop
 }
 
+@test "an IDE disk of no more than its boot sector boots" {
+	: | sector disk
+	truncate -s 512 disk
+	start bt --disk disk,controller=ide0:0
+	await "booted disk."
+	stop
+}
+
 @test "disks boot, in the order of --boot" {
 	: | sector one
 	: | sector two

@@ -28,11 +28,12 @@ void ata_default_geometry(struct ide_drive *d)
 	d->spt = 63;
 }
 
-static uint16_t cylinders(const struct ide_drive *d)
+/* A disk of less than one has one, too: SeaBIOS reads no boot sector outside of all. */
+static uint16_t cylinders(uint64_t sectors, uint32_t each)
 {
-	uint64_t n = blk_size(d->blk) / ATA_SECTOR / ((uint32_t)d->heads * d->spt);
+	uint64_t n = sectors / each;
 
-	return n > CYLINDERS_MAX ? CYLINDERS_MAX : (uint16_t)n;
+	return n > CYLINDERS_MAX ? CYLINDERS_MAX : n || !sectors ? (uint16_t)n : 1;
 }
 
 /* Words 62 to 68, 80 and 88: modes and their times. */
@@ -64,15 +65,16 @@ static void put_checksum(uint8_t *data)
 static void put_size(const struct ide_drive *d, uint8_t *data)
 {
 	uint64_t n = blk_size(d->blk) / ATA_SECTOR;
-	uint32_t now = (uint32_t)cylinders(d) * d->heads * d->spt;
+	uint32_t each = (uint32_t)d->heads * d->spt;
+	uint64_t now = (uint64_t)cylinders(n, each) * each;
 
-	put(data, 1, n / (16 * 63) > CYLINDERS_MAX ? CYLINDERS_MAX : (uint16_t)(n / (16 * 63)));
+	put(data, 1, cylinders(n, 16 * 63));
 	put(data, 3, 16);
 	put(data, 6, 63);
-	put(data, 54, cylinders(d));
+	put(data, 54, cylinders(n, each));
 	put(data, 55, d->heads);
 	put(data, 56, d->spt);
-	le32_put(data + 2 * 57, now);
+	le32_put(data + 2 * 57, (uint32_t)(now < n ? now : n));
 	le32_put(data + 2 * 60, n > 0x0fffffff ? 0x0fffffff : (uint32_t)n);
 	le64_put(data + 2 * 100, n);
 }

@@ -14,7 +14,7 @@
 
 enum { ERR = 1, DRQ = 8, DRDY = 0x40, BSY = 0x80 };
 
-static struct rig_disk disk, medium;
+static struct rig_disk disk, medium, tiny;
 static struct pci *pci;
 static struct ide *ide;
 static bool irq[IRQ_LINES];
@@ -335,6 +335,19 @@ static void test_identify(void)
 	check(!memcmp(id + 54, "MVawerV riutla", 14), "model");
 }
 
+/* A disk of less than a cylinder: one, or SeaBIOS does not read its boot sector. */
+static void test_tiny(void)
+{
+	uint8_t id[512];
+
+	command(0x170, 0xec, 0, 0, 0xb0);
+	check(ready(0x170) & DRQ, "data");
+	for (unsigned i = 0; i < 512; i += 2)
+		le16_put(id + i, (uint16_t)bus_pio_read(&test_vm.bus, 0x170, 2));
+	check(le16_get(id + 2) == 1 && le16_get(id + 108) == 1, "cylinders");
+	check(le32_get(id + 114) == 3 && le32_get(id + 120) == 3, "sectors");
+}
+
 int main(void)
 {
 	struct err e = { 0 };
@@ -347,7 +360,9 @@ int main(void)
 	irq_add_sink(&test_vm.irq, take_line, NULL);
 	rig_disk_init(&disk, SIZE);
 	rig_disk_init(&medium, SIZE);
+	rig_disk_init(&tiny, 3 * 512);
 	check(!ide_attach_disk(ide, 0, 0, rig_blk(&disk, false), &e), "%s", e.msg);
+	check(!ide_attach_disk(ide, 1, 1, rig_blk(&tiny, false), &e), "%s", e.msg);
 	check(!ide_attach_cd(ide, 1, 0, scsi_cd_new(&test_vm, rig_blk(&medium, true),
 	      &(struct scsi_params){ .keep_sense = true }, &e), &e), "%s", e.msg);
 	check(ide_attach_disk(ide, 0, 0, NULL, &e) == -EBUSY, "taken");
@@ -365,11 +380,13 @@ int main(void)
 	test_atapi();
 	test_reset();
 	test_write_cache();
+	test_tiny();
 	ide_free(ide);
 	pci_free(pci);
 	mem_free(test_vm.mem);
 	free(disk.bytes);
 	free(medium.bytes);
+	free(tiny.bytes);
 	test_vm_done();
 	return check_done();
 }
