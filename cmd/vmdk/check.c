@@ -8,6 +8,7 @@
 #include "vmdk.h"
 
 struct check_args {
+	struct progress_args progress;
 	bool repair, chain, json, outside, raw;
 };
 
@@ -22,6 +23,7 @@ const struct cli_opt check_opts[] = {
 	  "its files may lie in other folders or be devices" },
 	{ "json", 0, CLI_FLAG, NULL, AT(json), 0, 0,
 	  "one object a finding, then one of counts" },
+	PROGRESS_OPTS(AT(progress)),
 	{ NULL },
 };
 
@@ -35,6 +37,7 @@ static void print_finding(void *ptr, const struct disk_finding *f)
 	struct checking *k = ptr;
 	struct json j = { 0 };
 
+	progress_end();		/* its line makes room; it comes again */
 	if (!k->json) {
 		print_text("%s: %s: %s%s\n", f->path, f->kind, f->text,
 		       f->repaired ? " (repaired)" : f->leak ? " (only room is lost)" : "");
@@ -46,6 +49,11 @@ static void print_finding(void *ptr, const struct disk_finding *f)
 	json_put_bool(&j, "leak", f->leak);
 	json_put_bool(&j, "repaired", f->repaired);
 	print_json(k->cli, &j);
+}
+
+static bool check_step(void *ptr, uint64_t done, uint64_t total)
+{
+	return progress_step(NULL, done, total);
 }
 
 static int print_sum(struct cli *c, bool json, const char *path, const struct disk_check_sum *s)
@@ -77,6 +85,7 @@ int check_main(struct cli *c, int argc, char **argv)
 	struct checking k = { .cli = c, .json = a.json };
 	struct disk_check p = {
 		.repair = a.repair, .chain = a.chain, .ptr = &k, .report = print_finding,
+		.progress = check_step,
 	};
 	struct disk_opts o = {
 		.allow_outside = a.outside, .raw = a.raw, .backends = vmdk_backends,
@@ -85,7 +94,9 @@ int check_main(struct cli *c, int argc, char **argv)
 
 	if (rc >= 0)
 		return rc;
+	progress_begin(c, progress_how(&a.progress));
 	rc = disk_check(argv[0], &p, &o, &sum, &e);
+	progress_end();
 	if (rc)
 		return cli_fail(c, &e);
 	code = print_sum(c, a.json, argv[0], &sum);

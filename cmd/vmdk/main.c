@@ -38,7 +38,8 @@ static const struct cli_cmd cmds[] = {
 	},
 	{
 		"check", check_main,
-		"[--repair] [--chain] [--raw] [--allow-outside] [--json] FILE",
+		"[--repair] [--chain] [--raw] [--allow-outside] [--json] [-q]\n"
+		"[--progress tty|json] FILE",
 		"Look for damage, and mend what can be mended.",
 		check_opts,
 	},

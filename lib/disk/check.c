@@ -17,6 +17,8 @@ struct checking {
 	const struct disk_check *c;
 	struct disk_check_sum *sum;
 	const char *path;	/* what is looked at now */
+	uint64_t total, behind;	/* bytes of all that is looked at; those before this extent, */
+	uint64_t size;		/* and its own */
 	bool changed;		/* it was damaged, and may read as something else now */
 };
 
@@ -44,6 +46,19 @@ static void report(void *ptr, const char *kind, bool leak, bool repaired, const 
 	else
 		k->sum->damage++;
 	k->c->report(k->c->ptr, &f);
+}
+
+static bool go_on(void *ptr, uint64_t done, uint64_t total)
+{
+	struct checking *k = ptr;
+	uint64_t here = total ? (uint64_t)((double)k->size * (double)done / (double)total) : 0;
+
+	return !k->c->progress || k->c->progress(k->c->ptr, k->behind + here, k->total);
+}
+
+int extent_check_go_on(const struct extent_check *c, uint64_t done, uint64_t total, struct err *e)
+{
+	return !c->go_on || c->go_on(c->ptr, done, total) ? 0 : err_set(e, -EINTR, "stopped");
 }
 
 /* Where an extent's bytes lie: a range of a file, or all of it. */
@@ -154,7 +169,8 @@ static int check_layer(struct checking *k, const char *path, const struct disk_o
 		       uint32_t *cid, struct err *e)
 {
 	struct disk_opts o = *given;
-	struct extent_check x = { .repair = k->c->repair, .ptr = k, .report = report };
+	struct extent_check x = { .repair = k->c->repair, .ptr = k, .report = report,
+				  .go_on = go_on };
 	struct image *im;
 	int rc;
 
@@ -164,6 +180,8 @@ static int check_layer(struct checking *k, const char *path, const struct disk_o
 	if (rc)
 		return rc;
 	k->path = im->path;
+	if (!k->total)
+		k->total = im->size;
 	if (k->c->repair)
 		rc = disk_refuse_used_above(im, e);
 	if (!rc)
@@ -176,8 +194,10 @@ static int check_layer(struct checking *k, const char *path, const struct disk_o
 	for (size_t i = 0; i < im->next && !rc; i++) {
 		if (im->ext[i]->file)
 			k->path = im->ext[i]->file->path;
+		k->size = im->ext[i]->size;
 		if (im->ext[i]->ops->check)
 			rc = im->ext[i]->ops->check(im->ext[i], &x, e);
+		k->behind += k->size;
 	}
 	/* Children elsewhere are to notice. */
 	if (!rc && k->changed)
@@ -227,6 +247,8 @@ int disk_check(const char *path, const struct disk_check *c, const struct disk_o
 	rc = disk_open(&d, path, &o, e);
 	if (rc)
 		return rc;
+	for (unsigned i = 0; i < disk_layers(d); i++)
+		k.total += disk_layer(d, i)->size;
 	for (unsigned i = disk_layers(d); i-- > 0 && !rc;) {
 		struct image *im = disk_layer(d, i);
 

@@ -17,6 +17,8 @@ struct disk_check {
 	bool chain;		/* the parents, too, and whether they fit */
 	void *ptr;
 	void (*report)(void *ptr, const struct disk_finding *f);
+	/* NULL, or called now and then with bytes of all that is checked; false: -EINTR. */
+	bool (*progress)(void *ptr, uint64_t done, uint64_t total);
 };
 
 struct disk_check_sum {		/* counts of findings */

@@ -195,6 +195,11 @@ static int walk(struct look *l, bool tell, bool fix)
 	for (uint32_t i = 0; i < tables && !rc; i++)
 		rc = check_table(l, i, &table);
 	for (uint32_t i = 0; i < tables && !rc; i++) {
+		/* Repairing, this is the second walk, if it tells what it finds. */
+		rc = extent_check_go_on(l->k, (l->k->repair && tell ? tables : 0) + (uint64_t)i,
+					(l->k->repair ? 2 : 1) * (uint64_t)tables, l->e);
+		if (rc)
+			break;
 		if (!cowd_table_at(c, i, &table, l->e) && table)
 			rc = check_grains(l, i);
 		if (!rc && fix && meta_dirty_bytes(c->m) > c->dirty_max)

@@ -107,7 +107,13 @@ struct extent_check {
 	/* repaired: it was mended just now.  leak: harmless, only room is lost. */
 	void (*report)(void *ptr, const char *kind, bool leak, bool repaired,
 		       const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+	/* NULL, or called now and then: done of total parts of this extent are looked at; false
+	 * stops (-EINTR).  What was mended so far stays. */
+	bool (*go_on)(void *ptr, uint64_t done, uint64_t total);
 };
+
+/* For check(): 0, or -EINTR with what is said about it. */
+int extent_check_go_on(const struct extent_check *c, uint64_t done, uint64_t total, struct err *e);
 
 #define DISK_GRAIN_MAX (32u << 20)
 

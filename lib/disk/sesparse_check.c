@@ -237,6 +237,11 @@ static int walk(struct look *l, bool tell, bool fix)
 	bits_free(&l->grains);
 	bits_free(&l->tables);
 	for (uint64_t i = 0; i < se_tables(&s->h) && !rc; i++) {
+		/* Repairing, this is the second walk, if it tells what it finds. */
+		rc = extent_check_go_on(l->k, (l->k->repair && tell ? se_tables(&s->h) : 0) + i,
+					(l->k->repair ? 2 : 1) * se_tables(&s->h), l->e);
+		if (rc)
+			break;
 		rc = check_table(l, i, &there);
 		if (!rc && there)
 			rc = check_grains(l, i);

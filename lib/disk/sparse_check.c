@@ -39,6 +39,16 @@ struct look {
 #define say(l, kind, leak, repaired, ...) \
 	(l)->c->report((l)->c->ptr, kind, leak, repaired, __VA_ARGS__)
 
+/* At table gt of a pass; each of the passes over the tables is a part of the whole. */
+enum { PASS_PLACES, PASS_AGREED, PASS_OTHERS, PASS_COPIES, PASSES };
+
+static int go_on(const struct look *l, unsigned pass, uint64_t gt)
+{
+	uint64_t n = l->s->gd_entries;
+
+	return extent_check_go_on(l->c, pass * n + gt, PASSES * n, l->e);
+}
+
 static uint32_t entry(const struct look *l, unsigned copy, uint64_t i)
 {
 	return l->there[copy] ? le32_get(l->table[copy] + i * 4) : 0;
@@ -185,8 +195,10 @@ static int pass_places(struct look *l)
 
 	for (uint64_t gt = 0; gt < l->s->gd_entries; gt++) {
 		for (unsigned copy = 0; copy < l->s->copies; copy++) {
-			int rc = check_directory(l, copy, gt);
+			int rc = go_on(l, PASS_PLACES, gt);
 
+			if (!rc)
+				rc = check_directory(l, copy, gt);
 			for (uint64_t i = 0; !rc && l->there[copy] && i < in_table(l, gt); i++) {
 				uint32_t gte = entry(l, copy, i);
 
@@ -328,7 +340,10 @@ static int pass_grains(struct look *l)
 	for (uint64_t gt = 0; gt < l->s->gd_entries * rounds; gt++) {
 		uint64_t table = gt % l->s->gd_entries;
 		bool agree = gt < l->s->gd_entries;
-		int rc = read_tables(l, table);
+		int rc = go_on(l, agree ? PASS_AGREED : PASS_OTHERS, table);
+
+		if (!rc)
+			rc = read_tables(l, table);
 
 		for (uint64_t i = 0; !rc && l->there[0] && i < in_table(l, table); i++) {
 			uint32_t first = entry(l, 0, i), second = entry(l, 1, i);
@@ -419,7 +434,9 @@ static int pass_copies(struct look *l)
 	int rc = 0;
 
 	for (uint64_t gt = 0; !rc && gt < l->s->gd_entries; gt++) {
-		rc = read_tables(l, gt);
+		rc = go_on(l, PASS_COPIES, gt);
+		if (!rc)
+			rc = read_tables(l, gt);
 		/* An empty table, too, has its copy. */
 		if (!rc && l->repair && l->s->copies > 1 && l->there[0] && !l->there[1])
 			rc = make_table(l, gt);
@@ -476,8 +493,9 @@ static int look_at_marker(void *ptr, uint64_t lba, uint64_t sector)
 	uint8_t *p;
 	int rc;
 
-	if (is_taken(k->l, sector, 1))
-		return 0;
+	rc = go_on(k->l, PASSES, 0);
+	if (rc || is_taken(k->l, sector, 1))
+		return rc;
 	rc = sparse_entries(s, 0, grain, false, &p, &n, &block, k->l->e);
 	if (rc && rc != -EBADMSG)
 		return rc;

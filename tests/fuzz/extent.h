@@ -199,7 +199,7 @@ static inline void fuzz_checks(struct extent *x, bool repair)
 {
 	uint64_t *before = repair ? fuzz_survey(x) : NULL, *after;
 	struct fuzz_found found = { 0 };
-	struct extent_check k = { repair, &found, fuzz_report };
+	struct extent_check k = { .repair = repair, .ptr = &found, .report = fuzz_report };
 	struct err e = { 0 };
 	int rc = (x->ops->check)(x, &k, &e);
 	bool mended = repair && !rc && found.damage == found.mended, same = !found.damage;

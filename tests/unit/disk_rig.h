@@ -232,7 +232,7 @@ rig_report(void *ptr, const char *kind, bool leak, bool repaired, const char *fm
 
 static inline int rig_check(struct rig *r, struct extent *x, bool repair, struct err *e)
 {
-	struct extent_check k = { repair, r, rig_report };
+	struct extent_check k = { .repair = repair, .ptr = r, .report = rig_report };
 
 	r->reported = r->leaks = 0;
 	return (x->ops->check)(x, &k, e);	/* not the macro */

@@ -103,7 +103,7 @@ static inline void rig_report(void *ptr, const char *kind, bool leak, bool repai
 static inline struct findings rig_check(struct extent *x, bool repair)
 {
 	struct findings n = { 0 };
-	struct extent_check c = { repair, &n, rig_report };
+	struct extent_check c = { .repair = repair, .ptr = &n, .report = rig_report };
 	int rc = (x->ops->check)(x, &c, &e);	/* not the macro */
 
 	check(!rc, "%s", e.msg);
