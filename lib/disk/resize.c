@@ -1,6 +1,8 @@
 /*
  * Resizing, so that a crash at any point leaves the old or the new size: growing, extents
- * come before the descriptor that promises them; shrinking, after it.
+ * come before the descriptor that promises them; shrinking, after it.  While there can be
+ * files of extents that the descriptor does not name, it has the number of the first of
+ * them in LEFT, and the next resizing removes them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +16,8 @@
 #include "disk/disk.h"
 #include "disk/geometry.h"
 #include "disk/manage.h"
+
+#define LEFT "ring1.left"
 
 struct resizing {
 	const char *path;
@@ -96,6 +100,57 @@ static char *piece_name(const struct resizing *r, enum disk_format f, size_t num
 	return n < 0 ? NULL : name;
 }
 
+/* Pieces first to last the descriptor names no more, or not yet. */
+static int note_left(struct resizing *r, size_t first, size_t last, struct err *e)
+{
+	char text[48];
+
+	snprintf(text, sizeof(text), "%zu-%zu", first, last);
+	return desc_set(r->top->desc, LEFT, text, e);
+}
+
+static bool is_named(const struct desc *d, const char *base)
+{
+	for (size_t i = 0; i < d->nextents; i++)
+		if (d->extent[i].file && !strcmp(d->extent[i].file, base))
+			return true;
+	return false;
+}
+
+static int drop_piece(struct resizing *r, enum disk_format f, size_t number, struct err *e)
+{
+	char *name = piece_name(r, f, number);
+	int rc = 0;
+
+	if (!name)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (!is_named(r->top->desc, disk_base_name(name)) && unlink(name) && errno != ENOENT)
+		rc = err_set(e, -errno, "%s: left by a resizing that was cut short: %s", name,
+			     strerror(errno));
+	free(name);
+	return rc;
+}
+
+/* What a resizing that was cut short has left. */
+static int drop_left(struct resizing *r, struct err *e)
+{
+	struct desc *d = r->top->desc;
+	const char *left = d ? desc_get(d, LEFT) : NULL;
+	size_t first, last;
+	enum disk_format f;
+	int rc = 0;
+
+	if (!left)
+		return 0;
+	if (is_split(d, &f) && sscanf(left, "%zu-%zu", &first, &last) == 2 &&
+	    last <= DISK_SIZE_MAX / DISK_PIECE + 1)
+		for (; last >= first && last > d->nextents && !rc; last--)
+			rc = drop_piece(r, f, last, e);
+	if (!rc)
+		rc = desc_set(d, LEFT, NULL, e);
+	return rc ? rc : image_save_desc(r->top, e);
+}
+
 static int add_piece(struct resizing *r, enum disk_format f, uint64_t bytes, struct err *e)
 {
 	struct desc *d = r->top->desc;
@@ -134,7 +189,13 @@ static int grow_extents(struct resizing *r, struct err *e)
 		add = x->size < DISK_PIECE ? DISK_PIECE - x->size : 0;
 	if (add > more)
 		add = more;
-	if (d && add)
+	if (more > add) {
+		rc = note_left(r, d->nextents + 1,
+			       d->nextents + (more - add + DISK_PIECE - 1) / DISK_PIECE, e);
+		if (!rc)
+			rc = image_save_desc(r->top, e);
+	}
+	if (!rc && d && add)
 		rc = set_sectors(d, r->top->next - 1, x->size + add, e);
 	if (!rc && add && x->file)
 		rc = x->ops->resize(x, x->size + add, e);
@@ -166,6 +227,8 @@ static int grow(struct resizing *r, struct err *e)
 	uint64_t last = last_extent(r)->size;
 	int rc = grow_extents(r, e);
 
+	if (!rc && r->top->desc)
+		rc = desc_set(r->top->desc, LEFT, NULL, e);
 	if (!rc && r->top->desc)
 		rc = save(r, false, e);
 	if (!rc || !still_says(r, r->was))
@@ -236,8 +299,9 @@ static void drop_files(const struct resizing *r, size_t from)
 static int shrink(struct resizing *r, struct err *e)
 {
 	struct image *im = r->top;
+	enum disk_format f;
 	uint64_t in;
-	size_t last = 0;
+	size_t last = 0, pieces = im->next;
 	int rc = clear_tail(r, e);
 
 	if (rc)
@@ -250,14 +314,17 @@ static int shrink(struct resizing *r, struct err *e)
 			rc = desc_set_extent(im->desc, im->desc->nextents - 1, NULL, e);
 		if (!rc)
 			rc = set_sectors(im->desc, last, in, e);
+		if (!rc && pieces > last + 1 && is_split(im->desc, &f))
+			rc = note_left(r, last + 2, pieces, e);
 		if (!rc)
 			rc = save(r, true, e);
 	}
 	if (!rc && im->ext[last]->file && im->ext[last]->size != in)
 		rc = im->ext[last]->ops->resize(im->ext[last], in, e);
-	if (!rc)
-		drop_files(r, last + 1);
-	return rc;
+	if (rc)
+		return rc;
+	drop_files(r, last + 1);
+	return drop_left(r, e);
 }
 
 /* All of it */
@@ -294,6 +361,9 @@ static int resize_open(struct resizing *r, const struct disk_manage *m, uint64_t
 	if (!rc)
 		rc = check_force(r, m, e);
 	if (rc || m->dry)
+		return rc;
+	rc = drop_left(r, e);
+	if (rc)
 		return rc;
 	return r->bytes > r->was ? grow(r, e) : shrink(r, e);
 }

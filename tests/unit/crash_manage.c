@@ -128,6 +128,27 @@ static bool shrunk(void *ptr, const char *work, size_t done)
 	return good;
 }
 
+/* The files of extents that a resizing which was cut short made, or was to remove, are not
+ * in the way of the next. */
+static bool regrown(void *ptr, const char *work, size_t done)
+{
+	const struct expect *x = ptr;
+	uint64_t most = x->to > x->from ? x->to : x->from, was;
+	struct disk_manage m = { .force = true };
+	struct err e = { 0 };
+	char path[512];
+
+	if (!resized(ptr, work, done))
+		return false;
+	snprintf(path, sizeof(path), "%s/x.vmdk", work);
+	if (disk_resize(path, most, &m, &was, &e) || disk_resize(path, x->from, &m, &was, &e)) {
+		fprintf(stderr, "%s\n", e.msg);
+		return false;
+	}
+	snprintf(path, sizeof(path), "%s/x-s003.vmdk", work);
+	return !access(path, F_OK) == (x->from == most);
+}
+
 static int is_extent(const struct dirent *d)
 {
 	return !strncmp(d->d_name, "x-", 2);
@@ -305,6 +326,22 @@ static void test(enum disk_format f)
 	judge("replace", &grow, filled);
 }
 
+static void test_pieces(void)
+{
+	struct expect grow = { DISK_SPLIT_SPARSE, 3 << 20, 5LL << 30 };
+	struct expect shrink = { DISK_SPLIT_SPARSE, 5LL << 30, 3 << 20 };
+	struct disk_manage m = { .force = true };
+	struct err e = { 0 };
+	uint64_t was;
+
+	prepare(&grow);
+	check(!disk_resize(at("live/x.vmdk"), grow.to, &m, &was, &e), "%s", e.msg);
+	judge("grow by pieces", &grow, regrown);
+	prepare(&shrink);
+	check(!disk_resize(at("live/x.vmdk"), shrink.to, &m, &was, &e), "%s", e.msg);
+	judge("shrink by pieces", &shrink, regrown);
+}
+
 int main(void)
 {
 	static const enum disk_format formats[] = {
@@ -322,6 +359,7 @@ int main(void)
 	test_no_name();
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
 		test(formats[i]);
+	test_pieces();
 	shell("rm -r %s%s", root, "");
 	return check_done();
 }
