@@ -183,7 +183,7 @@ desc() { tr -d '\0' <"$1" | grep -av -e '^CID=' -e '^ddb.uuid' -e '^ddb.longCont
 	fails 2 'create: .*a quote or a newline in the name' create -s 1M 'a"b.vmdk'
 	fails 2 'create: .*' create -s 3T -f vmfssparse x.vmdk
 	fails 2 'create: .*' create -s 1M --grain 3000 x.vmdk
-	fails 3 'create: d/: .*' create -s 1M d/
+	fails 2 'create: d/: .*' create -s 1M d/
 	fails 4 'create: d/x.vmdk: .*' create -s 1M d/x.vmdk
 	fails 4 'create: none.vmdk: .*' create --parent none.vmdk x.vmdk
 	assert_equal "$(echo *)" '*'

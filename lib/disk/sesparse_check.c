@@ -225,6 +225,17 @@ static int check_grains(struct look *l, uint64_t i)
 	return rc;
 }
 
+/* Is one checking, and stopped?  Repairing, the second walk is the one that tells. */
+static int go_on(const struct look *l, uint64_t i)
+{
+	uint64_t tables = se_tables(&l->s->h);
+
+	if (!l->k)
+		return 0;
+	return extent_check_go_on(l->k, (l->k->repair && l->tell ? tables : 0) + i,
+				  (l->k->repair ? 2 : 1) * tables, l->e);
+}
+
 static int walk(struct look *l, bool tell, bool fix)
 {
 	struct sesparse *s = l->s;
@@ -237,12 +248,9 @@ static int walk(struct look *l, bool tell, bool fix)
 	bits_free(&l->grains);
 	bits_free(&l->tables);
 	for (uint64_t i = 0; i < se_tables(&s->h) && !rc; i++) {
-		/* Repairing, this is the second walk, if it tells what it finds. */
-		rc = extent_check_go_on(l->k, (l->k->repair && tell ? se_tables(&s->h) : 0) + i,
-					(l->k->repair ? 2 : 1) * se_tables(&s->h), l->e);
-		if (rc)
-			break;
-		rc = check_table(l, i, &there);
+		rc = go_on(l, i);
+		if (!rc)
+			rc = check_table(l, i, &there);
 		if (!rc && there)
 			rc = check_grains(l, i);
 	}
