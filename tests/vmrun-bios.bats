@@ -136,8 +136,9 @@ engines() {
 	: | sector one
 	: | sector two
 	: | sector three
+	cp one cd
 	local disks=(--disk "one,type=buslogic,controller=scsi0:5" --disk "two,controller=scsi0:12"
-		--disk "three,type=buslogic,controller=scsi2:0" --cdrom "one,controller=scsi0:0")
+		--disk "three,type=buslogic,controller=scsi2:0" --cdrom "cd,controller=scsi0:0")
 	start bt "${disks[@]}"
 	await "booted one."
 	stop
