@@ -105,9 +105,8 @@ static int flat_resize(struct extent *x, uint64_t bytes, struct err *e)
 	if (end < (x->file->size & ~(uint64_t)(SECTOR - 1))) {
 		if (bytes > x->size)
 			return err_set(e, -ENOTSUP, "%s: goes on behind this extent, which cannot "
-				       "grow; if that was left by a resize that was interrupted, cut "
-				       "it off: truncate -s %llu", x->file->path,
-				       (unsigned long long)end);
+				       "grow; if that is no one's, cut it off: truncate -s %llu",
+				       x->file->path, (unsigned long long)end);
 		x->size = bytes;	/* whosever that is, it stays */
 		return 0;
 	}

@@ -1,8 +1,9 @@
 /*
  * Resizing, so that a crash at any point leaves the old or the new size: growing, extents
  * come before the descriptor that promises them; shrinking, after it.  While there can be
- * files of extents that the descriptor does not name, it has the number of the first of
- * them in LEFT, and the next resizing removes them.
+ * files of extents that the descriptor does not name, it has their numbers in LEFT; while
+ * the last flat extent's file can go on behind it, the byte where it is to end in END.  The
+ * next resizing removes both.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,6 +19,7 @@
 #include "disk/manage.h"
 
 #define LEFT "ring1.left"
+#define END "ring1.end"
 
 struct resizing {
 	const char *path;
@@ -109,6 +111,38 @@ static int note_left(struct resizing *r, size_t first, size_t last, struct err *
 	return desc_set(r->top->desc, LEFT, text, e);
 }
 
+/* Where extent i is to end in its file; 0: it is not flat, or of a device. */
+static uint64_t flat_end(const struct resizing *r, size_t i, uint64_t bytes)
+{
+	const struct desc *d = r->top->desc;
+	const struct disk_file *f = r->top->ext[i]->file;
+
+	if (!d || !f || f->device || i >= d->nextents ||
+	    (d->extent[i].type != DESC_FLAT && d->extent[i].type != DESC_VMFS))
+		return 0;
+	return d->extent[i].offset_sectors * SECTOR + bytes;
+}
+
+/* Extent i has these bytes, by the descriptor on disk or soon: what its file has behind
+ * them is no one's if the file ends where i does now. */
+static int note_end(struct resizing *r, size_t i, uint64_t bytes, struct err *e)
+{
+	uint64_t is = flat_end(r, i, r->top->ext[i]->size);
+	char text[24];
+
+	if (!is || r->top->ext[i]->file->size >= is + SECTOR)
+		return 0;
+	snprintf(text, sizeof(text), "%" PRIu64, flat_end(r, i, bytes));
+	return desc_set(r->top->desc, END, text, e);
+}
+
+static int clear_left(struct resizing *r, struct err *e)
+{
+	int rc = desc_set(r->top->desc, LEFT, NULL, e);
+
+	return rc ? rc : desc_set(r->top->desc, END, NULL, e);
+}
+
 static bool is_named(const struct desc *d, const char *base)
 {
 	for (size_t i = 0; i < d->nextents; i++)
@@ -135,19 +169,24 @@ static int drop_piece(struct resizing *r, enum disk_format f, size_t number, str
 static int drop_left(struct resizing *r, struct err *e)
 {
 	struct desc *d = r->top->desc;
-	const char *left = d ? desc_get(d, LEFT) : NULL;
+	const char *left = d ? desc_get(d, LEFT) : NULL, *end = d ? desc_get(d, END) : NULL;
+	struct extent *x = last_extent(r);
 	size_t first, last;
 	enum disk_format f;
 	int rc = 0;
 
-	if (!left)
+	if (!left && !end)
 		return 0;
-	if (is_split(d, &f) && sscanf(left, "%zu-%zu", &first, &last) == 2 &&
+	if (left && is_split(d, &f) && sscanf(left, "%zu-%zu", &first, &last) == 2 &&
 	    last <= DISK_SIZE_MAX / DISK_PIECE + 1)
 		for (; last >= first && last > d->nextents && !rc; last--)
 			rc = drop_piece(r, f, last, e);
+	if (!rc && end && flat_end(r, r->top->next - 1, x->size) &&
+	    flat_end(r, r->top->next - 1, x->size) == strtoull(end, NULL, 10) &&
+	    x->file->size > strtoull(end, NULL, 10))
+		rc = file_resize(x->file, strtoull(end, NULL, 10), e);
 	if (!rc)
-		rc = desc_set(d, LEFT, NULL, e);
+		rc = clear_left(r, e);
 	return rc ? rc : image_save_desc(r->top, e);
 }
 
@@ -189,12 +228,13 @@ static int grow_extents(struct resizing *r, struct err *e)
 		add = x->size < DISK_PIECE ? DISK_PIECE - x->size : 0;
 	if (add > more)
 		add = more;
-	if (more > add) {
+	if (d && add)
+		rc = note_end(r, r->top->next - 1, x->size, e);
+	if (!rc && more > add)
 		rc = note_left(r, d->nextents + 1,
 			       d->nextents + (more - add + DISK_PIECE - 1) / DISK_PIECE, e);
-		if (!rc)
-			rc = image_save_desc(r->top, e);
-	}
+	if (!rc && d && (desc_get(d, LEFT) || desc_get(d, END)))
+		rc = image_save_desc(r->top, e);
 	if (!rc && d && add)
 		rc = set_sectors(d, r->top->next - 1, x->size + add, e);
 	if (!rc && add && x->file)
@@ -228,7 +268,7 @@ static int grow(struct resizing *r, struct err *e)
 	int rc = grow_extents(r, e);
 
 	if (!rc && r->top->desc)
-		rc = desc_set(r->top->desc, LEFT, NULL, e);
+		rc = clear_left(r, e);
 	if (!rc && r->top->desc)
 		rc = save(r, false, e);
 	if (!rc || !still_says(r, r->was))
@@ -317,6 +357,8 @@ static int shrink(struct resizing *r, struct err *e)
 		if (!rc && pieces > last + 1 && is_split(im->desc, &f))
 			rc = note_left(r, last + 2, pieces, e);
 		if (!rc)
+			rc = note_end(r, last, in, e);
+		if (!rc)
 			rc = save(r, true, e);
 	}
 	if (!rc && im->ext[last]->file && im->ext[last]->size != in)
@@ -324,7 +366,10 @@ static int shrink(struct resizing *r, struct err *e)
 	if (rc)
 		return rc;
 	drop_files(r, last + 1);
-	return drop_left(r, e);
+	if (!im->desc || (!desc_get(im->desc, LEFT) && !desc_get(im->desc, END)))
+		return 0;
+	rc = clear_left(r, e);
+	return rc ? rc : image_save_desc(im, e);
 }
 
 /* All of it */
@@ -355,8 +400,8 @@ static int resize_open(struct resizing *r, const struct disk_manage *m, uint64_t
 	for (unsigned i = 0; i + 1 < disk_layers(r->d); i++)
 		if (disk_layer(r->d, i)->size > *largest)
 			*largest = disk_layer(r->d, i)->size;
-	if (r->bytes == r->was)
-		return 0;
+	if (r->bytes == r->was)	/* perhaps the last one, once more, to its end */
+		return m->dry ? 0 : drop_left(r, e);
 	rc = can_resize(r, e);
 	if (!rc)
 		rc = check_force(r, m, e);
