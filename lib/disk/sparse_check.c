@@ -130,10 +130,10 @@ static int read_tables(struct look *l, uint64_t gt)
 }
 
 /* Before a repair takes room: behind all of the file, as what lies in it may be what some
- * entry says. */
+ * entry says, and behind what the last grain lacks. */
 static void skip_file(struct look *l)
 {
-	uint64_t to = sparse_round_up(l->was, SECTOR);
+	uint64_t to = sparse_round_up(l->was, l->s->x.grain);
 
 	if (l->repair && l->s->end < to)
 		l->s->end = l->end = to;

@@ -505,6 +505,20 @@ static void repairs_hide_nothing(void)
 		check(le32_get(r.data + gt[copy] + 60 * 4) >= end && !le32_get(r.data + gt[copy] + 70 * 4) &&
 		      !le32_get(r.data + gt[copy] + 71 * 4), "copy %u", copy);
 	ram_free(&r);
+	/* A table is lost, and a new one is not put where the last grain lacks its end. */
+	r = sample();
+	gd = le64_get(r.data + H_GD) * SECTOR;
+	ram_set_size(&r, (le32_get(r.data + le32_get(r.data + gd) * UINT64_C(512) + 100 * 4) + 10) *
+		     UINT64_C(512));
+	le32_put(r.data + gd, 1u << 30);
+	r.data[H_UNCLEAN] = 1;		/* the end has to be found */
+	x = rig_open(&r, true);
+	n = rig_check(x, true);
+	check(n.damage && strstr(n.kinds, "directory"), "%s: %s", n.kinds, n.last);
+	n = rig_check(x, false);
+	check(!n.damage && !n.leaks, "afterwards: %s (%s)", n.kinds, n.last);
+	extent_close(x);
+	ram_free(&r);
 	/* The first directory is lost, a new one is made behind the end. */
 	rig_create(&r, &(struct sparse_create){ .size = 100 * MIB });
 	rgd = le64_get(r.data + H_RGD) * SECTOR;
