@@ -214,7 +214,8 @@ static void find_encoding(struct dict *d, const char *text, size_t len)
 			p += 3;
 		while (p < stop && is_blank(*p))
 			p++;
-		if ((size_t)(stop - p) > sizeof(key) && !strncasecmp(p, key, sizeof(key) - 1)) {
+		if ((size_t)(stop - p) > sizeof(key) && !strncasecmp(p, key, sizeof(key) - 1) &&
+		    !is_key_char(p[sizeof(key) - 1])) {
 			p += sizeof(key) - 1;
 			while (p < stop && (is_blank(*p) || *p == '=' || *p == '"'))
 				p++;

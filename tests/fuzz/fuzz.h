@@ -67,6 +67,7 @@ static inline int fuzz_done(struct fuzz *f)
 		printf("%s:%d: %s: ", __FILE__, __LINE__, #cond); \
 		printf(__VA_ARGS__); \
 		printf("\n"); \
+		fflush(stdout);		/* what looks for leaks now does not */ \
 		exit(1); \
 	} \
 } while (0)

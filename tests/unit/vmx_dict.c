@@ -113,6 +113,10 @@ static void test_encodings(void)
 	      "%s", e.msg);
 	is(d, "\xef\xbb\xbf.encoding = \"windows-1252\"\na = \"\xe4\x80\"\nb = \"\xf6\"\n");
 	dict_free(d);
+	/* A key that only begins so is another. */
+	d = parse(".encodingwindows-1252 = \"x\"\na = \"\xc3\xa4\"\n");
+	get(d, "a", "\xc3\xa4");
+	dict_free(d);
 	/* Bytes that are no UTF-8 stay what they are, as does an unknown encoding. */
 	d = parse("a = \"\xe4\"\n");
 	get(d, "a", "\xe4");
