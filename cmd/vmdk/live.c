@@ -45,7 +45,8 @@ static bool meet(void *ptr, const json_t *who, const char *ctl)
 	more = reallocarray(NULL, l->n + 1, sizeof(*more));
 	if (!more)
 		return false;
-	memcpy(more, l->vm, l->n * sizeof(*more));
+	if (l->n)
+		memcpy(more, l->vm, l->n * sizeof(*more));
 	if (l->the)
 		l->the = more + (l->the - l->vm);
 	free(l->vm);
