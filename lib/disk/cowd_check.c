@@ -293,6 +293,10 @@ int cowd_check(struct extent *x, const struct extent_check *k, struct err *e)
 	int rc = 0;
 
 	if (k->repair) {
+		/* Grains given up before may have lain in others and in tables: they are
+		 * looked for anew. */
+		ranges_free(&l.c->avail);
+		ranges_free(&l.c->dropped);
 		rc = walk(&l, false, false);
 		if (!rc && l.end > l.c->next) {
 			l.c->next = l.end;

@@ -287,7 +287,7 @@ static void settle(void)
 int main(int argc, char **argv)
 {
 	char dir[] = "/tmp/fuzz_ctl.XXXXXX";
-	unsigned before;
+	unsigned before, now;
 	struct err e = { 0 };
 	struct fuzz f;
 
@@ -307,7 +307,8 @@ int main(int argc, char **argv)
 			answer(&f, true);
 		ctl_close(server);
 		answer(&f, true);
-		fuzz_check(open_fds() == before, "%u descriptors, not %u", open_fds(), before);
+		now = open_fds();
+		fuzz_check(now == before, "%u descriptors, not %u", now, before);
 		f.runs++;
 	} while (clock_ns() < f.end_ns);
 	rmdir(dir);
