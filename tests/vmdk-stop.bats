@@ -86,7 +86,10 @@ stopped() {
 
 @test "a copy that was stopped leaves nothing, or all of the new" {
 	after() {
-		[ ! -e y.vmdk ] || { vmdk check y.vmdk >/dev/null && vmdk delete y.vmdk; }
+		if [ -e y.vmdk ]; then
+			vmdk check y.vmdk >/dev/null
+			vmdk delete y.vmdk
+		fi
 		assert_equal "$(vmdk convert -f raw "$top" - | sha256sum)" "$sum"
 		assert_equal "$(echo ./*.lck ./*.part* ./*.tmp y*)" './*.lck ./*.part* ./*.tmp y*'
 	}

@@ -15,22 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/line.h"
 #include "disk/files.h"
 
 #define MARKS		(INT64_C(1) << 62)
 #define SLOT_BITS	20
 #define PID_BITS	22	/* PID_MAX_LIMIT of the kernel */
-
-static void read_line(const char *path, char *buf, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	buf[n > 0 ? n : 0] = 0;
-	buf[strcspn(buf, "\n")] = 0;
-}
 
 /* FNV-1a of what tells this host, since it was booted, from others; 20 bits. */
 static int64_t this_host(char name[65])
@@ -40,7 +30,7 @@ static int64_t this_host(char name[65])
 
 	name[0] = name[64] = 0;
 	gethostname(name, 64);
-	read_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot));
+	line_read("/proc/sys/kernel/random/boot_id", boot, sizeof(boot));
 	for (unsigned part = 0; part < 2; part++)
 		for (const char *s = part ? boot : name; *s; s++)
 			h = (h ^ (uint8_t)*s) * 0x100000001b3;
@@ -109,7 +99,7 @@ int hold_look(int fd, const char *path, long but, struct err *e)
 		return err_set(e, -EBUSY, "%.120s: in use by process %ld of another host, which reads "
 			       "it or a disk that hangs on it", path, pid);
 	snprintf(file, sizeof(file), "/proc/%ld/comm", pid);
-	read_line(file, name, sizeof(name));
+	line_read(file, name, sizeof(name));
 	return err_set(e, -EBUSY, "%.90s: in use by process %ld (%.20s) on host %.40s, which reads it "
 		       "or a disk that hangs on it", path, pid, name[0] ? name : "?", host);
 }

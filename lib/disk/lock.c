@@ -33,6 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/line.h"
+
 #define MEMBER		"M00000.lck"
 #define RECORD		512	/* bytes of a member's text */
 #define TRIES		1000	/* of the loop above; each lost one is another's success */
@@ -50,17 +52,6 @@ struct owner {
 
 /* This process and machine */
 
-static void read_line(const char *path, char *buf, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	buf[n > 0 ? n : 0] = 0;
-	buf[strcspn(buf, "\n")] = 0;
-}
-
 /* When process pid started, in ticks since boot; 0: there is none. */
 static unsigned long long start_of(long pid)
 {
@@ -68,7 +59,7 @@ static unsigned long long start_of(long pid)
 	char path[48], stat[1024], *p;
 
 	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-	read_line(path, stat, sizeof(stat));
+	line_read(path, stat, sizeof(stat));
 	p = strrchr(stat, ')');		/* the name may hold blanks and brackets */
 	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u"
 				" %*d %*d %*d %*d %*d %*d %llu", &start) != 1)
@@ -92,8 +83,8 @@ static void self(struct owner *o)
 		strcpy(o->host, "localhost");
 	o->pid = getpid();
 	o->start = start_of(o->pid);
-	read_line("/proc/self/comm", o->name, sizeof(o->name));
-	read_line("/proc/sys/kernel/random/boot_id", o->boot, sizeof(o->boot));
+	line_read("/proc/self/comm", o->name, sizeof(o->name));
+	line_read("/proc/sys/kernel/random/boot_id", o->boot, sizeof(o->boot));
 	one_word(o->host);
 	one_word(o->name);
 	one_word(o->boot);

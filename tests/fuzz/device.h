@@ -268,14 +268,6 @@ static inline void config(unsigned devfn, unsigned reg, uint32_t val, unsigned s
 	bus_pio_write(&vm.bus, (uint16_t)(0xcfc + (reg & 3)), val, size);
 }
 
-static inline uint64_t cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
-}
-
 /* --- what hurts ------------------------------------------------------------------------------ */
 
 static bool tame;	/* this action's addresses and lengths are right */

@@ -31,14 +31,6 @@ static uint64_t fuzz_now(void)
 	return now;
 }
 
-static uint64_t cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
-}
-
 /* Small, a bit, all of them, or anything. */
 static uint64_t value(struct fuzz *f)
 {
@@ -173,11 +165,10 @@ static void run_machine(struct fuzz *f, const char *rom)
 	fuzz_check(!pc_load(pc, &e), "%s", e.msg);
 	fuzz_check(!pc_reset(pc, &e), "%s", e.msg);
 	for (unsigned i = 0; i < ACTIONS; i++) {
-		uint64_t seed = f->state, began = cpu_ns();
+		struct fuzz_watch w = fuzz_begin(f);
 
 		act(f, pc);
-		fuzz_check(cpu_ns() - began < SLOW_NS, "action %u, state %#llx", i,
-			   (unsigned long long)seed);
+		fuzz_end(&w, i, SLOW_NS);
 	}
 	pc_free(pc);
 }

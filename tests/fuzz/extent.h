@@ -221,14 +221,6 @@ static inline void fuzz_checks(struct extent *x, bool repair)
 	free(before);
 }
 
-static inline uint64_t fuzz_cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
-}
-
 /* One damaged file: image is what it is made of. */
 static inline void fuzz_extent(struct fuzz *f, fuzz_open_fn *open,
 			       const struct mem_image *image, const uint64_t *place,
@@ -240,7 +232,7 @@ static inline void fuzz_extent(struct fuzz *f, fuzz_open_fn *open,
 		.size = fuzz_below(f, 8) ? 0 : (1 + fuzz_below(f, 100000)) * SECTOR,
 	};
 	struct mem_disk d = { .max = FUZZ_FILE_MAX };
-	uint64_t seed = f->state, began = fuzz_cpu_ns();
+	struct fuzz_watch w = fuzz_begin(f);
 	struct disk_file *file;
 	struct extent *x;
 	struct err e = { 0 };
@@ -279,6 +271,6 @@ static inline void fuzz_extent(struct fuzz *f, fuzz_open_fn *open,
 	}
 	extent_close(x);
 	mem_free(&d);
-	fuzz_check(fuzz_cpu_ns() - began < FUZZ_SLOW_NS, "state %#llx", (unsigned long long)seed);
+	fuzz_end(&w, 0, FUZZ_SLOW_NS);
 }
 #endif

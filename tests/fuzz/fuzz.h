@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 
@@ -71,4 +72,28 @@ static inline int fuzz_done(struct fuzz *f)
 		exit(1); \
 	} \
 } while (0)
+
+/* One action or file that is to be over soon: in processor time, the machine may be busy. */
+struct fuzz_watch {
+	uint64_t state, began;
+};
+
+static inline uint64_t fuzz_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static inline struct fuzz_watch fuzz_begin(const struct fuzz *f)
+{
+	return (struct fuzz_watch){ f->state, fuzz_cpu_ns() };
+}
+
+static inline void fuzz_end(const struct fuzz_watch *w, unsigned action, uint64_t limit_ns)
+{
+	fuzz_check(fuzz_cpu_ns() - w->began < limit_ns, "action %u, state %#llx", action,
+		   (unsigned long long)w->state);
+}
 #endif

@@ -238,11 +238,10 @@ static void run_machine(struct fuzz *f)
 	if (fuzz_below(f, 2))
 		other_start(f);
 	for (unsigned i = 0; i < ACTIONS; i++) {
-		uint64_t seed = f->state, began = cpu_ns();
+		struct fuzz_watch w = fuzz_begin(f);
 
 		act(f);
-		fuzz_check(cpu_ns() - began < SLOW_NS, "action %u, state %#llx", i,
-			   (unsigned long long)seed);
+		fuzz_end(&w, i, SLOW_NS);
 		if (!fuzz_below(f, 1000)) {
 			pci_reset(pci);
 			ide_reset(ide);

@@ -396,11 +396,10 @@ static void run_target(struct fuzz *f, unsigned kind)
 		t = scsi_disk_new(&vm, sober ? blk_new(&vm, &p, NULL) : fuzz_blk(f, 0, !fuzz_below(f, 8)),
 				  NULL, NULL);
 	for (unsigned i = 0; i < 1000; i++) {
-		uint64_t seed = f->state, began = cpu_ns();
+		struct fuzz_watch w = fuzz_begin(f);
 
 		act(f, t);
-		fuzz_check(cpu_ns() - began < SLOW_NS, "action %u, state %#llx", i,
-			   (unsigned long long)seed);
+		fuzz_end(&w, i, SLOW_NS);
 	}
 	scsi_drain(t);
 	finish();
