@@ -326,8 +326,8 @@ static int live_pace(void *ptr, const char *top, uint64_t bytes_s, unsigned step
 void live_init(struct live *l, uint64_t stun_max_ms)
 {
 	*l = (struct live){
-		.ops = { .ptr = l, .find = live_find, .pid = live_process, .push = live_push, .revert = live_revert,
-			 .rebase = live_rebase, .fold = live_fold,
+		.ops = { .ptr = l, .find = live_find, .pid = live_process, .push = live_push,
+			 .revert = live_revert, .rebase = live_rebase, .fold = live_fold,
 			 .pace = live_pace },
 		.bytes_max = stun_max_ms * BYTES_PER_MS, .stun_max_ns = stun_max_ms * 1000000,
 	};

@@ -20,8 +20,8 @@
 #define SLOW_NS		500000u		/* what a write on the vCPU's thread may take */
 #define DETOUR		256		/* writes that threads do after one that took longer */
 #define MISSES		4		/* reads in a row that had to wait: the next will, too, */
-#define LOOK_NS		20000000u	/* how often those who wait for a turn ask whether they must */
 #define RETRY		8		/* but for one in so many, perhaps */
+#define LOOK_NS		20000000u	/* how often who waits for a turn asks whether he must */
 
 struct blk_list {
 	struct blk_req *first, **last;

@@ -174,7 +174,8 @@ static void bd_close(void *ptr)
 static const struct blk_ops bd_ops = {
 	.readv = bd_readv, .writev = bd_writev, .try_readv = bd_try_readv,
 	.try_writev = bd_try_writev, .start_readv = bd_start_readv, .frozen = bd_frozen,
-	.turn = bd_turn, .paced = bd_paced, .zero = bd_zero, .flush = bd_flush, .map = bd_map, .close = bd_close,
+	.turn = bd_turn, .paced = bd_paced, .zero = bd_zero, .flush = bd_flush, .map = bd_map,
+	.close = bd_close,
 };
 
 struct disk *blkdisk_disk(const struct blk *b)

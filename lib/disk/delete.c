@@ -37,7 +37,8 @@ int disk_delete(const char *path, const struct disk_manage *m, struct disk_files
 	if (!rc)
 		rc = disk_refuse_used_above(im, e);
 	if (!rc && !m->force)
-		rc = disk_refuse_children(im, "which would lose what it has from it; delete -f does it even so", e);
+		rc = disk_refuse_children(im, "which would lose what it has from it; delete -f does "
+					  "it even so", e);
 	if (!rc && !m->force)
 		rc = disk_refuse_sharers(im, gone, e);
 	if (!rc && !m->dry)
