@@ -97,3 +97,19 @@ stopped() {
 	stopped INT convert $top y.vmdk
 	stopped TERM clone -f thin $top y.vmdk
 }
+
+@test "what is stopped as soon as it has the lock leaves none" {
+	files sparse
+	vmdk snapshot delete x.vmdk s >/dev/null
+	for _ in {1..20}; do
+		"$VMDK" compact x.vmdk </dev/null >out 2>err 3>&- &
+		pid=$!
+		until [ -e x.vmdk.lck ] || [ ! -e /proc/$pid/exe ]; do :; done
+		kill -TERM $pid 2>/dev/null || :
+		rc=0
+		wait $pid || rc=$?
+		[ $rc = 0 ] || [ "$rc $(cat err)" = '1 vmdk: compact: stopped' ] ||
+			{ echo "exit $rc"; cat err; return 1; }
+		assert_equal "$(echo *.lck)" '*.lck'
+	done
+}

@@ -46,11 +46,11 @@ static int run(struct cli *c, int argc, char **argv, const char *action, thin_fn
 	t.zero = a.zero;
 	o.write = !a.change.check;
 	o.allow_outside = a.outside;
+	progress_begin(c, progress_how(&a.progress));
 	rc = disk_open(&d, argv[0], &o, &e);
 	if (rc)
 		return cli_fail(c, &e);
 	before = after = disk_room(d);
-	progress_begin(c, progress_how(&a.progress));
 	if (!a.change.check) {
 		rc = fn(d, &t, &e);
 		after = disk_room(d);

@@ -115,16 +115,15 @@ int create_main(struct cli *c, int argc, char **argv)
 	if (a.rdm)
 		p.format = a.physical ? DISK_RDMP : DISK_RDM;
 	rc = check_args(&a, &e);
+	progress_begin(c, progress_how(&a.progress));
 	if (!rc && a.force)
 		rc = refuse_replacing(argv[0], &e);
 	if (!rc && a.parent)
 		rc = use_parent(&p, &hint, argv[0], a.parent,
 				&(struct child_of) { a.outside, a.format < 0 }, &e);
-	if (!rc) {
-		progress_begin(c, progress_how(&a.progress));
+	if (!rc)
 		rc = disk_part_create(argv[0], &p, &e);
-		progress_end();
-	}
+	progress_end();
 	free(hint);
 	return rc ? fail_made(c, &files, &e)
 		  : say_made(c, &a.change, "create", NULL, argv[0], &p, &files);

@@ -300,14 +300,16 @@ static int run_verb(struct run *r, const struct verb *v)
 		.write = v->write, .dry = r->a->change.check, .outside = r->a->outside,
 		.ptr = r, .progress = progress, .step = step, .live = &r->live.ops,
 	};
-	int rc = machine_open(&r->m, r->path, &o, r->e);
+	int rc;
 
+	if (v->write)
+		progress_begin(r->c, progress_how(&r->a->progress));
+	rc = machine_open(&r->m, r->path, &o, r->e);
 	if (rc)
 		return cli_fail(r->c, r->e);
 	if (!v->write) {
 		rc = v->run(r);
 	} else {
-		progress_begin(r->c, progress_how(&r->a->progress));
 		rc = v->run(r);
 		progress_end();
 		rc = rc ? cli_fail(r->c, r->e) : say_result(r, v->name);
