@@ -21,7 +21,7 @@
 #define CTL_LINE	65536u	/* bytes of a request */
 #define CTL_FDS		16u	/* descriptors that come with a request */
 #define CTL_CLIENTS	32u
-#define CTL_BACKLOG	(1u << 20)	/* bytes a client has not read: more, and it is cut off */
+#define CTL_BACKLOG	(4u << 20)	/* bytes a client has not read: more, and it is cut off */
 
 struct ctl_request {
 	const json_t *args;	/* the request's object */

@@ -1,7 +1,7 @@
 /* The control socket: arguments of requests. */
 #include <errno.h>
 
-#include "wire/ctl.h"
+#include "wire/ctl_impl.h"
 
 int ctl_text(const json_t *o, const char *name, const char **s, struct err *e)
 {
@@ -19,4 +19,21 @@ int ctl_number(const json_t *o, const char *name, uint64_t max, uint64_t *n, str
 			       (unsigned long long)max);
 	*n = (uint64_t)i;
 	return 0;
+}
+
+int ctl_judge(json_t *o, json_t **reply, struct err *e)
+{
+	json_int_t code = json_integer_value(json_object_get(o, "code"));
+	const char *msg = json_string_value(json_object_get(o, "error"));
+	int rc = 0;
+
+	if (!json_is_object(o))
+		rc = err_set(e, -EPROTO, "the answer is not a JSON object");
+	else if (!json_is_true(json_object_get(o, "ok")))
+		rc = err_set(e, code > 0 && code < 4096 ? (int)-code : -EPROTO, "%.200s",
+			     msg ? msg : "refused without a reason");
+	else if (reply)
+		*reply = json_incref(o);
+	json_decref(o);
+	return rc;
 }

@@ -1,5 +1,5 @@
 /* The control socket: the client. */
-#include "wire/ctl.h"
+#include "wire/ctl_impl.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -154,22 +154,6 @@ static int next_object(struct ctl_client *c, uint64_t deadline_ns, json_t **o, s
 	return 0;
 }
 
-/* Takes o. */
-static int judge(json_t *o, json_t **reply, struct err *e)
-{
-	json_int_t code = json_integer_value(json_object_get(o, "code"));
-	const char *msg = json_string_value(json_object_get(o, "error"));
-	int rc = 0;
-
-	if (!json_is_true(json_object_get(o, "ok")))
-		rc = err_set(e, code > 0 && code < 4096 ? (int)-code : -EPROTO, "%.200s",
-			     msg ? msg : "refused without a reason");
-	if (!rc && reply)
-		*reply = json_incref(o);
-	json_decref(o);
-	return rc;
-}
-
 int ctl_call(struct ctl_client *c, const char *verb, struct json *args, const int *fd,
 	     unsigned nfds, double timeout_s, json_t **reply, struct err *e)
 {
@@ -197,7 +181,7 @@ int ctl_call(struct ctl_client *c, const char *verb, struct json *args, const in
 		if (json_object_get(o, "event") && json_array_size(c->events) < EVENTS_KEPT)
 			json_array_append(c->events, o);
 		else if ((uint64_t)json_integer_value(json_object_get(o, "id")) == id)
-			return judge(o, reply, e);
+			return ctl_judge(o, reply, e);
 		json_decref(o);
 	}
 	return rc;
