@@ -34,6 +34,8 @@ struct switch_group {
 	struct sw_policy policy;	/* fields of own; order by indices of uplink[] */
 	unsigned own;			/* enum switch_own */
 	char *stream, *dgram;		/* sockets at which QEMU guests join, or NULL */
+	char *tap;			/* the host joins by this tap, as by a VMkernel NIC of ESX's
+				 * ("socket tap:NAME"), or NULL; a vNIC, not an uplink */
 };
 
 struct switch_forward {		/* of nat */
