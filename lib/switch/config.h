@@ -12,6 +12,8 @@
 #define SWITCH_NAME	32u	/* bytes of a switch's name with its NUL: letters, digits, . _ - */
 #define SWITCH_GROUP_NAME 81u	/* of a port group's: any printable text */
 #define SWITCH_FORWARDS	64u
+#define SWITCH_TEXT_MAX (1u << 20)	/* bytes of a configuration */
+#define SWITCHES	127u	/* of a text; as many as a host of ESX has */
 
 /* Which fields of a group's policy are its own; the others are the switch's. */
 enum switch_own {
@@ -90,4 +92,33 @@ char *switch_config_text(const struct switch_config *c);
 /* The group's policy with what it takes from the switch. */
 void switch_config_policy(const struct switch_config *c, const struct switch_group *g,
 			  struct sw_policy *p);
+
+/* Can it be a switch's name, a port group's? */
+bool switch_is_name(const char *s);
+bool switch_is_group_name(const char *s);
+
+/* The group of that name; NULL: there is none. */
+struct switch_group *switch_config_group(const struct switch_config *c, const char *name);
+
+/*
+ * Changes, as commands and the parser make them.
+ * Returns    0; -EINVAL: it makes no sense (a name, both uplinks and host-only); -EEXIST:
+ *            it is there; -ENOSPC: there are as many as can be; -ENOMEM
+ */
+int switch_config_add_group(struct switch_config *c, const char *name, struct switch_group **g,
+			    struct err *e);
+/* *u is taken, also on failure.  It is active if all before it are, in their order; else
+ * unused. */
+int switch_config_add_uplink(struct switch_config *c, struct switch_uplink *u, struct err *e);
+int switch_config_add_forward(struct switch_config *c, const struct switch_forward *f,
+			      struct err *e);
+/* -ENOENT: it names a group that is not there. */
+int switch_config_add_mirror(struct switch_config *c, const char *source, const char *to,
+			     struct err *e);
+
+/* And what names them: mirrors; places in policies and, of nat, forwards. */
+void switch_config_remove_group(struct switch_config *c, struct switch_group *g);
+void switch_config_remove_uplink(struct switch_config *c, unsigned i);
+void switch_config_remove_forward(struct switch_config *c, unsigned i);
+void switch_config_remove_mirror(struct switch_config *c, unsigned i);
 #endif

@@ -35,8 +35,6 @@
 #include "net/loop.h"
 #include "switch/config.h"
 
-#define SWITCH_TEXT_MAX (1u << 20)	/* bytes of a configuration */
-
 struct daemon;
 
 struct daemon_options {

@@ -10,19 +10,12 @@
 #include "switch/config.h"
 #include "wire/rundir.h"
 
-static bool is_name(const char *s)
-{
-	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
-
-	return n && n < SWITCH_NAME && !s[n] && *s != '.' && *s != '-';
-}
-
 int switch_path(char **out, const char *name, const char *suffix, struct err *e)
 {
 	char *dir;
 	int rc;
 
-	if (!is_name(name))
+	if (!switch_is_name(name))
 		return err_set(e, -EINVAL, "%.60s: not a name of a switch", name);
 	rc = rundir_path(&dir, "switch", e);
 	if (rc)
